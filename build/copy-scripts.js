@@ -1,0 +1,6 @@
+// The shell programs that run on machines are read at synth time from beside the compiled code.
+const fs = require("node:fs");
+fs.cpSync("lib", "dist", {
+  recursive: true,
+  filter: (path) => fs.statSync(path).isDirectory() || path.endsWith(".sh"),
+});

@@ -1,0 +1,81 @@
+import { createHash } from "node:crypto";
+import type { Connectable, Connections } from "../firewall/connections";
+import { Port } from "../firewall/port";
+import { isHostName, isIp } from "../net";
+import type { Machine } from "../platform/machine";
+import { isToken, refuse } from "../problem";
+import type { Around } from "../push/push";
+import type { HealthCheck } from "./health-check";
+
+/** One server as a load balancer sees it. */
+export interface BalanceServer {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** What a load balancer needs of a group of servers; a cluster that knows its own port and check says so here. */
+export interface BalanceTarget {
+  readonly servers: readonly BalanceServer[];
+  /** Of the servers, to be let in at. @default - outside of the stack: their firewall is somebody else's */
+  readonly connections?: Connections;
+  /** Port to let the load balancer in at, and to check on. @default - each server's own */
+  readonly checkPort?: number;
+  readonly check?: HealthCheck;
+  /** What the servers speak. @default "http" */
+  readonly mode?: "http" | "tcp";
+  /** Called with the commands that take a server out of the load balancer and bring it back, around its own changes. */
+  readonly onDrain?: (commands: (server: string) => readonly Around[]) => void;
+}
+
+/** Anything a load balancer can send requests to. */
+export interface Balanceable {
+  /** @param port the servers' port, where the caller chooses it */
+  balanceTarget(port?: number): BalanceTarget;
+}
+
+/** Servers that no construct of the stack stands for. */
+export class Servers implements Balanceable {
+  /** By name: `{ "web-1": "10.0.1.5:8080" }`. */
+  static at(addresses: Readonly<Record<string, string>>): Servers {
+    const servers = Object.entries(addresses).map(([name, text]) => {
+      const parsed = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(text);
+      const address = parsed?.[1] ?? parsed?.[2] ?? text;
+      const port = Number(parsed?.[3] ?? NaN);
+      if (!isToken(text) && (!parsed || !(isIp(address) || isHostName(address)))) {
+        refuse("Servers.at", {
+          code: "bad-address",
+          what: `server '${name}' at '${text}'`,
+          allowed: "an address with its port: 10.0.1.5:8080, [2001:db8::5]:8080",
+          fix: "give both",
+        });
+      }
+      Port.tcp(port); // says what is wrong with it
+      return { name, address, port };
+    });
+    return new Servers({ servers });
+  }
+
+  /** Machines of the stack, on one port. Their firewall lets the load balancer in. */
+  static machines(machines: readonly Machine[], group: Connectable, port: number): Servers {
+    return new Servers({
+      servers: machines.map(({ name, privateAddress }) => ({ name, address: privateAddress, port })),
+      connections: group.connections,
+    });
+  }
+
+  private constructor(private readonly target: BalanceTarget) {}
+
+  balanceTarget(port?: number): BalanceTarget {
+    if (port === undefined) return this.target;
+    return { ...this.target, servers: this.target.servers.map((server) => ({ ...server, port })) };
+  }
+}
+
+/**
+ * HAProxy numbers servers by their place in the file, and tables shared by peers and saved states name them by that
+ * number: a server that joins in the middle would inherit its neighbour's clients. This number follows from the name.
+ */
+export function stableServerId(name: string): number {
+  return 1 + (createHash("sha256").update(name).digest().readUInt32BE(0) % 0x7ffffffe);
+}

@@ -1,0 +1,7 @@
+# Every instance has found its place: MASTER or BACKUP. FAULT means this node could not take over.
+systemctl is-active keepalived
+while read -r name; do
+  state=$(cat "/run/cdktf-ha-vrrp/$name" 2>/dev/null || echo 'no state yet')
+  echo "$name is $state"
+  [[ $state == MASTER || $state == BACKUP ]]
+done </etc/keepalived/cdktf-ha-instances

@@ -1,0 +1,77 @@
+import * as ipaddr from "ipaddr.js";
+
+/** IP arithmetic, in one place; the parsing is ipaddr.js's. Pure. */
+
+/** `10.0.0.5` or `2001:db8::5`; the strict dotted form, not inet_aton's shorthands. */
+export function isIp(text: string): boolean {
+  return ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text);
+}
+
+export function isIpv6(text: string): boolean {
+  return ipaddr.IPv6.isValid(text);
+}
+
+/** A host name as RFC 1123 has it. */
+export function isHostName(text: string): boolean {
+  return (
+    text.length <= 253 &&
+    text.split(".").every((label) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i.test(label)) &&
+    !/^[0-9.]+$/.test(text)
+  );
+}
+
+/** A network in canonical form: no host bits, compressed IPv6. */
+export interface Network {
+  readonly family: 4 | 6;
+  /** `10.0.1.0/24` */
+  readonly cidr: string;
+  readonly prefix: number;
+}
+
+/** `10.0.1.66/27` is the network `10.0.1.64/27`; nothing if the text is no CIDR. */
+export function parseNetwork(text: string): Network | undefined {
+  const parsed = parseCidr(text);
+  if (!parsed) return undefined;
+  const [address, prefix] = parsed;
+  const network =
+    address.kind() === "ipv4"
+      ? ipaddr.IPv4.networkAddressFromCIDR(text)
+      : ipaddr.IPv6.networkAddressFromCIDR(text);
+  return {
+    family: address.kind() === "ipv4" ? 4 : 6,
+    cidr: `${network.toString()}/${prefix}`,
+    prefix,
+  };
+}
+
+/** Does the CIDR name the network itself, without bits of a host? */
+export function isNetworkAddress(text: string): boolean {
+  const network = parseNetwork(text);
+  const parsed = parseCidr(text);
+  return network !== undefined && `${parsed?.[0].toString()}/${network.prefix}` === network.cidr;
+}
+
+/** Is the address, or the smaller network, inside the network? */
+export function contains(network: string, inner: string): boolean {
+  const outerParsed = parseCidr(network);
+  const innerText = inner.includes("/") ? inner : `${inner}/${isIpv6(inner) ? 128 : 32}`;
+  const innerParsed = parseCidr(innerText);
+  if (!outerParsed || !innerParsed) return false;
+  if (outerParsed[0].kind() !== innerParsed[0].kind()) return false;
+  return innerParsed[1] >= outerParsed[1] && innerParsed[0].match(outerParsed as never);
+}
+
+/** One spelling for one address. */
+export function canonicalIp(text: string): string {
+  return isIp(text) ? ipaddr.parse(text).toString() : text;
+}
+
+function parseCidr(text: string): [ipaddr.IPv4 | ipaddr.IPv6, number] | undefined {
+  const [address = ""] = text.split("/");
+  if (!isIp(address)) return undefined;
+  try {
+    return ipaddr.parseCIDR(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,132 @@
+import { TerraformStack, type ITerraformDependable } from "cdktf";
+import { Construct } from "constructs";
+import { inboundRules, outboundRules, type Connections } from "../firewall/connections";
+import type { HostRules } from "../firewall/nftables";
+import { Peer } from "../firewall/peer";
+import type { Rule } from "../firewall/rule-set";
+import { refuse } from "../problem";
+import { Push } from "../push/push";
+import type { Service } from "../push/service";
+import { BASE_SERVICE, BaseService } from "./base-service";
+import type { Platform } from "./platform";
+import type { Connection } from "./ssh-access";
+
+export interface MachineProps {
+  readonly name: string;
+  readonly platform: Platform;
+  readonly zone?: string;
+  /** May be a token. */
+  readonly privateAddress: string;
+  /** Network of the machine's interface in CIDR notation, where the code knows it. */
+  readonly subnet?: string;
+  readonly connection: Connection;
+  /** Changes when the machine is another one: everything is pushed again then. */
+  readonly identity: string;
+  /** What must exist before anything can be pushed: gates, rights, volumes. Asked at synth. */
+  readonly readiness?: () => readonly ITerraformDependable[];
+}
+
+/** One machine of a platform. Services are pushed to it; it has its own firewall, with the union of their rules. */
+export class Machine extends Construct {
+  readonly name: string;
+  readonly platform: Platform;
+  readonly zone?: string;
+  readonly privateAddress: string;
+  readonly subnet?: string;
+  readonly connection: Connection;
+  readonly identity: string;
+  /** Firewall, the `cdktf-ha` command and the list of services; pushed before any service. */
+  readonly base: Push;
+  /** What must exist before anything can be pushed. Asked at synth. */
+  readonly readiness: () => readonly ITerraformDependable[];
+  private readonly groups: Connections[] = [];
+  private readonly services = new Map<string, Service>();
+
+  /** Is it a machine, and not the description of a new node? By a symbol: several copies of this package may be loaded. */
+  static isMachine(value: unknown): value is Machine {
+    return typeof value === "object" && value !== null && MACHINE in value;
+  }
+
+  constructor(scope: Construct, id: string, props: MachineProps) {
+    super(scope, id);
+    Object.defineProperty(this, MACHINE, { value: true });
+    this.name = checkMachineName(scope, props.name);
+    this.platform = props.platform;
+    this.zone = props.zone;
+    this.privateAddress = props.privateAddress;
+    this.subnet = props.subnet;
+    this.connection = props.connection;
+    this.identity = props.identity;
+    this.readiness = props.readiness ?? (() => []);
+    this.base = new Push(this, "base", { machine: this, service: new BaseService() });
+  }
+
+  /** Who manages the machine, as the machine remembers it. */
+  get owner(): string {
+    return `${TerraformStack.of(this).node.id}/${this.platform.node.id}`;
+  }
+
+  /** Names of everything that is pushed here. */
+  get serviceNames(): string[] {
+    return [BASE_SERVICE, ...this.services.keys()];
+  }
+
+  /** A group whose rules hold for this machine too. */
+  join(connections: Connections): void {
+    this.groups.push(connections);
+  }
+
+  /** Takes a service in, under a name that is its own on this machine. */
+  register(scope: Construct, service: Service): void {
+    if (service.name === BASE_SERVICE || this.services.has(service.name)) {
+      refuse(scope, {
+        code: "duplicate-service",
+        what: `a second service '${service.name}' on ${this.name}`,
+        allowed: "one service of a name on a machine: the second would replace the first one's files",
+        fix: "put the second cluster on other machines",
+      });
+    }
+    this.services.set(service.name, service);
+  }
+
+  /** Everything that the machine's own firewall says, of all groups it belongs to. */
+  hostRules(): HostRules {
+    const ssh = (this.connection.port as number | undefined) ?? 22;
+    const admins = [...this.platform.admins, ...bastionPeer(this.connection)];
+    const inbound: Rule[] = admins.flatMap(({ cidrs, description }) =>
+      cidrs.map((network) => ({ protocol: "tcp" as const, first: ssh, last: ssh, network, purpose: `ssh from ${description}` })),
+    );
+    inbound.push(...this.groups.flatMap((group) => inboundRules(group, this)));
+    const outbound = this.platform.outgoing && [
+      ...this.platform.outgoing,
+      ...this.groups.flatMap((group) => outboundRules(group, this)),
+    ];
+    const localhostOnly = this.groups.flatMap((group) =>
+      group.localhostOnly.map(({ port, purpose }) => ({
+        protocol: port.protocol,
+        first: port.first,
+        last: port.last,
+        purpose,
+      })),
+    );
+    return { inbound, outbound, localhostOnly };
+  }
+}
+
+const MACHINE = Symbol.for("cdktf-ha-clusters/Machine");
+
+/** A bastion named by its address comes from that address; one named by a host name has to be among the admins. */
+function bastionPeer(connection: Connection): Peer[] {
+  const host = connection.bastion_host;
+  return typeof host === "string" && /^[\d.]+$|:/.test(host) ? [Peer.cidr(host)] : [];
+}
+
+function checkMachineName(scope: Construct, name: string): string {
+  if (/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i.test(name)) return name;
+  return refuse(scope, {
+    code: "bad-name",
+    what: `machine '${name}'`,
+    allowed: "letters, digits and dashes, at most 63, no dash at the ends: it becomes a host name and a word of configs",
+    fix: "choose such a name",
+  });
+}

@@ -1,0 +1,53 @@
+import type { Construct } from "constructs";
+import { refuse, warn } from "../problem";
+import { Machine } from "./machine";
+import type { Nodes, Platform } from "./platform";
+
+/** The machines of a cluster: new ones of the platform, or those that are named as machines. */
+export function machinesOf(scope: Construct, platform: Platform, nodes: Nodes): Machine[] {
+  const entries = Array.isArray(nodes) ? nodes.map((name: string) => [name, {}] as const) : Object.entries(nodes);
+  const names = entries.map(([name]) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) {
+    refuse(scope, {
+      code: "duplicate-name",
+      what: `two nodes are called '${twice}'`,
+      allowed: "every node has a name of its own",
+      fix: "rename one of them",
+    });
+  }
+  const machines = entries.map(([name, node]) =>
+    Machine.isMachine(node) ? node : platform.machine(scope, name, { ...node, zone: node.zone ?? zoneOf(scope, platform, name) }),
+  );
+  warnOfOneZone(scope, machines);
+  return machines;
+}
+
+/**
+ * A node's zone follows from its own name (`lb-2` is in the second zone), never from its place in a list: a list that
+ * grows in the middle must not move the nodes behind.
+ */
+function zoneOf(scope: Construct, platform: Platform, name: string): string | undefined {
+  if (platform.placesByHost) return undefined;
+  const { zones } = platform;
+  if (zones.length <= 1) return zones[0];
+  const number = /(\d+)$/.exec(name)?.[1];
+  if (number !== undefined) return zones[(Number(number) + zones.length - 1) % zones.length];
+  return refuse(scope, {
+    code: "zone-needed",
+    what: `node '${name}' has no zone, and its name ends in no number`,
+    allowed: `one of ${zones.join(", ")}; a number at the end of the name (${name}-1, ${name}-2) spreads nodes by itself`,
+    fix: `nodes: { "${name}": { zone: "${zones[0]}" } }`,
+  });
+}
+
+function warnOfOneZone(scope: Construct, machines: readonly Machine[]): void {
+  const zones = new Set(machines.map(({ zone }) => zone));
+  if (machines.length < 2 || zones.size > 1 || zones.has(undefined)) return;
+  warn(scope, {
+    code: "one-zone",
+    what: `all ${machines.length} nodes are in zone '${[...zones][0]}'`,
+    allowed: "nodes in at least two zones: a zone fails as a whole",
+    fix: "give the nodes different zones",
+  });
+}

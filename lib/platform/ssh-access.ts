@@ -1,0 +1,110 @@
+import type { Construct } from "constructs";
+import { isHostName, isIp } from "../net";
+import { isToken, refuse } from "../problem";
+import type { VariableSecret } from "../secret/secret";
+
+/** How Terraform reaches the machines. Exactly one of the three keys. */
+export interface SshAccess {
+  /** Login user; other than root it needs sudo without a password. @default "root", or the image's own on AWS */
+  readonly user?: string;
+  /** @default 22 */
+  readonly port?: number;
+  /** The key itself, from a sensitive variable: `TF_VAR_<id>` in CI. */
+  readonly privateKey?: VariableSecret;
+  /** Path of the key on the computer that runs Terraform; `~` is its home. */
+  readonly privateKeyFile?: string;
+  /** The key is in the SSH agent of the computer that runs Terraform. */
+  readonly agent?: boolean;
+  /** A host that the connections go through. @default - direct */
+  readonly bastion?: string | Bastion;
+  /** Seconds to go on trying while a machine boots. @default 300 - a new EC2 instance answers within one or two minutes */
+  readonly timeoutSeconds?: number;
+}
+
+export interface Bastion {
+  readonly host: string;
+  /** @default - the machines' user */
+  readonly user?: string;
+  /** @default 22 */
+  readonly port?: number;
+  /** Its public host key, as in known_hosts. @default - not checked */
+  readonly hostKey?: string;
+}
+
+/** In the login user's home: uploads and scripts, closed to everybody else. Made by the first push to a machine. */
+export const UPLOAD_DIRECTORY = ".cdktf-ha";
+
+/** Terraform's `connection` block, in the spelling of its JSON. */
+export type Connection = Readonly<Record<string, string | number | boolean>>;
+
+/** The connection to one host. */
+export function connectionTo(access: SshAccess, host: string, hostKey?: string): Connection {
+  const bastion = typeof access.bastion === "string" ? { host: access.bastion } : access.bastion;
+  return {
+    type: "ssh",
+    host,
+    user: access.user ?? "root",
+    port: access.port ?? 22,
+    ...privateKey(access),
+    ...(hostKey ? { host_key: hostKey } : {}),
+    ...(bastion
+      ? {
+          bastion_host: bastion.host,
+          bastion_port: bastion.port ?? 22,
+          bastion_user: bastion.user ?? access.user ?? "root",
+          ...(bastion.hostKey ? { bastion_host_key: bastion.hostKey } : {}),
+        }
+      : {}),
+    timeout: `${access.timeoutSeconds ?? 300}s`,
+    // Terraform's default is /tmp: often mounted noexec, and open to everybody.
+    script_path: `./${UPLOAD_DIRECTORY}/%RAND%.sh`,
+  };
+}
+
+function privateKey(access: SshAccess): Connection {
+  if (access.privateKey) return { private_key: access.privateKey.value, agent: false };
+  if (access.privateKeyFile) return { private_key: keyFileExpression(JSON.stringify(access.privateKeyFile)), agent: false };
+  return { agent: true };
+}
+
+/** Terraform reads the key file when it connects; its content is nowhere else. */
+export function keyFileExpression(path: string): string {
+  return `\${file(pathexpand(${path}))}`;
+}
+
+export function checkSshAccess(scope: Construct, access: SshAccess): void {
+  const ways = [access.privateKey, access.privateKeyFile, access.agent || undefined].filter((way) => way !== undefined);
+  if (ways.length !== 1) {
+    refuse(scope, {
+      code: "ssh-access-unclear",
+      what: `${ways.length} of 'privateKey', 'privateKeyFile' and 'agent' are given`,
+      allowed: "exactly one",
+      fix: "privateKeyFile on an operator's computer; agent or privateKey: Secret.variable(...) in CI",
+    });
+  }
+  for (const [name, port] of [
+    ["port", access.port],
+    ["bastion.port", typeof access.bastion === "object" ? access.bastion.port : undefined],
+  ] as const) {
+    if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) {
+      refuse(scope, {
+        code: "port-out-of-range",
+        what: `'ssh.${name}' is ${port}`,
+        allowed: "1 to 65535",
+        fix: "leave it out for 22",
+      });
+    }
+  }
+  const host = typeof access.bastion === "object" ? access.bastion.host : access.bastion;
+  if (host !== undefined) checkHost(scope, "ssh.bastion", host);
+}
+
+export function checkHost(scope: Construct, name: string, host: string): void {
+  if (isToken(host) || isIp(host) || isHostName(host)) return;
+  refuse(scope, {
+    code: "bad-address",
+    what: `'${name}' is '${host}'`,
+    allowed: "an IPv4 or IPv6 address, or a host name",
+    fix: "check the spelling; a port or a prefix length does not belong here",
+  });
+}

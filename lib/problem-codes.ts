@@ -1,0 +1,51 @@
+/** Every code a problem can have, with its reason. The same list, by topic, is docs/problems.md (a test compares them). */
+export const PROBLEM_CODES = {
+  // any construct
+  "concrete-value-needed": "Machines, zones and names decide which resources there are, so they cannot wait for Terraform.",
+  "bad-name": "Names become file names, unit names and words of config files.",
+  "duplicate-name": "A name stands for one thing; the second would take the first one's place.",
+  "number-out-of-range": "The daemon or the protocol has no such value.",
+  // platforms
+  "unknown-host": "The SSH platform has no host of this name.",
+  "unknown-zone": "The platform has no subnet in this zone.",
+  "zone-needed": "The platform has several zones and cannot guess which one is meant.",
+  "bad-address": "This is no IP address or host name.",
+  "no-admins": "Without a declared admin nobody could reach the machines by SSH once the firewall is up.",
+  "ssh-access-unclear": "A machine is reached with exactly one kind of key.",
+  "removal-needs-key": "Terraform can run nothing on a machine that has left the code with a key from a variable.",
+  "one-zone": "A zone that fails takes every node with it.",
+  "no-host-firewall": "Without the host's firewall every port a daemon opens is open to everybody.",
+  // push
+  "bad-text": "Terraform and the machine's shell cannot carry this text.",
+  "bad-path": "The file could not be put there safely.",
+  "unknown-secret": "The text names a secret that the service does not have.",
+  "duplicate-file": "Two services of one machine would write the same file in turn.",
+  "duplicate-service": "Two services of one machine have the same name.",
+  "empty-rollout": "There is nothing to roll out.",
+  // firewall
+  "bad-cidr": "This is no network in CIDR notation.",
+  "port-out-of-range": "TCP and UDP ports are 1 to 65535.",
+  "unknown-port": "The service has no port of this name.",
+  // virtual IP
+  "virtual-ip-outside-subnet": "Machines of another subnet would never ask for the address on this segment.",
+  "virtual-ip-is-a-node": "Two machines would answer for one address all the time.",
+  "virtual-ip-mode": "This way of moving an address does not work where these machines are.",
+  "virtual-router-id-clash": "Two groups with one id on one segment take each other's adverts for their own.",
+  "virtual-ip-taken": "Two groups would fight for one address.",
+  "too-few-nodes": "There is nobody to take the address over.",
+  // load balancer
+  "listener-clash": "Two listeners cannot have one port of one address.",
+  "no-servers": "A backend without servers answers every request with 503.",
+  "cookie-needs-http": "A cookie is a header of HTTP; a TCP stream has none.",
+  "http-only": "This setting reads or writes HTTP, which a TCP listener passes on unread.",
+  "tls-without-certificate": "TLS cannot be terminated without a certificate and its key.",
+  "unknown-server": "The backend has no server of this name.",
+  "unknown-backend": "The pair has no backend of this name.",
+  "mode-mismatch": "A listener and its backends speak the same protocol.",
+  "server-id-clash": "Two server names of one backend have the same stable id.",
+  "listener-closed": "Nobody may connect to this listener.",
+  "conflicting-setting": "Two settings contradict each other.",
+} as const;
+
+/** Stable code of a problem, safe to match on. */
+export type ProblemCode = keyof typeof PROBLEM_CODES;

@@ -1,0 +1,69 @@
+import { Annotations, Token } from "cdktf";
+import type { IConstruct } from "constructs";
+import type { ProblemCode } from "./problem-codes";
+
+/** One mistake in what the user wrote: what is wrong, what would be right, what to change. */
+export interface Problem {
+  /** Stable; listed with its reason in docs/problems.md. */
+  readonly code: ProblemCode;
+  /** The wrong value, in a sentence. */
+  readonly what: string;
+  /** The values that are right, and why only those. */
+  readonly allowed: string;
+  /** What to change in the code. */
+  readonly fix: string;
+}
+
+/** Thrown where a value is wrong on its own. Problems that show only in the whole topology are told at synth, together. */
+export class InvalidInput extends Error {
+  constructor(
+    /** Construct path of whoever was given the value. */
+    readonly path: string,
+    readonly problem: Problem,
+  ) {
+    super(problemText(path, problem));
+    this.name = "InvalidInput";
+  }
+
+  get code(): ProblemCode {
+    return this.problem.code;
+  }
+}
+
+/** Stops: the value can never work. */
+export function refuse(scope: IConstruct | string, problem: Problem): never {
+  throw new InvalidInput(typeof scope === "string" ? scope : scope.node.path, problem);
+}
+
+/** Goes on: the value works, but not as well as its author may think. Shown by `cdktf synth`. */
+export function warn(scope: IConstruct, problem: Problem): void {
+  Annotations.of(scope).addWarning(problemText(scope.node.path, problem));
+}
+
+/** Looks at the whole when everything has been said: all problems of the stack are reported together. */
+export function checkAtSynth(scope: IConstruct, problems: () => readonly Problem[]): void {
+  scope.node.addValidation({
+    validate: () => problems().map((problem) => problemText(scope.node.path, problem)),
+  });
+}
+
+function problemText(path: string, { code, what, allowed, fix }: Problem): string {
+  return `${path}: ${what} [${code}]\n  allowed: ${allowed}\n  fix: ${fix}`;
+}
+
+/** Is the value only known when Terraform runs? Such a value is passed on and never judged. */
+export function isToken(value: unknown): boolean {
+  return Token.isUnresolved(value);
+}
+
+/** Refuses a token where the code itself must know the value. */
+export function refuseToken(scope: IConstruct | string, name: string, value: unknown): void {
+  if (isToken(value)) {
+    refuse(scope, {
+      code: "concrete-value-needed",
+      what: `'${name}' is only known when Terraform runs`,
+      allowed: "a value that stands in the code: machines, zones and names decide which resources there are",
+      fix: `write '${name}' out, or read it from the environment or a file of your own`,
+    });
+  }
+}

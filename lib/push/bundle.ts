@@ -1,0 +1,173 @@
+import { createHash } from "node:crypto";
+import { refuse } from "../problem";
+import { escapeTemplate, hasToken } from "./escape";
+import type { ServiceDescription, ServiceFile } from "./service";
+
+/**
+ * One text with everything of one service for one machine, in the format of on-machine/20-bundle.sh; and what tells
+ * whether it changed. Pure: it knows nothing of Terraform but that some values are not known yet.
+ */
+export interface Bundle {
+  /** The parts that may hold values of Terraform's, by key, escaped for its templates: for a `locals` block. */
+  readonly contents: Readonly<Record<string, string>>;
+  /** The bundle, line by line; an object names the key of a content. */
+  readonly lines: readonly (string | { readonly content: string })[];
+  /** Begins every section's line, and ends the whole. */
+  readonly mark: string;
+  /** By what is shown in a plan (a path, a secret): a hash, or the key of the content to hash. */
+  readonly triggers: Readonly<Record<string, string | { readonly content: string }>>;
+}
+
+export interface BundleSettings {
+  readonly machine: string;
+  readonly service: string;
+  /** Private address of the machine. */
+  readonly address: string;
+  /** Who manages the machine. */
+  readonly owner: string;
+  /** Wait on the active node until the others have the change. */
+  readonly defer?: boolean;
+}
+
+const PLACEHOLDER = /@@HA:([a-z]+):([^@]*)@@/;
+
+export function makeBundle(path: string, settings: BundleSettings, service: ServiceDescription): Bundle {
+  const files = allFiles(settings.service, service).map((file) => checkFile(path, file, service));
+  const controls = controlTexts(service, files);
+  const texts = new Map<string, string>([
+    ...controls,
+    ...files.map((file): [string, string] => [file.path, file.text]),
+  ]);
+  for (const [key, text] of texts) checkText(path, key, text);
+  const digest = createHash("sha256");
+  for (const [key, text] of texts) digest.update(`${key}\n${text}\n`);
+  const mark = `#:${digest.digest("hex").slice(0, 24)}:`;
+  const contents: Record<string, string> = {};
+  const lines: (string | { content: string })[] = [];
+  const triggers: Record<string, string | { content: string }> = {};
+  const add = (section: string, key: string, text: string): void => {
+    const encoded = needsEncoding(text);
+    lines.push(`${mark} ${section}${section.startsWith("file") ? (encoded ? " base64" : " text") : ""}`);
+    contents[key] = encoded ? Buffer.from(text).toString("base64") : escapeTemplate(text);
+    lines.push({ content: key });
+    triggers[key] = hasToken(text) ? { content: key } : sha256(text);
+  };
+  for (const [key, text] of controls) add(key === "settings" ? "settings" : `control ${key}`, key, text);
+  files.forEach((file, index) => add(`file ${index}`, file.path, file.text));
+  // Not part of what triggers a push: who waits for whom may change without any machine having to do anything.
+  const where = Object.entries({ ...settings, defer: settings.defer ? "yes" : "no" });
+  lines.splice(2, 0, ...where.map(([name, value]) => escapeTemplate(`${name}=${value}`)));
+  lines.push(`${mark} end`);
+  for (const secret of service.secrets ?? []) triggers[`secret ${secret.name}`] = secret.trigger;
+  return { contents, lines, mark, triggers };
+}
+
+/** The service's own files, and those that its settings stand for. */
+function allFiles(name: string, { files, sysctls }: ServiceDescription): ServiceFile[] {
+  if (!sysctls || !Object.keys(sysctls).length) return [...files];
+  const lines = Object.entries(sysctls)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => `${key} = ${value}\n`);
+  return [...files, { path: `/etc/sysctl.d/60-cdktf-ha-${name}.conf`, text: lines.join(""), onChange: "none" }];
+}
+
+function controlTexts(service: ServiceDescription, files: readonly Required<ServiceFile>[]): [string, string][] {
+  const table = (rows: readonly (readonly string[])[]): string => rows.map((row) => row.join("\t") + "\n").join("");
+  const manifest = [
+    ...files.map(({ text, mode, owner, group, onChange, path }, index) => [
+      PLACEHOLDER.test(text) ? "filled" : "file",
+      String(index),
+      mode,
+      owner,
+      group,
+      onChange,
+      path,
+    ]),
+    ...(service.absent ?? []).map((path) => ["absent", "-", "-", "-", "-", "reload", path]),
+  ];
+  const settings = [
+    ...(service.units ?? []).map((unit) => `unit=${unit}`),
+    ...(service.bootUnits ?? []).map((unit) => `boot-unit=${unit}`),
+    `checker=${service.checker ?? "its checker"}`,
+    `healthy-within=${service.healthyWithin ?? 30}`,
+    `on-package-change=${service.onPackageChange ?? "restart"}`,
+    ...(service.confirmWithin ? ["confirm=yes", `confirm-within=${service.confirmWithin}`] : []),
+    ...(service.services ? [`services=${service.services.join(" ")}`] : []),
+  ];
+  const controls: [string, string][] = [
+    ["settings", settings.join("\n")],
+    ["manifest", table(manifest)],
+    ["packages", table((service.packages ?? []).map(({ name, version }) => [name, version ?? ""]))],
+    ["users", table((service.users ?? []).map(({ name, home, groups }) => [name, home ?? "", (groups ?? []).join(",")]))],
+    [
+      "directories",
+      table(
+        (service.directories ?? []).map(({ path, mode = "0755", owner = "root", group = "root" }) => [
+          mode,
+          owner,
+          group,
+          path,
+        ]),
+      ),
+    ],
+    ["secrets", table((service.secrets ?? []).map(({ name, source }) => [name, source.kind, ...source.arguments]))],
+    ...Object.entries(service.hooks ?? {}).map(([name, text]): [string, string] => [name, (text as string | undefined) ?? ""]),
+  ];
+  return controls.filter(([, text]) => text);
+}
+
+function checkFile(path: string, file: ServiceFile, service: ServiceDescription): Required<ServiceFile> {
+  if (!/^(\/[A-Za-z0-9@%+=:,._-]+)+$/.test(file.path) || file.path.split("/").some((part) => part === ".." || part === ".")) {
+    refuse(path, {
+      code: "bad-path",
+      what: `file '${file.path}'`,
+      allowed: "an absolute path of letters, digits and @%+=:,._-, without . and ..",
+      fix: "choose such a path",
+    });
+  }
+  let holdsSecret = false;
+  for (const [, kind, name] of file.text.matchAll(new RegExp(PLACEHOLDER, "g"))) {
+    if (kind === "fact") continue;
+    holdsSecret = true;
+    if (!service.secrets?.some((secret) => secret.name === name)) {
+      refuse(path, {
+        code: "unknown-secret",
+        what: `${file.path} names the secret '${name}'`,
+        allowed: (service.secrets ?? []).map((secret) => secret.name).join(", ") || "none: the service has no secrets",
+        fix: "put the Secret into the service's 'secrets'",
+      });
+    }
+  }
+  const { mode = holdsSecret ? "0640" : "0644" } = file;
+  if (!/^[0-7]{4}$/.test(mode) || (holdsSecret && /[1-7]$/.test(mode))) {
+    refuse(path, {
+      code: "bad-path",
+      what: `${file.path} with mode '${mode}'`,
+      allowed: holdsSecret ? "four octal digits, the last one 0: the file holds a secret" : "four octal digits",
+      fix: holdsSecret ? "0640 with the daemon's group, or 0600" : "write it like 0644",
+    });
+  }
+  return { owner: "root", group: "root", onChange: "reload", ...file, mode };
+}
+
+function checkText(path: string, key: string, text: string): void {
+  const wrong = text.includes("\0") ? "a NUL character" : !text.isWellFormed() ? "half a surrogate pair" : undefined;
+  if (wrong) {
+    refuse(path, {
+      code: "bad-text",
+      what: `${key} holds ${wrong}`,
+      allowed: "any text that is valid Unicode, without NUL, which no shell and no Terraform string can hold",
+      fix: "binary files belong into a package, an image or an artifact",
+    });
+  }
+}
+
+/** Terraform normalizes its strings (NFC); a text that this would change travels as base64. */
+function needsEncoding(text: string): boolean {
+  if (text.normalize("NFC") === text) return false;
+  return !hasToken(text);
+}
+
+function sha256(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}

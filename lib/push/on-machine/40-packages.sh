@@ -1,0 +1,73 @@
+#!/bin/bash
+# Packages, users and directories: what must be there before a config can be checked. None of this is taken back by
+# a rollback: a package that is there too much does no harm, one that is taken away might.
+
+# control/packages: NAME VERSION, parted by a tab; the version may be empty (any) or a pattern of apt's (2.6.*)
+ha_install_packages() {
+  local dir=$1 name version have missing=() unit masked=()
+  while IFS=$'\t' read -r name version; do
+    have=$(dpkg-query --show --showformat='${db:Status-Abbrev}${Version}' "$name" 2>/dev/null || true)
+    # shellcheck disable=SC2053 # the version is a pattern
+    [[ $have == 'ii '* && (-z $version || ${have#ii } == $version) ]] && continue
+    missing+=("$name${version:+=$version}")
+  done < <(cat "$dir/control/packages" 2>/dev/null)
+  ((${#missing[@]})) || return 0
+  ha_say "installing ${missing[*]}"
+  # Debian starts a daemon as soon as it is installed, with a config that is not ours (Cassandra would join a cluster
+  # of its own making). A unit masked in /run cannot start; a reboot forgets the mask, should we be killed here.
+  while IFS= read -r unit; do
+    systemctl cat "$unit" >/dev/null 2>&1 && continue
+    systemctl mask --quiet --runtime "$unit" && masked+=("$unit")
+  done < <(ha_settings_list "$dir" unit)
+  local log status=0
+  log=$(mktemp)
+  ha_apt "$log" "${missing[@]}" || status=$?
+  if ((${#masked[@]})); then
+    systemctl unmask --quiet --runtime "${masked[@]}"
+    # the package's own enabling failed against the mask; ours follows in ha_activate
+    systemctl daemon-reload
+  fi
+  if ((status)); then
+    tail -n 15 "$log" | ha_quote
+    rm -f "$log"
+    ha_die "apt-get could not install ${missing[*]}; nothing else was changed"
+  fi
+  rm -f "$log"
+  # a change that waits on the active node must remember it
+  HA_PACKAGES_ACTION=$(ha_setting "$dir" on-package-change restart)
+  printf 'packages-action=%s\n' "$HA_PACKAGES_ACTION" >>"$dir/control/settings"
+}
+
+ha_apt() { # LOG PACKAGE...
+  local log=$1 options=(--quiet --yes --option DPkg::Lock::Timeout=300 --option Dpkg::Options::=--force-confold)
+  shift
+  # Only ask the mirrors when what is known already will not do.
+  if ! apt-get "${options[@]}" --no-install-recommends --simulate install "$@" >"$log" 2>&1; then
+    apt-get "${options[@]}" update >"$log" 2>&1 || return 1
+  fi
+  apt-get "${options[@]}" --no-install-recommends --allow-downgrades install "$@" >"$log" 2>&1 ||
+    # lists a few days old name versions that the mirror no longer has
+    { apt-get "${options[@]}" update >"$log" 2>&1 &&
+      apt-get "${options[@]}" --no-install-recommends --allow-downgrades install "$@" >"$log" 2>&1; }
+}
+
+# control/users: NAME HOME GROUPS (by commas), parted by tabs: system users without a login
+ha_create_users() {
+  local name home groups
+  while IFS=$'\t' read -r name home groups; do
+    if ! getent passwd "$name" >/dev/null; then
+      useradd --system --user-group --no-create-home --home-dir "${home:-/nonexistent}" --shell /usr/sbin/nologin "$name" ||
+        ha_die "user $name could not be made"
+      ha_say "made system user $name"
+    fi
+    [[ -z $groups ]] || usermod --append --groups "$groups" "$name" || ha_die "user $name could not join $groups"
+  done < <(cat "$1/control/users" 2>/dev/null)
+}
+
+# control/directories: MODE OWNER GROUP PATH, parted by tabs. A directory that leaves the code stays: it may hold data.
+ha_create_directories() {
+  local mode owner group path
+  while IFS=$'\t' read -r mode owner group path; do
+    install --directory --mode="$mode" --owner="$owner" --group="$group" "$path" || ha_die "directory $path could not be made"
+  done < <(cat "$1/control/directories" 2>/dev/null)
+}

@@ -1,0 +1,225 @@
+import { Fn, Lazy, dependable, TerraformElement, TerraformLocal, TerraformStack, type ITerraformDependable, type TerraformResource } from "cdktf";
+import { Construct } from "constructs";
+import type { Machine } from "../platform/machine";
+import { UPLOAD_DIRECTORY, type Connection } from "../platform/ssh-access";
+import { makeBundle, type Bundle } from "./bundle";
+import { carry, type Provisioner } from "./carrier";
+import { escapeTemplate } from "./escape";
+import { pushProgramOf } from "./program";
+import type { Service } from "./service";
+
+/** A command on another machine, before and after a push: taking a server out of its load balancers, for one. */
+export interface Around {
+  readonly machine: Machine;
+  /** Shell text, run as root. */
+  readonly before: string;
+  readonly after: string;
+}
+
+export interface PushProps {
+  readonly machine: Machine;
+  readonly service: Service;
+  /** What has to be there, or to have been pushed, before. */
+  readonly dependsOn?: readonly ITerraformDependable[];
+  /** Leave the change waiting while this node is active; a {@link Completion} finishes it. @default false */
+  readonly defer?: boolean;
+  /** @default none */
+  readonly around?: readonly Around[];
+}
+
+/** One service onto one machine: one upload and one run, and nothing at all when nothing changed. */
+export class Push extends Construct {
+  readonly resource: TerraformResource;
+  readonly machine: Machine;
+  readonly service: Service;
+  private readonly contents: TerraformLocal;
+  private readonly program: string;
+
+  constructor(
+    scope: Construct,
+    id: string,
+    private readonly props: PushProps,
+  ) {
+    super(scope, id);
+    const { machine, service } = props;
+    this.machine = machine;
+    this.service = service;
+    this.program = pushProgramOf(this);
+    this.contents = new TerraformLocal(this, "contents", Lazy.anyValue({ produce: () => this.bundle().contents }));
+    this.resource = carry(this, "run", machine.platform.carrier, {
+      connection: scriptNamed(machine, service.name),
+      triggers: () => this.triggers(),
+      provisioners: () => this.provisioners(),
+    });
+    after(this, this.resource, () => [
+      ...machine.readiness(),
+      ...(machine.base === undefined || machine.base === this ? [] : [machine.base.resource]),
+      ...(props.dependsOn ?? []),
+    ]);
+  }
+
+  private bundle(): Bundle {
+    const { machine, service, defer } = this.props;
+    return makeBundle(
+      this.node.path,
+      { machine: machine.name, service: service.name, address: machine.privateAddress, owner: machine.owner, defer },
+      service.describe(machine),
+    );
+  }
+
+  private triggers(): Record<string, string> {
+    const { machine } = this.props;
+    const hashed = Object.entries(this.bundle().triggers).map(([key, trigger]): [string, string] => [
+      key,
+      typeof trigger === "string" ? trigger : `\${sha256(${this.contentReference(trigger.content)})}`,
+    ]);
+    return { machine: machine.identity, ...Object.fromEntries(hashed) };
+  }
+
+  private provisioners(): Provisioner[] {
+    const { machine, service, around = [] } = this.props;
+    const bundle = this.bundle();
+    const uploads = (service.describe(machine).secrets ?? []).filter(({ upload }) => upload !== undefined);
+    // The secrets travel in a provisioner of their own: Terraform prints nothing of one that holds a sensitive value.
+    const secrets: Provisioner[] = uploads.length
+      ? [
+          {
+            file: {
+              content: uploads.map(({ name, upload }) => `${name} ${Fn.base64encode(upload!)}\n`).join(""),
+              destination: `${UPLOAD_DIRECTORY}/${service.name}`,
+            },
+          },
+        ]
+      : [];
+    const first = machine.base === this ? [prepare(machine)] : [];
+    const run = script([
+      "#!/bin/bash",
+      this.program,
+      `HA_PROGRAM=$0 HA_MACHINE=${machine.name} HA_SERVICE=${service.name}`,
+      `(($#)) || set -- submit ${service.name}${around.length ? " later" : ""}`,
+      `ha_main "$@" <<'${bundle.mark}.'`,
+      ...bundle.lines.map((line) => (typeof line === "string" ? line : `\${${this.contentReference(line.content)}}`)),
+      `${bundle.mark}.`,
+    ]);
+    const confirm = service.describe(machine).confirmWithin ? [this.verb(`confirm ${service.name}`)] : [];
+    if (!around.length) return [...first, ...secrets, run, ...confirm];
+    // A push that failed has put the last good version back: the node returns to its load balancers first, and the
+    // apply fails after that.
+    return [
+      ...around.map(({ machine: other, before }) => elsewhere(other, before)),
+      ...secrets,
+      run,
+      ...confirm,
+      ...around.map(({ machine: other, after }) => elsewhere(other, after)),
+      this.verb(`verdict ${service.name}`),
+    ];
+  }
+
+  private verb(words: string): Provisioner {
+    return verbOf(this.program, this.props.machine, this.props.service.name, words);
+  }
+
+  private contentReference(key: string): string {
+    return `local.${this.contents.friendlyUniqueId}[${JSON.stringify(key)}]`;
+  }
+}
+
+export interface CompletionProps {
+  readonly machine: Machine;
+  /** The node's pushes, in their order. */
+  readonly pushes: readonly Push[];
+  readonly dependsOn: readonly ITerraformDependable[];
+}
+
+/** Finishes on the active node what waited there until the other nodes had it. */
+export class Completion extends Construct {
+  readonly resource: TerraformResource;
+
+  constructor(scope: Construct, id: string, { machine, pushes, dependsOn }: CompletionProps) {
+    super(scope, id);
+    const names = pushes.map(({ service }) => service.name).join(" ");
+    const program = pushProgramOf(this);
+    this.resource = carry(this, "run", machine.platform.carrier, {
+      connection: scriptNamed(machine, `complete-${pushes[0]!.service.name}`),
+      triggers: () => ({ machine: machine.identity, services: names }),
+      provisioners: () => [verbOf(program, machine, pushes[0]!.service.name, `complete ${names}`)],
+      // However a push came to run again, what it left waiting is finished.
+      replaceTriggeredBy: pushes.map(({ resource }) => resource),
+    });
+    after(this, this.resource, () => [...pushes.map(({ resource }) => resource), ...dependsOn]);
+  }
+}
+
+/**
+ * The resource comes after the others. Asked at synth, when every rule and right is known. In another stack Terraform
+ * knows no single resource: there the whole stack comes first.
+ */
+function after(scope: Construct, resource: TerraformResource, others: () => readonly ITerraformDependable[]): void {
+  const stack = TerraformStack.of(scope);
+  resource.addOverride(
+    "depends_on",
+    Lazy.anyValue({
+      produce: () => {
+        const addresses = new Set<string>();
+        for (const other of others()) {
+          const otherStack = TerraformElement.isTerraformElement(other) ? other.cdktfStack : stack;
+          if (otherStack === stack) addresses.add(dependable(other));
+          else stack.addDependency(otherStack);
+        }
+        return addresses.size ? [...addresses].sort() : undefined;
+      },
+    }),
+  );
+}
+
+function verbOf(program: string, machine: Machine, service: string, words: string): Provisioner {
+  return script([
+    "#!/bin/bash",
+    program,
+    `HA_PROGRAM=$0 HA_MACHINE=${machine.name} HA_SERVICE=${service}`,
+    `(($#)) || set -- ${words}`,
+    'ha_main "$@"',
+  ]);
+}
+
+/** Terraform empties its scripts but leaves them: with one name for a service there is one of them. */
+function scriptNamed(machine: Machine, name: string): Connection {
+  return { ...machine.connection, script_path: `./${UPLOAD_DIRECTORY}/${name}.sh` };
+}
+
+function elsewhere(machine: Machine, text: string): Provisioner {
+  return {
+    "remote-exec": {
+      // A load balancer that cannot be reached serves nobody: the push goes on without it.
+      on_failure: "continue",
+      connection: { ...machine.connection, timeout: "10s" },
+      inline: [
+        [
+          "#!/bin/bash",
+          "root=(sudo --non-interactive); ((EUID)) || root=()",
+          "\"$\${root[@]}\" bash -euo pipefail <<'cdktf-ha'",
+          escapeTemplate(text),
+          "cdktf-ha",
+        ].join("\n"),
+      ],
+    },
+  };
+}
+
+/**
+ * Terraform's scripts are writable for everybody (it runs chmod 0777), and are run as root a moment later: from the first
+ * push on they lie in a directory that only the login user can enter.
+ */
+function prepare(machine: Machine): Provisioner {
+  return {
+    "remote-exec": {
+      connection: { ...machine.connection, script_path: "./.cdktf-ha-prepare.sh" },
+      inline: [`#!/bin/bash\numask 077 && mkdir -p ${UPLOAD_DIRECTORY} && chmod 700 ${UPLOAD_DIRECTORY}`],
+    },
+  };
+}
+
+/** One text: Terraform refuses an empty line among several. */
+function script(lines: readonly string[]): Provisioner {
+  return { "remote-exec": { inline: [lines.join("\n")] } };
+}

@@ -1,0 +1,209 @@
+import { createHash } from "node:crypto";
+import { Fn, TerraformVariable } from "cdktf";
+import type { Construct } from "constructs";
+import { refuse } from "../problem";
+
+/** How a changed secret is noticed; the value itself must not stand in a trigger, which Terraform keeps in its state. */
+export interface SecretProps {
+  /**
+   * Count this up when the secret's value changes: machines are then given the new one.
+   * @default "1"
+   */
+  readonly version?: string;
+}
+
+export interface VariableSecretProps extends SecretProps {
+  /** Shown by `terraform plan` when the variable has no value. */
+  readonly description?: string;
+  /**
+   * A second secret that keys a hash of this one, so that a changed value is noticed by itself. Keyed, because Terraform's
+   * state keeps the hash, and the plain hash of a short password can be guessed.
+   * @default - changes are told by `version`
+   */
+  readonly hashKey?: VariableSecret;
+}
+
+export interface AwsSecretProps extends SecretProps {
+  /** @default - the region of the machine */
+  readonly region?: string;
+}
+
+export interface SecretsManagerProps extends AwsSecretProps {
+  /** The secret is a JSON object, and the value is at this key. @default - the whole secret */
+  readonly jsonKey?: string;
+  /** ARN of the secret, for the machine's least right. @default - every secret of this name in the machine's account */
+  readonly arn?: string;
+}
+
+export interface GeneratedSecretProps extends SecretProps {
+  /** Random bytes; the value is their hexadecimal form, twice as long. @default 24 - 192 bits cannot be guessed */
+  readonly bytes?: number;
+}
+
+/** Where a machine gets the value from: a line of the bundle's list (lib/push/on-machine/30-values.sh). */
+export interface SecretSource {
+  readonly kind: "uploaded" | "generated" | "file" | "secrets-manager" | "parameter-store";
+  readonly arguments: readonly string[];
+}
+
+/** What a machine's instance profile must allow for the secret to be read. */
+export interface SecretRight {
+  readonly action: "secretsmanager:GetSecretValue" | "ssm:GetParameter";
+  /** ARN, or its part after the account: `secret:archive/tls-??????`. */
+  readonly resource: string;
+}
+
+/**
+ * A value that only machines may see. It is never in the synthesized JSON, in triggers, in state, in logs or in a process
+ * list; on the machine it stands only in files that root, or the daemon's own group, can read.
+ *
+ * Texts refer to it by {@link placeholder}; the machine puts the value in.
+ */
+export abstract class Secret {
+  /** A sensitive Terraform variable: `TF_VAR_<id>` in CI. Travels by SSH in an upload of its own. */
+  static variable(scope: Construct, id: string, props: VariableSecretProps = {}): VariableSecret {
+    return new VariableSecret(scope, id, props);
+  }
+
+  /** Made on each machine by itself at the first push, then kept there: nobody else ever knows it. */
+  static generated(name: string, props: GeneratedSecretProps = {}): Secret {
+    const { bytes = 24, version = "1" } = props;
+    if (!(Number.isInteger(bytes) && bytes >= 16 && bytes <= 1024)) {
+      refuse(name, {
+        code: "number-out-of-range",
+        what: `a generated secret of ${bytes} bytes`,
+        allowed: "16 to 1024 bytes: below 128 bits a secret can be guessed",
+        fix: "leave 'bytes' out for 24",
+      });
+    }
+    return new OnMachineSecret(name, version, {
+      kind: "generated",
+      arguments: [`${checkedName(name)}.${version}`, String(bytes)],
+    });
+  }
+
+  /** A file that is on the machine already, put there by somebody else (a certificate tool, an image). */
+  static file(path: string, props: SecretProps = {}): Secret {
+    if (!/^\/[^\t\n]*$/.test(path)) {
+      refuse(path, {
+        code: "bad-path",
+        what: `secret file '${path}'`,
+        allowed: "an absolute path on the machine, without tabs or newlines",
+        fix: "give the path from / on",
+      });
+    }
+    return new OnMachineSecret(slug(path), props.version, { kind: "file", arguments: [path] });
+  }
+
+  /** Read on the machine from AWS Secrets Manager, with the rights of its instance profile. */
+  static awsSecretsManager(secretId: string, props: SecretsManagerProps = {}): Secret {
+    const { region = "", jsonKey = "", arn } = props;
+    return new OnMachineSecret(
+      slug(secretId + jsonKey),
+      props.version,
+      { kind: "secrets-manager", arguments: [secretId, region, jsonKey] },
+      // AWS adds a dash and six characters of its own to a secret's name
+      { action: "secretsmanager:GetSecretValue", resource: arn ?? `secret:${secretId}-??????` },
+    );
+  }
+
+  /** Read on the machine from AWS Systems Manager's parameter store, with the rights of its instance profile. */
+  static awsParameter(name: string, props: AwsSecretProps = {}): Secret {
+    return new OnMachineSecret(
+      slug(name),
+      props.version,
+      { kind: "parameter-store", arguments: [name, props.region ?? "", ""] },
+      { action: "ssm:GetParameter", resource: `parameter/${name.replace(/^\//, "")}` },
+    );
+  }
+
+  protected constructor(
+    /** File name and placeholder of the secret on a machine. */
+    readonly name: string,
+  ) {}
+
+  /** Stands for the value in a file's text. */
+  get placeholder(): string {
+    return `@@HA:secret:${this.name}@@`;
+  }
+
+  /** Stands for the value between single quotes; the machine refuses a value that would end the quotes. */
+  get quotable(): string {
+    return `@@HA:quotable:${this.name}@@`;
+  }
+
+  /** What a trigger holds instead of the value. */
+  abstract get trigger(): string;
+
+  abstract get source(): SecretSource;
+
+  /** The value as a Terraform expression, where it travels with the push; nothing where the machine fetches it. */
+  readonly upload: string | undefined = undefined;
+
+  /** What the machine's instance profile needs, where it fetches the value itself. */
+  readonly right: SecretRight | undefined = undefined;
+}
+
+/** A {@link Secret} that Terraform knows while it runs: the only kind that can open an SSH connection. */
+export class VariableSecret extends Secret {
+  /** Sensitive expression; for connections and uploads only. */
+  readonly value: string;
+  override readonly upload: string;
+  readonly trigger: string;
+  readonly source: SecretSource = { kind: "uploaded", arguments: [] };
+
+  constructor(scope: Construct, id: string, props: VariableSecretProps) {
+    const variable = new TerraformVariable(scope, id, {
+      type: "string",
+      sensitive: true,
+      nullable: false,
+      description: props.description,
+    });
+    super(slug(variable.node.path));
+    this.value = this.upload = variable.stringValue;
+    const keyed = props.hashKey && Fn.nonsensitive(Fn.sha256(Fn.join("\n", [props.hashKey.value, this.value])));
+    this.trigger = keyed ?? `version ${props.version ?? "1"}`;
+  }
+}
+
+class OnMachineSecret extends Secret {
+  readonly trigger: string;
+
+  constructor(
+    name: string,
+    version = "1",
+    readonly source: SecretSource,
+    override readonly right: SecretRight | undefined = undefined,
+  ) {
+    super(name);
+    for (const argument of source.arguments) {
+      if (/[\t\n]/.test(argument)) {
+        refuse(name, {
+          code: "bad-name",
+          what: `'${argument}' holds a tab or a newline`,
+          allowed: "names without tabs and newlines",
+          fix: "check where the name comes from",
+        });
+      }
+    }
+    this.trigger = [source.kind, ...source.arguments, `version ${version}`].join(" ");
+  }
+}
+
+function checkedName(name: string): string {
+  if (!/^[A-Za-z0-9._-]{1,64}$/.test(name)) {
+    refuse(name, {
+      code: "bad-name",
+      what: `secret '${name}'`,
+      allowed: "letters, digits, dot, dash and underscore, at most 64: it becomes a file name",
+      fix: "choose such a name",
+    });
+  }
+  return name;
+}
+
+/** A readable file name that is different for every text. */
+function slug(text: string): string {
+  const readable = text.replace(/[^A-Za-z0-9]+/g, "-").replace(/^-|-$/g, "");
+  return `${readable.slice(-40)}-${createHash("sha256").update(text).digest("hex").slice(0, 8)}`;
+}

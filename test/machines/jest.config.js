@@ -1,0 +1,15 @@
+/** @type {import("jest").Config} */
+module.exports = {
+  rootDir: __dirname,
+  testEnvironment: "node",
+  transform: { "^.+\\.ts$": ["ts-jest", { tsconfig: "<rootDir>/../../tsconfig.json", diagnostics: false }] },
+  moduleNameMapper: {
+    "^cdktf-ha-clusters$": "<rootDir>/../../lib/index.ts",
+    "^cdktf-ha-clusters/testing$": "<rootDir>/../../lib/testing/index.ts",
+  },
+  // A sealed namespace has one lab at a time. For more at once, start several sealed.sh.
+  maxWorkers: 1,
+  testTimeout: 120_000,
+  // Not in the temporary directory, which inside sealed.sh is new each time.
+  cacheDirectory: "<rootDir>/../../node_modules/.cache/jest-machines",
+};
