@@ -23,3 +23,8 @@ export * from "./haproxy-keepalived-pair/tls";
 export { Keepalived, type KeepalivedProps, type VirtualIpGroup } from "./keepalived/keepalived";
 export * from "./topology/topology";
 export * from "./virtual-ip/virtual-ip";
+export * from "./platform/aws/aws-platform";
+export type { AwsMachine } from "./platform/aws/instance";
+export * from "./platform/aws/machine-image";
+export type { AddressOnMachine, MovingAddress } from "./virtual-ip/moving-address";
+export * from "./service-tier/service-tier";

@@ -57,8 +57,8 @@ export function contains(network: string, inner: string): boolean {
   const innerText = inner.includes("/") ? inner : `${inner}/${isIpv6(inner) ? 128 : 32}`;
   const innerParsed = parseCidr(innerText);
   if (!outerParsed || !innerParsed) return false;
-  if (outerParsed[0].kind() !== innerParsed[0].kind()) return false;
-  return innerParsed[1] >= outerParsed[1] && innerParsed[0].match(outerParsed as never);
+  const sameFamily = outerParsed[0].kind() === innerParsed[0].kind();
+  return sameFamily && innerParsed[1] >= outerParsed[1] && innerParsed[0].match(outerParsed);
 }
 
 /** One spelling for one address. */

@@ -1,7 +1,8 @@
 /** Every code a problem can have, with its reason. The same list, by topic, is docs/problems.md (a test compares them). */
 export const PROBLEM_CODES = {
   // any construct
-  "concrete-value-needed": "Machines, zones and names decide which resources there are, so they cannot wait for Terraform.",
+  "concrete-value-needed":
+    "Machines, zones and names decide which resources there are, so they cannot wait for Terraform.",
   "bad-name": "Names become file names, unit names and words of config files.",
   "duplicate-name": "A name stands for one thing; the second would take the first one's place.",
   "number-out-of-range": "The daemon or the protocol has no such value.",
@@ -12,7 +13,8 @@ export const PROBLEM_CODES = {
   "bad-address": "This is no IP address or host name.",
   "no-admins": "Without a declared admin nobody could reach the machines by SSH once the firewall is up.",
   "ssh-access-unclear": "A machine is reached with exactly one kind of key.",
-  "removal-needs-key": "Terraform can run nothing on a machine that has left the code with a key from a variable.",
+  "removal-needs-key":
+    "Terraform can run nothing on a machine that has left the code with a key from a variable.",
   "one-zone": "A zone that fails takes every node with it.",
   "no-host-firewall": "Without the host's firewall every port a daemon opens is open to everybody.",
   // push

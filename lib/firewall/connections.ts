@@ -100,12 +100,18 @@ export class Connections {
 
   private admit(peer: Connections | Peer, port: Port, purpose: string): void {
     const same = (other: Admission): boolean =>
-      other.port.toString() === port.toString() && (other.peer === peer || networksOf(other.peer) === networksOf(peer));
+      other.port.toString() === port.toString() &&
+      (other.peer === peer || networksOf(other.peer) === networksOf(peer));
     if (this.admissions.some(same)) return;
-    const admission = { peer, port, purpose: `${purpose} from ${peer instanceof Connections ? peer.name : peer.description}` };
+    const admission = {
+      peer,
+      port,
+      purpose: `${purpose} from ${peer instanceof Connections ? peer.name : peer.description}`,
+    };
     this.admissions.push(admission);
     if (peer instanceof Connections) peer.targets.push({ target: this, port });
-    for (const gate of new Set(this.members.map(({ platform }) => platform.gate))) gate?.admit(this, admission);
+    for (const gate of new Set(this.members.map(({ platform }) => platform.gate)))
+      gate?.admit(this, admission);
   }
 
   private resolve(ports: readonly (Port | string)[]): [Port, string][] {
@@ -128,7 +134,9 @@ export class Connections {
 export function inboundRules(connections: Connections, self: Machine): Rule[] {
   return connections.inbound.flatMap(({ peer, port, purpose }) =>
     (peer instanceof Connections
-      ? peer.machines.filter((machine) => machine !== self).map(({ privateAddress }) => hostNetwork(privateAddress))
+      ? peer.machines
+          .filter((machine) => machine !== self)
+          .map(({ privateAddress }) => hostNetwork(privateAddress))
       : peer.cidrs
     ).map((network) => ({ protocol: port.protocol, first: port.first, last: port.last, network, purpose })),
   );

@@ -21,7 +21,8 @@ export const NFTABLES_TABLE = "cdktf_ha";
 export function renderNftables(rules: HostRules): string {
   const inbound = groupRules(rules.inbound).flatMap((group) => ruleLines(group, "saddr"));
   const localhost = rules.localhostOnly.map(
-    ({ purpose, ...port }) => `iifname != "lo" ${portMatch(port)} drop comment ${quote(`localhost only: ${purpose}`)}`,
+    ({ purpose, ...port }) =>
+      `iifname != "lo" ${portMatch(port)} drop comment ${quote(`localhost only: ${purpose}`)}`,
   );
   return [
     `table inet ${NFTABLES_TABLE}`,
@@ -88,5 +89,12 @@ function set(networks: readonly string[]): string {
 /** nft takes at most 128 bytes of comment, and no quotes inside. */
 function quote(comment: string): string {
   const clean = comment.replace(/["\\\n]/g, "'");
-  return `"${Buffer.byteLength(clean) > 120 ? `${Buffer.from(clean).subarray(0, 117).toString("utf8").replace(/\uFFFD$/, "")}...` : clean}"`;
+  return `"${
+    Buffer.byteLength(clean) > 120
+      ? `${Buffer.from(clean)
+          .subarray(0, 117)
+          .toString("utf8")
+          .replace(/\uFFFD$/, "")}...`
+      : clean
+  }"`;
 }

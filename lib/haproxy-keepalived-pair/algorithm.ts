@@ -40,8 +40,8 @@ export class Algorithm {
   private constructor(
     readonly balance: string,
     /** By consistent hashing: a server that comes or goes moves only its own share. */
-    readonly hashed: boolean = false,
-    readonly httpOnly: boolean = false,
+    readonly hashed = false,
+    readonly httpOnly = false,
   ) {}
 }
 
@@ -64,6 +64,9 @@ export class Stickiness {
   }
 
   private constructor(
-    readonly model: { readonly cookie?: string; readonly table?: { readonly minutes: number; readonly entries: number } },
+    readonly model: {
+      readonly cookie?: string;
+      readonly table?: { readonly minutes: number; readonly entries: number };
+    },
   ) {}
 }

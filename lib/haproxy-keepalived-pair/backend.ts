@@ -1,7 +1,8 @@
 import { Construct } from "constructs";
 import { Port } from "../firewall/port";
 import { refuse } from "../problem";
-import { Algorithm, Stickiness } from "./algorithm";
+import type { Stickiness } from "./algorithm";
+import { Algorithm } from "./algorithm";
 import type { HaproxyBackend, HaproxyServer } from "./haproxy-cfg";
 import { HealthCheck } from "./health-check";
 import { stableServerId, type Balanceable, type BalanceServer, type BalanceTarget } from "./servers";
@@ -112,7 +113,10 @@ export class Backend extends Construct {
       consistentHash: algorithm.hashed,
       checkLines: this.check.model.lines,
       checkIntervalSeconds: props.checkInterval ?? 2,
-      cookie: stickiness?.model.cookie === undefined ? undefined : { name: stickiness.model.cookie, secure: encrypted },
+      cookie:
+        stickiness?.model.cookie === undefined
+          ? undefined
+          : { name: stickiness.model.cookie, secure: encrypted },
       table: stickiness?.model.table,
       queueTimeoutSeconds: props.queueTimeout ?? 30,
       serverTimeoutSeconds: props.serverTimeout,
@@ -170,7 +174,10 @@ export class Backend extends Construct {
       if (same !== undefined) {
         refuse(this, {
           code: same === name ? "duplicate-name" : "server-id-clash",
-          what: same === name ? `two servers are called '${name}'` : `the servers '${same}' and '${name}' have one stable id`,
+          what:
+            same === name
+              ? `two servers are called '${name}'`
+              : `the servers '${same}' and '${name}' have one stable id`,
           allowed: "different names",
           fix: "rename one of them",
         });
@@ -187,14 +194,21 @@ export class Backend extends Construct {
         });
       }
       checkRange(this, `servers.${name}.weight`, settings.weight, 0, 256, "HAProxy's own limit");
-      checkRange(this, `servers.${name}.maximumConnections`, settings.maximumConnections, 1, 1e6, "at least one");
+      checkRange(
+        this,
+        `servers.${name}.maximumConnections`,
+        settings.maximumConnections,
+        1,
+        1e6,
+        "at least one",
+      );
     }
     if (mode === "tcp" && props.stickiness?.model.cookie !== undefined) {
       refuse(this, {
         code: "cookie-needs-http",
         what: "a sticky cookie on a tcp backend",
         allowed: "cookies where HTTP is read; for TCP the client's address",
-        fix: "Stickiness.sourceAddress(), or mode: \"http\"",
+        fix: 'Stickiness.sourceAddress(), or mode: "http"',
       });
     }
     if (mode === "tcp" && props.algorithm?.httpOnly) {
@@ -202,7 +216,7 @@ export class Backend extends Construct {
         code: "http-only",
         what: `the algorithm '${props.algorithm.balance}' on a tcp backend`,
         allowed: "roundRobin, leastConnections, random, first, sourceAddress",
-        fix: "choose one of them, or mode: \"http\"",
+        fix: 'choose one of them, or mode: "http"',
       });
     }
     if (mode === "http" && this.check.model.kind === "postgresql") {
@@ -210,7 +224,7 @@ export class Backend extends Construct {
         code: "mode-mismatch",
         what: "a PostgreSQL check on an http backend",
         allowed: "PostgreSQL goes over tcp",
-        fix: "mode: \"tcp\"",
+        fix: 'mode: "tcp"',
       });
     }
     for (const [name, value, low, high] of [
@@ -248,7 +262,8 @@ export function checkSectionName(scope: Construct, kind: string, name: string): 
   refuse(scope, {
     code: "bad-name",
     what: `${kind} '${name}'`,
-    allowed: "letters, digits, dot, dash and underscore, at most 60, not beginning with cdktf_ha: a word of haproxy.cfg",
+    allowed:
+      "letters, digits, dot, dash and underscore, at most 60, not beginning with cdktf_ha: a word of haproxy.cfg",
     fix: "choose such a name",
   });
 }

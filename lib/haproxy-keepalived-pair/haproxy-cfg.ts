@@ -8,8 +8,16 @@ export interface HaproxyModel {
   /** Shown by `show env`: proof of which configuration the running process has read. */
   readonly fingerprint: string;
   readonly tls: boolean;
-  readonly peers?: { readonly port: number; readonly members: readonly { readonly name: string; readonly address: string }[] };
-  readonly stats?: { readonly address: string; readonly port: number; readonly user: string; readonly password: string };
+  readonly peers?: {
+    readonly port: number;
+    readonly members: readonly { readonly name: string; readonly address: string }[];
+  };
+  readonly stats?: {
+    readonly address: string;
+    readonly port: number;
+    readonly user: string;
+    readonly password: string;
+  };
   readonly listeners: readonly HaproxyListener[];
   readonly backends: readonly HaproxyBackend[];
   readonly extraGlobalLines: readonly string[];
@@ -170,7 +178,9 @@ function statsSections({ address, port, user, password }: NonNullable<HaproxyMod
 function listenerSection(listener: HaproxyListener): string[] {
   const { mode, tls } = listener;
   const bind = (port: number, options: string): string[] =>
-    listener.addresses.map((address) => `bind ${hostPort(address, port)}${address === "::" ? " v6only" : ""}${options}`);
+    listener.addresses.map(
+      (address) => `bind ${hostPort(address, port)}${address === "::" ? " v6only" : ""}${options}`,
+    );
   const tlsOptions = tls
     ? ` ssl ${tls.certificateFiles.map((file) => `crt ${file}`).join(" ")} ssl-min-ver ${tls.minimumVersion}` +
       (mode === "http" ? ` alpn ${tls.http2 ? "h2,http/1.1" : "http/1.1"}` : "") +
@@ -185,7 +195,9 @@ function listenerSection(listener: HaproxyListener): string[] {
     ...(listener.maximumConnections === undefined ? [] : [`maxconn ${listener.maximumConnections}`]),
     ...(mode === "tcp" ? ["option clitcpka"] : []),
     ...timeout("client", listener.clientTimeoutSeconds ?? (mode === "tcp" ? TCP_IDLE_SECONDS : undefined)),
-    ...(listener.redirectFromPort === undefined ? [] : ["http-request redirect scheme https code 301 unless { ssl_fc }"]),
+    ...(listener.redirectFromPort === undefined
+      ? []
+      : ["http-request redirect scheme https code 301 unless { ssl_fc }"]),
     ...(listener.forwardedHeaders ? FORWARDED_HEADERS : []),
     ...(tls?.hstsSeconds
       ? [`http-response set-header Strict-Transport-Security max-age=${tls.hstsSeconds} if { ssl_fc }`]
@@ -240,7 +252,9 @@ function backendSection(backend: HaproxyBackend, peers: boolean): string[] {
     ...timeout("queue", backend.queueTimeoutSeconds),
     ...timeout("server", backend.serverTimeoutSeconds ?? (mode === "tcp" ? TCP_IDLE_SECONDS : undefined)),
     ...backend.checkLines,
-    ...(backend.cookie === undefined ? [] : [
+    ...(backend.cookie === undefined
+      ? []
+      : [
           `cookie ${quoted(backend.cookie.name)} insert indirect nocache httponly${backend.cookie.secure ? " secure" : ""} attr SameSite=Lax`,
         ]),
     ...(backend.table
@@ -257,7 +271,12 @@ function backendSection(backend: HaproxyBackend, peers: boolean): string[] {
 
 function tlsWords({ tls, mode }: HaproxyBackend): string {
   if (!tls) return "";
-  const name = tls.serverName === undefined ? (mode === "http" ? "req.hdr(host),host_only" : undefined) : `str(${tls.serverName})`;
+  const name =
+    tls.serverName === undefined
+      ? mode === "http"
+        ? "req.hdr(host),host_only"
+        : undefined
+      : `str(${tls.serverName})`;
   return (
     (tls.verify ? ` ssl verify required ca-file ${tls.authorityFile}` : " ssl verify none") +
     (name === undefined ? "" : ` sni ${name}`) +

@@ -94,6 +94,7 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
     if (this.machines.length > 1) this.connections.allowInternally(Port.tcp(this.peersPort));
     const statistics = props.statistics;
     if (statistics) {
+      for (const machine of this.machines) machine.mayRead(statistics.password);
       this.connections.addPort("statistics", Port.tcp(statistics.port ?? 8404));
       for (const peer of statistics.clients) this.connections.allowFrom(peer, "statistics");
     }
@@ -110,7 +111,10 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
     const { keepalived } = this;
     const haproxy = new HaproxyService(this);
     this.rollout = new Rollout(this, "rollout", {
-      nodes: this.machines.map((machine) => ({ machine, services: [haproxy, ...(keepalived ? [keepalived] : [])] })),
+      nodes: this.machines.map((machine) => ({
+        machine,
+        services: [haproxy, ...(keepalived ? [keepalived] : [])],
+      })),
       // a change that breaks a node is found out on one that serves nobody
       standbyFirst: keepalived !== undefined,
     });
@@ -147,6 +151,7 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
     }
     const listener = new Listener(this, name, props, backend);
     this.listeners.set(name, listener);
+    for (const machine of this.machines) machine.mayRead(...listener.certificates);
     this.connections.addPort(name, Port.tcp(props.port));
     for (const peer of props.clients ?? []) {
       this.connections.allowFrom(peer, name, ...listener.ports.slice(1));
@@ -180,7 +185,8 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
       })),
       survives: { failures: this.keepalived ? this.machines.length - 1 : 0, of: "node" },
       timers: Object.entries(this.groups).map(([group, settings]) => {
-        const advert = settings.advertInterval ?? Math.max(...settings.addresses.map((ip) => ip.advertInterval));
+        const advert =
+          settings.advertInterval ?? Math.max(...settings.addresses.map((ip) => ip.advertInterval));
         return {
           name: `${group}: a node that is gone is missed`,
           seconds: Number((3 * advert + 0.1 * advert).toFixed(3)),
@@ -215,7 +221,9 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
       listeners: listeners.map((listener) => listener.model(this.bindAddresses(listener))),
       backends: [...this.backends.values()].map((backend) =>
         backend.model(
-          listeners.filter((listener) => listener.uses(backend)).every(({ certificates }) => certificates.length > 0),
+          listeners
+            .filter((listener) => listener.uses(backend))
+            .every(({ certificates }) => certificates.length > 0),
         ),
       ),
       extraGlobalLines: this.props.extraGlobalLines ?? [],
@@ -255,10 +263,13 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
   }
 
   private bindAddresses({ props }: Listener): string[] {
-    if (props.virtualIp !== undefined) return this.groups[props.virtualIp]!.addresses.map(({ address }) => address);
+    if (props.virtualIp !== undefined)
+      return this.groups[props.virtualIp]!.addresses.map(({ address }) => address);
     const ipv6 =
       Object.values(this.groups).some(({ addresses }) => addresses.some((address) => address.isIpv6)) ||
-      this.machines.some(({ privateAddress }) => /^[\da-f:]+$/i.test(privateAddress) && privateAddress.includes(":"));
+      this.machines.some(
+        ({ privateAddress }) => /^[\da-f:]+$/i.test(privateAddress) && privateAddress.includes(":"),
+      );
     return ipv6 ? ["*", "::"] : ["*"];
   }
 
@@ -321,7 +332,10 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
       // A port on every address leaves none for a single one, and the other way round.
       const clash = [...taken].find(([key]) => {
         const [otherPort, otherIp] = key.split(" on ");
-        return otherPort === port.toString() && (otherIp === "*" || virtualIp === undefined || otherIp === virtualIp);
+        return (
+          otherPort === port.toString() &&
+          (otherIp === "*" || virtualIp === undefined || otherIp === virtualIp)
+        );
       });
       if (clash) {
         problems.push({
@@ -334,7 +348,8 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
       taken.set(`${port.toString()} on ${virtualIp ?? "*"}`, owner);
     };
     if (this.machines.length > 1) take(Port.tcp(this.peersPort), undefined, "the peers");
-    if (this.props.statistics) take(Port.tcp(this.props.statistics.port ?? 8404), undefined, "the statistics");
+    if (this.props.statistics)
+      take(Port.tcp(this.props.statistics.port ?? 8404), undefined, "the statistics");
     for (const [name, listener] of this.listeners) {
       for (const port of listener.ports) take(port, listener.props.virtualIp, `listener '${name}'`);
     }

@@ -46,9 +46,15 @@ export class HaproxyService implements Service {
       program("haproxy-save-state", "save-state.sh"),
       program("haproxy-answers", "answers.sh"),
       // read by systemd at the next reload: nothing has to restart for it
-      { path: "/etc/systemd/system/haproxy.service.d/50-cdktf-ha.conf", text: dropIn(model), onChange: "none" },
+      {
+        path: "/etc/systemd/system/haproxy.service.d/50-cdktf-ha.conf",
+        text: dropIn(model),
+        onChange: "none",
+      },
     ];
-    const secrets = new Map([...source.secrets, ...source.certificates.map(({ secret }) => secret)].map((s) => [s.name, s]));
+    const secrets = new Map(
+      [...source.secrets, ...source.certificates.map(({ secret }) => secret)].map((s) => [s.name, s]),
+    );
     return {
       packages: [{ name: "haproxy", version: source.packageVersion }, { name: "socat" }],
       // a reload makes the master run the new binary: no listener closes

@@ -85,7 +85,11 @@ export class HealthCheck {
     return new HealthCheck({
       kind: "postgresql",
       port,
-      lines: ["option httpchk", `http-check send meth OPTIONS uri ${quoted(path)}`, "http-check expect status 200"],
+      lines: [
+        "option httpchk",
+        `http-check send meth OPTIONS uri ${quoted(path)}`,
+        "http-check expect status 200",
+      ],
     });
   }
 

@@ -65,7 +65,9 @@ export class Listener extends Construct {
   /** Ports of the node that this listener needs. */
   get ports(): Port[] {
     const { port, redirectFromPort } = this.props;
-    return [port, ...(redirectFromPort === undefined ? [] : [redirectFromPort])].map((number) => Port.tcp(number));
+    return [port, ...(redirectFromPort === undefined ? [] : [redirectFromPort])].map((number) =>
+      Port.tcp(number),
+    );
   }
 
   get certificates(): readonly Secret[] {
@@ -107,7 +109,12 @@ export class Listener extends Construct {
       });
     }
     if (props.path !== undefined && !/^\/[\x21-\x7e]*$/.test(props.path)) {
-      refuse(this, { code: "bad-path", what: `route for the path '${props.path}'`, allowed: "a path from / on", fix: "percent-encode it" });
+      refuse(this, {
+        code: "bad-path",
+        what: `route for the path '${props.path}'`,
+        allowed: "a path from / on",
+        fix: "percent-encode it",
+      });
     }
     if (props.path !== undefined && this.mode === "tcp") {
       refuse(this, {
@@ -123,7 +130,7 @@ export class Listener extends Construct {
         code: "http-only",
         what: `a route by host ('${props.host}') on a tcp listener without TLS`,
         allowed: "host names are in HTTP and in the greeting of TLS, nowhere else",
-        fix: "tls: Tls.passthrough(), or mode: \"http\"",
+        fix: 'tls: Tls.passthrough(), or mode: "http"',
       });
     }
     this.routes.push({ props, backend });
@@ -156,7 +163,10 @@ export class Listener extends Construct {
       acceptProxyProtocol: props.acceptProxyProtocol ?? false,
       hideHeaders: props.hideHeaders ?? [],
       clientTimeoutSeconds: props.clientTimeout,
-      routes: this.routes.map(({ props: route, backend }): HaproxyRoute => ({ ...route, backend: backend.name })),
+      routes: this.routes.map(({ props: route, backend }): HaproxyRoute => ({
+        ...route,
+        backend: backend.name,
+      })),
       defaultBackend: this.defaultBackend.name,
       extraLines: props.extraLines ?? [],
     };
@@ -175,7 +185,8 @@ export class Listener extends Construct {
   private checkProps(): void {
     const { props, mode } = this;
     checkSectionName(this, "listener", this.name);
-    void this.ports; // each says what is wrong with it
+    const { port, redirectFromPort } = props;
+    for (const number of [port, redirectFromPort ?? port]) Port.tcp(number); // says what is wrong with it
     if (props.tls && props.tls.certificates !== "passthrough" && !props.tls.certificates.length) {
       refuse(this, {
         code: "tls-without-certificate",
@@ -189,7 +200,7 @@ export class Listener extends Construct {
         code: "mode-mismatch",
         what: "TLS passthrough on an http listener",
         allowed: "tcp: what goes through encrypted cannot be read as HTTP",
-        fix: "mode: \"tcp\" at the listener and its backends",
+        fix: 'mode: "tcp" at the listener and its backends',
       });
     }
     const needHttp = (name: string, given: boolean): void => {
@@ -198,7 +209,7 @@ export class Listener extends Construct {
         code: "http-only",
         what: `'${name}' on a tcp listener`,
         allowed: "only where HTTP is read",
-        fix: "leave it out, or mode: \"http\"",
+        fix: 'leave it out, or mode: "http"',
       });
     };
     needHttp("forwardedHeaders", props.forwardedHeaders === true);
@@ -214,7 +225,12 @@ export class Listener extends Construct {
     }
     for (const header of props.hideHeaders ?? []) {
       if (/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(header)) continue;
-      refuse(this, { code: "bad-name", what: `header '${header}'`, allowed: "the name of an HTTP header", fix: "check the spelling" });
+      refuse(this, {
+        code: "bad-name",
+        what: `header '${header}'`,
+        allowed: "the name of an HTTP header",
+        fix: "check the spelling",
+      });
     }
     checkRange(this, "maximumConnections", props.maximumConnections, 1, 1e7, "at least one");
     checkRange(this, "clientTimeout", props.clientTimeout, 0.1, 7 * 86400, "seconds");

@@ -63,6 +63,30 @@ export interface KeepalivedProps {
 }
 
 const ON_MACHINE = join(__dirname, "on-machine");
+const HOOKS = join(__dirname, "..", "virtual-ip", "hooks");
+
+const CLAIM_SERVICE = `[Unit]
+Description=Claim virtual IPs again where this node is master
+ConditionPathExistsGlob=${STATE_DIRECTORY}/*
+
+[Service]
+Type=oneshot
+User=${SCRIPT_USER}
+ExecStart=/usr/local/lib/cdktf-ha/vrrp-claim --verify
+TimeoutStartSec=120
+`;
+
+const CLAIM_TIMER = `[Unit]
+Description=Claim virtual IPs again where this node is master
+
+[Timer]
+OnActiveSec=10
+OnUnitInactiveSec=10
+AccuracySec=1
+
+[Install]
+WantedBy=timers.target
+`;
 
 /** Adverts between nodes, by unicast: no cloud and few switches carry multicast. One per machine, for all its groups. */
 export class Keepalived extends Construct implements Service {
@@ -100,26 +124,42 @@ export class Keepalived extends Construct implements Service {
 
   describe(machine: Machine): ServiceDescription {
     const units = this.props.units ?? [];
-    const instances = Object.entries(this.props.groups).map(([name, group]) => this.instance(machine, name, group));
+    const instances = Object.entries(this.props.groups).map(([name, group]) =>
+      this.instance(machine, name, group),
+    );
     const conf = renderKeepalivedConf({
       node: machine.name,
       interface: Fact.INTERFACE,
       sourceAddress: machine.privateAddress,
-      peerAddresses: this.props.machines.filter((other) => other !== machine).map(({ privateAddress }) => privateAddress),
+      peerAddresses: this.props.machines
+        .filter((other) => other !== machine)
+        .map(({ privateAddress }) => privateAddress),
       instances,
       units,
       processes: this.props.processes ?? [],
       scripts: this.props.scripts ?? [],
     });
-    const addresses = instances.flatMap(({ addresses: own, furtherAddresses }) => [...own, ...furtherAddresses]);
+    const addresses = instances.flatMap(({ addresses: own, furtherAddresses }) => [
+      ...own,
+      ...furtherAddresses,
+    ]);
     const script = (path: string, file: string): ServiceFile => ({
       path,
       text: scriptText(join(ON_MACHINE, file)),
       mode: "0755",
       onChange: "none",
     });
+    const claims = this.claims(machine);
     return {
-      packages: [{ name: "keepalived", version: this.props.packageVersion }],
+      packages: [
+        { name: "keepalived", version: this.props.packageVersion },
+        ...(claims.length
+          ? [
+              { name: "awscli", unlessCommand: "aws" },
+              { name: "curl", unlessCommand: "curl" },
+            ]
+          : []),
+      ],
       users: [{ name: SCRIPT_USER }],
       files: [
         { path: "/etc/keepalived/keepalived.conf", text: conf },
@@ -133,8 +173,16 @@ export class Keepalived extends Construct implements Service {
           text: instances.map(({ name }) => `${name}\n`).join(""),
           onChange: "none",
         },
-        { path: "/etc/keepalived/cdktf-ha-units", text: units.map((unit) => `${unit}\n`).join(""), onChange: "none" },
-        { path: "/etc/systemd/system/keepalived.service.d/50-cdktf-ha.conf", text: DROP_IN, onChange: "restart" },
+        {
+          path: "/etc/keepalived/cdktf-ha-units",
+          text: units.map((unit) => `${unit}\n`).join(""),
+          onChange: "none",
+        },
+        {
+          path: "/etc/systemd/system/keepalived.service.d/50-cdktf-ha.conf",
+          text: DROP_IN,
+          onChange: "restart",
+        },
         ...units.map((unit): ServiceFile => ({
           path: `/etc/systemd/system/${unit}.d/60-cdktf-ha-vrrp.conf`,
           text: unitDropIn(unit),
@@ -142,11 +190,12 @@ export class Keepalived extends Construct implements Service {
         })),
         script("/usr/local/lib/cdktf-ha/vrrp-unit", "vrrp-unit.sh"),
         script(NOTIFY_SCRIPT, "vrrp-notify.sh"),
+        ...claims,
         script("/usr/local/lib/cdktf-ha/vrrp-release", "vrrp-release.sh"),
       ],
       // HAProxy and others bind an address that this node may not hold yet.
       sysctls: { "net.ipv4.ip_nonlocal_bind": 1, "net.ipv6.ip_nonlocal_bind": 1 },
-      units: ["keepalived.service"],
+      units: ["keepalived.service", ...(claims.length ? ["cdktf-ha-vrrp-claim.timer"] : [])],
       hooks: {
         check: scriptText(join(ON_MACHINE, "check.sh")),
         healthy: scriptText(join(ON_MACHINE, "healthy.sh")),
@@ -156,14 +205,42 @@ export class Keepalived extends Construct implements Service {
     };
   }
 
+  /** Programs that tell a cloud's API, and what runs them again. */
+  private claims(machine: Machine): ServiceFile[] {
+    const claims = Object.entries(this.props.groups).flatMap(([name, { addresses }]) =>
+      addresses.flatMap((address, index): ServiceFile[] => {
+        const { claim } = address.on(machine);
+        if (claim === undefined) return [];
+        const path = `/usr/local/lib/cdktf-ha/vrrp-claims/${name}.${index + 1}`;
+        return [{ path, text: claim, mode: "0755", onChange: "none" }];
+      }),
+    );
+    if (!claims.length) return [];
+    return [
+      ...claims,
+      {
+        path: "/usr/local/lib/cdktf-ha/vrrp-claim",
+        text: scriptText(join(HOOKS, "vrrp-claim.sh")),
+        mode: "0755",
+        onChange: "none",
+      },
+      { path: "/etc/systemd/system/cdktf-ha-vrrp-claim.service", text: CLAIM_SERVICE, onChange: "none" },
+      { path: "/etc/systemd/system/cdktf-ha-vrrp-claim.timer", text: CLAIM_TIMER, onChange: "restart" },
+    ];
+  }
+
   private instance(machine: Machine, name: string, group: VirtualIpGroup): VrrpInstance {
-    const cidrs = group.addresses.map((address) => ({ ipv6: address.isIpv6, ...address.on(machine) }));
-    const firstFamily = cidrs[0]!.ipv6;
+    const cidrs = group.addresses.flatMap((address) => {
+      const { cidr } = address.on(machine);
+      return cidr === undefined ? [] : [{ ipv6: address.isIpv6, cidr }];
+    });
+    const firstFamily = cidrs[0]?.ipv6;
     return {
       name,
       virtualRouterId: this.ids.get(name)!,
       priority: this.priority(machine, group),
-      advertInterval: group.advertInterval ?? Math.max(...group.addresses.map(({ advertInterval }) => advertInterval)),
+      advertInterval:
+        group.advertInterval ?? Math.max(...group.addresses.map(({ advertInterval }) => advertInterval)),
       preempt: group.preempt ?? false,
       preemptDelay: group.preemptDelay ?? 5,
       addresses: cidrs.filter(({ ipv6 }) => ipv6 === firstFamily).map(({ cidr }) => cidr),
@@ -180,7 +257,13 @@ export class Keepalived extends Construct implements Service {
   }
 
   private checkGroup(name: string, group: VirtualIpGroup): void {
-    const outOfRange = (setting: string, value: number | undefined, low: number, high: number, why: string): void => {
+    const outOfRange = (
+      setting: string,
+      value: number | undefined,
+      low: number,
+      high: number,
+      why: string,
+    ): void => {
       if (value === undefined || (value >= low && value <= high)) return;
       refuse(this, {
         code: "number-out-of-range",
@@ -197,7 +280,13 @@ export class Keepalived extends Construct implements Service {
         fix: "choose such a name",
       });
     }
-    outOfRange("advertInterval", group.advertInterval, 0.05, 40, "VRRP counts hundredths of a second in twelve bits");
+    outOfRange(
+      "advertInterval",
+      group.advertInterval,
+      0.05,
+      40,
+      "VRRP counts hundredths of a second in twelve bits",
+    );
     outOfRange("preemptDelay", group.preemptDelay, 0, 1000, "keepalived's own limit");
     outOfRange("virtualRouterId", group.virtualRouterId, 1, 255, "one byte of the advert");
     if (!group.addresses.length) {
@@ -208,7 +297,10 @@ export class Keepalived extends Construct implements Service {
         fix: "give it a VirtualIp, or leave the group out",
       });
     }
-    if (group.preferredNode !== undefined && !this.props.machines.some((machine) => machine.name === group.preferredNode)) {
+    if (
+      group.preferredNode !== undefined &&
+      !this.props.machines.some((machine) => machine.name === group.preferredNode)
+    ) {
       refuse(this, {
         code: "unknown-host",
         what: `'preferredNode' of '${name}' is '${group.preferredNode}'`,

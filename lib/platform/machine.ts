@@ -7,6 +7,8 @@ import type { Rule } from "../firewall/rule-set";
 import { refuse } from "../problem";
 import { Push } from "../push/push";
 import type { Service } from "../push/service";
+import type { AwsMachine } from "./aws/instance";
+import type { Secret } from "../secret/secret";
 import { BASE_SERVICE, BaseService } from "./base-service";
 import type { Platform } from "./platform";
 import type { Connection } from "./ssh-access";
@@ -24,6 +26,9 @@ export interface MachineProps {
   readonly identity: string;
   /** What must exist before anything can be pushed: gates, rights, volumes. Asked at synth. */
   readonly readiness?: () => readonly ITerraformDependable[];
+  /** Told of every group the machine joins. */
+  readonly joined?: (connections: Connections) => void;
+  readonly aws?: AwsMachine;
 }
 
 /** One machine of a platform. Services are pushed to it; it has its own firewall, with the union of their rules. */
@@ -39,7 +44,10 @@ export class Machine extends Construct {
   readonly base: Push;
   /** What must exist before anything can be pushed. Asked at synth. */
   readonly readiness: () => readonly ITerraformDependable[];
+  /** Present on EC2. */
+  readonly aws?: AwsMachine;
   private readonly groups: Connections[] = [];
+  private readonly joined?: (connections: Connections) => void;
   private readonly services = new Map<string, Service>();
 
   /** Is it a machine, and not the description of a new node? By a symbol: several copies of this package may be loaded. */
@@ -57,6 +65,8 @@ export class Machine extends Construct {
     this.subnet = props.subnet;
     this.connection = props.connection;
     this.identity = props.identity;
+    this.aws = props.aws;
+    this.joined = props.joined;
     this.readiness = props.readiness ?? (() => []);
     this.base = new Push(this, "base", { machine: this, service: new BaseService() });
   }
@@ -74,6 +84,7 @@ export class Machine extends Construct {
   /** A group whose rules hold for this machine too. */
   join(connections: Connections): void {
     this.groups.push(connections);
+    this.joined?.(connections);
   }
 
   /** Takes a service in, under a name that is its own on this machine. */
@@ -89,12 +100,28 @@ export class Machine extends Construct {
     this.services.set(service.name, service);
   }
 
+  /** Lets the machine read a secret that it fetches by itself. */
+  mayRead(...secrets: readonly Secret[]): void {
+    for (const { right } of secrets) {
+      if (!right || !this.aws) continue;
+      const { action, resource } = right;
+      const arn = resource.startsWith("arn:") ? resource : this.aws.arn(action.split(":")[0]!, resource);
+      this.aws.grant({ actions: [action], resources: [arn] });
+    }
+  }
+
   /** Everything that the machine's own firewall says, of all groups it belongs to. */
   hostRules(): HostRules {
     const ssh = (this.connection.port as number | undefined) ?? 22;
     const admins = [...this.platform.admins, ...bastionPeer(this.connection)];
     const inbound: Rule[] = admins.flatMap(({ cidrs, description }) =>
-      cidrs.map((network) => ({ protocol: "tcp" as const, first: ssh, last: ssh, network, purpose: `ssh from ${description}` })),
+      cidrs.map((network) => ({
+        protocol: "tcp" as const,
+        first: ssh,
+        last: ssh,
+        network,
+        purpose: `ssh from ${description}`,
+      })),
     );
     inbound.push(...this.groups.flatMap((group) => inboundRules(group, this)));
     const outbound = this.platform.outgoing && [
@@ -126,7 +153,8 @@ function checkMachineName(scope: Construct, name: string): string {
   return refuse(scope, {
     code: "bad-name",
     what: `machine '${name}'`,
-    allowed: "letters, digits and dashes, at most 63, no dash at the ends: it becomes a host name and a word of configs",
+    allowed:
+      "letters, digits and dashes, at most 63, no dash at the ends: it becomes a host name and a word of configs",
     fix: "choose such a name",
   });
 }

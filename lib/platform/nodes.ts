@@ -1,11 +1,13 @@
 import type { Construct } from "constructs";
 import { refuse, warn } from "../problem";
 import { Machine } from "./machine";
-import type { Nodes, Platform } from "./platform";
+import type { NodeProps, Nodes, Platform } from "./platform";
 
 /** The machines of a cluster: new ones of the platform, or those that are named as machines. */
 export function machinesOf(scope: Construct, platform: Platform, nodes: Nodes): Machine[] {
-  const entries = Array.isArray(nodes) ? nodes.map((name: string) => [name, {}] as const) : Object.entries(nodes);
+  const entries: (readonly [string, NodeProps | Machine])[] = isList(nodes)
+    ? nodes.map((name) => [name, {}])
+    : Object.entries(nodes);
   const names = entries.map(([name]) => name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) {
@@ -17,7 +19,9 @@ export function machinesOf(scope: Construct, platform: Platform, nodes: Nodes): 
     });
   }
   const machines = entries.map(([name, node]) =>
-    Machine.isMachine(node) ? node : platform.machine(scope, name, { ...node, zone: node.zone ?? zoneOf(scope, platform, name) }),
+    Machine.isMachine(node)
+      ? node
+      : platform.machine(scope, name, { ...node, zone: node.zone ?? zoneOf(scope, platform, name) }),
   );
   warnOfOneZone(scope, machines);
   return machines;
@@ -50,4 +54,8 @@ function warnOfOneZone(scope: Construct, machines: readonly Machine[]): void {
     allowed: "nodes in at least two zones: a zone fails as a whole",
     fix: "give the nodes different zones",
   });
+}
+
+function isList(nodes: Nodes): nodes is readonly string[] {
+  return Array.isArray(nodes);
 }

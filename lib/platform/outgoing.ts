@@ -10,7 +10,9 @@ export class Outgoing {
   }
 
   /** Only there. Name servers, time servers, package mirrors and cloud APIs have to be in the list. */
-  static only(...allowed: readonly { readonly to: Peer; readonly ports: readonly Port[]; readonly purpose: string }[]): Outgoing {
+  static only(
+    ...allowed: readonly { readonly to: Peer; readonly ports: readonly Port[]; readonly purpose: string }[]
+  ): Outgoing {
     return new Outgoing(
       allowed.flatMap(({ to, ports, purpose }) =>
         to.cidrs.flatMap((network) =>

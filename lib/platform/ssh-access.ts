@@ -63,7 +63,8 @@ export function connectionTo(access: SshAccess, host: string, hostKey?: string):
 
 function privateKey(access: SshAccess): Connection {
   if (access.privateKey) return { private_key: access.privateKey.value, agent: false };
-  if (access.privateKeyFile) return { private_key: keyFileExpression(JSON.stringify(access.privateKeyFile)), agent: false };
+  if (access.privateKeyFile)
+    return { private_key: keyFileExpression(JSON.stringify(access.privateKeyFile)), agent: false };
   return { agent: true };
 }
 
@@ -73,7 +74,9 @@ export function keyFileExpression(path: string): string {
 }
 
 export function checkSshAccess(scope: Construct, access: SshAccess): void {
-  const ways = [access.privateKey, access.privateKeyFile, access.agent || undefined].filter((way) => way !== undefined);
+  const ways = [access.privateKey, access.privateKeyFile, access.agent].filter(
+    (way) => way !== undefined && way !== false,
+  );
   if (ways.length !== 1) {
     refuse(scope, {
       code: "ssh-access-unclear",

@@ -1,6 +1,6 @@
 import { DataResource, Lazy } from "cdktf";
 import { Construct } from "constructs";
-import { Peer } from "../firewall/peer";
+import type { Peer } from "../firewall/peer";
 import type { Rule } from "../firewall/rule-set";
 import { isIp, parseNetwork } from "../net";
 import { isToken, refuse, refuseToken, warn } from "../problem";
@@ -86,7 +86,9 @@ export class SshPlatform extends Construct implements Platform {
       });
     }
     for (const [name, host] of Object.entries(props.hosts)) this.checkHost(name, host);
-    this.zones = [...new Set(Object.values(props.hosts).flatMap(({ zone }) => (zone === undefined ? [] : [zone])))];
+    this.zones = [
+      ...new Set(Object.values(props.hosts).flatMap(({ zone }) => (zone === undefined ? [] : [zone]))),
+    ];
     this.sayGoodbyeToMachinesThatLeave();
   }
 
@@ -142,17 +144,23 @@ export class SshPlatform extends Construct implements Platform {
     const { host: _host, hostKey: _hostKey, ...own } = host.ssh ?? {};
     const hasOwnKey = own.privateKey ?? own.privateKeyFile ?? own.agent;
     const { privateKey, privateKeyFile, agent, ...shared } = this.props.ssh;
-    return hasOwnKey === undefined ? { ...shared, privateKey, privateKeyFile, agent, ...own } : { ...shared, ...own };
+    return hasOwnKey === undefined
+      ? { ...shared, privateKey, privateKeyFile, agent, ...own }
+      : { ...shared, ...own };
   }
 
   private checkHost(name: string, host: SshHost): void {
     refuseToken(this, `hosts.${name}.zone`, host.zone);
     const [address = ""] = host.address.split("/");
-    if (!isToken(host.address) && (!isIp(address) || (host.address.includes("/") && !parseNetwork(host.address)))) {
+    if (
+      !isToken(host.address) &&
+      (!isIp(address) || (host.address.includes("/") && !parseNetwork(host.address)))
+    ) {
       refuse(this, {
         code: "bad-address",
         what: `'hosts.${name}.address' is '${host.address}'`,
-        allowed: "an IP address, with or without the prefix length of its network: it goes into firewalls and configs",
+        allowed:
+          "an IP address, with or without the prefix length of its network: it goes into firewalls and configs",
         fix: "resolve a host name to the address that peers use; 'ssh.host' may stay a name",
       });
     }
@@ -177,12 +185,19 @@ export class SshPlatform extends Construct implements Platform {
     const members = new DataResource(this, "members", {});
     const entries = (): Record<string, unknown> =>
       Object.fromEntries(
-        [...this.machines].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([name, machine]) => {
-          const access = this.access(this.props.hosts[name]!);
-          if (access.privateKey) return []; // told by the warning below
-          const { private_key: _key, script_path: _path, type: _type, ...rest } = machine.connection;
-          return [[name, { ...rest, ...(access.privateKeyFile ? { private_key_file: access.privateKeyFile } : {}) }]];
-        }),
+        [...this.machines]
+          .sort(([a], [b]) => (a < b ? -1 : 1))
+          .flatMap(([name, machine]) => {
+            const access = this.access(this.props.hosts[name]!);
+            if (access.privateKey) return []; // told by the warning below
+            const { private_key: _key, script_path: _path, type: _type, ...rest } = machine.connection;
+            return [
+              [
+                name,
+                { ...rest, ...(access.privateKeyFile ? { private_key_file: access.privateKeyFile } : {}) },
+              ],
+            ];
+          }),
       );
     const field = (name: string): string => `\${lookup(self.input, "${name}", null)}`;
     members.addOverride("for_each", Lazy.anyValue({ produce: entries }));
@@ -194,15 +209,25 @@ export class SshPlatform extends Construct implements Platform {
           connection: {
             type: "ssh",
             ...Object.fromEntries(
-              ["host", "user", "port", "agent", "host_key", "bastion_host", "bastion_port", "bastion_user", "bastion_host_key"].map(
-                (name) => [name, field(name)],
-              ),
+              [
+                "host",
+                "user",
+                "port",
+                "agent",
+                "host_key",
+                "bastion_host",
+                "bastion_port",
+                "bastion_user",
+                "bastion_host_key",
+              ].map((name) => [name, field(name)]),
             ),
             private_key: `\${can(self.input.private_key_file) ? ${keyFileExpression("self.input.private_key_file").slice(2, -1)} : null}`,
             timeout: "30s",
             script_path: "./.cdktf-ha-leave.sh", // also where no push was ever made
           },
-          inline: ["#!/bin/bash\n[[ -x /usr/local/sbin/cdktf-ha ]] || exit 0\nexec /usr/local/sbin/cdktf-ha leave ${each.key}"],
+          inline: [
+            "#!/bin/bash\n[[ -x /usr/local/sbin/cdktf-ha ]] || exit 0\nexec /usr/local/sbin/cdktf-ha leave ${each.key}",
+          ],
         },
       },
     ]);

@@ -68,11 +68,18 @@ function allFiles(name: string, { files, sysctls }: ServiceDescription): Service
   const lines = Object.entries(sysctls)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, value]) => `${key} = ${value}\n`);
-  return [...files, { path: `/etc/sysctl.d/60-cdktf-ha-${name}.conf`, text: lines.join(""), onChange: "none" }];
+  return [
+    ...files,
+    { path: `/etc/sysctl.d/60-cdktf-ha-${name}.conf`, text: lines.join(""), onChange: "none" },
+  ];
 }
 
-function controlTexts(service: ServiceDescription, files: readonly Required<ServiceFile>[]): [string, string][] {
-  const table = (rows: readonly (readonly string[])[]): string => rows.map((row) => row.join("\t") + "\n").join("");
+function controlTexts(
+  service: ServiceDescription,
+  files: readonly Required<ServiceFile>[],
+): [string, string][] {
+  const table = (rows: readonly (readonly string[])[]): string =>
+    rows.map((row) => row.join("\t") + "\n").join("");
   const manifest = [
     ...files.map(({ text, mode, owner, group, onChange, path }, index) => [
       PLACEHOLDER.test(text) ? "filled" : "file",
@@ -94,11 +101,23 @@ function controlTexts(service: ServiceDescription, files: readonly Required<Serv
     ...(service.confirmWithin ? ["confirm=yes", `confirm-within=${service.confirmWithin}`] : []),
     ...(service.services ? [`services=${service.services.join(" ")}`] : []),
   ];
+  const packages = [
+    ...(service.packages ?? []),
+    ...(service.secrets ?? []).flatMap((secret) => secret.packages),
+  ];
   const controls: [string, string][] = [
     ["settings", settings.join("\n")],
     ["manifest", table(manifest)],
-    ["packages", table((service.packages ?? []).map(({ name, version }) => [name, version ?? ""]))],
-    ["users", table((service.users ?? []).map(({ name, home, groups }) => [name, home ?? "", (groups ?? []).join(",")]))],
+    [
+      "packages",
+      table(packages.map(({ name, version, unlessCommand }) => [name, version ?? "", unlessCommand ?? ""])),
+    ],
+    [
+      "users",
+      table(
+        (service.users ?? []).map(({ name, home, groups }) => [name, home ?? "", (groups ?? []).join(",")]),
+      ),
+    ],
     [
       "directories",
       table(
@@ -110,14 +129,23 @@ function controlTexts(service: ServiceDescription, files: readonly Required<Serv
         ]),
       ),
     ],
-    ["secrets", table((service.secrets ?? []).map(({ name, source }) => [name, source.kind, ...source.arguments]))],
-    ...Object.entries(service.hooks ?? {}).map(([name, text]): [string, string] => [name, (text as string | undefined) ?? ""]),
+    [
+      "secrets",
+      table((service.secrets ?? []).map(({ name, source }) => [name, source.kind, ...source.arguments])),
+    ],
+    ...Object.entries(service.hooks ?? {}).map(([name, text]): [string, string] => [
+      name,
+      (text as string | undefined) ?? "",
+    ]),
   ];
   return controls.filter(([, text]) => text);
 }
 
 function checkFile(path: string, file: ServiceFile, service: ServiceDescription): Required<ServiceFile> {
-  if (!/^(\/[A-Za-z0-9@%+=:,._-]+)+$/.test(file.path) || file.path.split("/").some((part) => part === ".." || part === ".")) {
+  if (
+    !/^(\/[A-Za-z0-9@%+=:,._-]+)+$/.test(file.path) ||
+    file.path.split("/").some((part) => part === ".." || part === ".")
+  ) {
     refuse(path, {
       code: "bad-path",
       what: `file '${file.path}'`,
@@ -133,7 +161,9 @@ function checkFile(path: string, file: ServiceFile, service: ServiceDescription)
       refuse(path, {
         code: "unknown-secret",
         what: `${file.path} names the secret '${name}'`,
-        allowed: (service.secrets ?? []).map((secret) => secret.name).join(", ") || "none: the service has no secrets",
+        allowed:
+          (service.secrets ?? []).map((secret) => secret.name).join(", ") ||
+          "none: the service has no secrets",
         fix: "put the Secret into the service's 'secrets'",
       });
     }
@@ -143,7 +173,9 @@ function checkFile(path: string, file: ServiceFile, service: ServiceDescription)
     refuse(path, {
       code: "bad-path",
       what: `${file.path} with mode '${mode}'`,
-      allowed: holdsSecret ? "four octal digits, the last one 0: the file holds a secret" : "four octal digits",
+      allowed: holdsSecret
+        ? "four octal digits, the last one 0: the file holds a secret"
+        : "four octal digits",
       fix: holdsSecret ? "0640 with the daemon's group, or 0600" : "write it like 0644",
     });
   }
@@ -151,7 +183,11 @@ function checkFile(path: string, file: ServiceFile, service: ServiceDescription)
 }
 
 function checkText(path: string, key: string, text: string): void {
-  const wrong = text.includes("\0") ? "a NUL character" : !text.isWellFormed() ? "half a surrogate pair" : undefined;
+  const wrong = text.includes("\0")
+    ? "a NUL character"
+    : !text.isWellFormed()
+      ? "half a surrogate pair"
+      : undefined;
   if (wrong) {
     refuse(path, {
       code: "bad-text",

@@ -36,7 +36,7 @@ export function carry(scope: Construct, id: string, carrier: Carrier, carried: C
     needNullProvider(scope);
     resource = new NullResource(scope, id, { triggers: triggers as never });
   } else {
-    resource = new DataResource(scope, id, { triggersReplace: triggers as never });
+    resource = new DataResource(scope, id, { triggersReplace: triggers });
   }
   // By override: cdktf's provisioner types have neither `when` nor a connection of tokens, and these are lazy.
   resource.addOverride("connection", carried.connection);

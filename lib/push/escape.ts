@@ -24,6 +24,14 @@ export function hasToken(text: string): boolean {
   return TOKEN.test(text);
 }
 
+/** The way back, for tests and pictures: what the machine will get, with expressions where Terraform puts values in. */
+export function unescapeTemplate(text: string): string {
+  return text.replace(
+    /\$\{"((?:\$|%)+)"\}|(\$\$|%%)\{/g,
+    (_, run: string | undefined, doubled: string | undefined) => run ?? `${doubled![0]}{`,
+  );
+}
+
 function escapeLiteral(text: string): string {
   // One marker is doubled, as everybody writes it. A run of markers (`$${`, `%%%{`) has no spelling of that kind that
   // means the same in every version: there the markers go into an expression of their own, `${"$$"}{`.

@@ -1,4 +1,13 @@
-import { Fn, Lazy, dependable, TerraformElement, TerraformLocal, TerraformStack, type ITerraformDependable, type TerraformResource } from "cdktf";
+import {
+  Fn,
+  Lazy,
+  dependable,
+  TerraformElement,
+  TerraformLocal,
+  TerraformStack,
+  type ITerraformDependable,
+  type TerraformResource,
+} from "cdktf";
 import { Construct } from "constructs";
 import type { Machine } from "../platform/machine";
 import { UPLOAD_DIRECTORY, type Connection } from "../platform/ssh-access";
@@ -23,9 +32,11 @@ export interface PushProps {
   readonly dependsOn?: readonly ITerraformDependable[];
   /** Leave the change waiting while this node is active; a {@link Completion} finishes it. @default false */
   readonly defer?: boolean;
-  /** @default none */
-  readonly around?: readonly Around[];
+  /** Asked at synth. @default none */
+  readonly around?: () => readonly Around[];
 }
+
+const PUSH = Symbol.for("cdktf-ha-clusters/Push");
 
 /** One service onto one machine: one upload and one run, and nothing at all when nothing changed. */
 export class Push extends Construct {
@@ -35,17 +46,27 @@ export class Push extends Construct {
   private readonly contents: TerraformLocal;
   private readonly program: string;
 
+  /** By a symbol: several copies of this package may be loaded. */
+  static isPush(value: unknown): value is Push {
+    return typeof value === "object" && value !== null && PUSH in value;
+  }
+
   constructor(
     scope: Construct,
     id: string,
     private readonly props: PushProps,
   ) {
     super(scope, id);
+    Object.defineProperty(this, PUSH, { value: true });
     const { machine, service } = props;
     this.machine = machine;
     this.service = service;
     this.program = pushProgramOf(this);
-    this.contents = new TerraformLocal(this, "contents", Lazy.anyValue({ produce: () => this.bundle().contents }));
+    this.contents = new TerraformLocal(
+      this,
+      "contents",
+      Lazy.anyValue({ produce: () => this.bundle().contents }),
+    );
     this.resource = carry(this, "run", machine.platform.carrier, {
       connection: scriptNamed(machine, service.name),
       triggers: () => this.triggers(),
@@ -53,16 +74,29 @@ export class Push extends Construct {
     });
     after(this, this.resource, () => [
       ...machine.readiness(),
-      ...(machine.base === undefined || machine.base === this ? [] : [machine.base.resource]),
+      ...(machine.base === this ? [] : [machine.base.resource]),
+      // where the commands around this push run, the first push has been as well
+      ...(props.around?.() ?? []).map((around) => around.machine.base.resource),
       ...(props.dependsOn ?? []),
     ]);
+  }
+
+  /** Name of the local in the synthesized JSON that holds this push's files. */
+  get contentsName(): string {
+    return this.contents.friendlyUniqueId;
   }
 
   private bundle(): Bundle {
     const { machine, service, defer } = this.props;
     return makeBundle(
       this.node.path,
-      { machine: machine.name, service: service.name, address: machine.privateAddress, owner: machine.owner, defer },
+      {
+        machine: machine.name,
+        service: service.name,
+        address: machine.privateAddress,
+        owner: machine.owner,
+        defer,
+      },
       service.describe(machine),
     );
   }
@@ -77,7 +111,8 @@ export class Push extends Construct {
   }
 
   private provisioners(): Provisioner[] {
-    const { machine, service, around = [] } = this.props;
+    const { machine, service } = this.props;
+    const around = this.props.around?.() ?? [];
     const bundle = this.bundle();
     const uploads = (service.describe(machine).secrets ?? []).filter(({ upload }) => upload !== undefined);
     // The secrets travel in a provisioner of their own: Terraform prints nothing of one that holds a sensitive value.
@@ -98,7 +133,9 @@ export class Push extends Construct {
       `HA_PROGRAM=$0 HA_MACHINE=${machine.name} HA_SERVICE=${service.name}`,
       `(($#)) || set -- submit ${service.name}${around.length ? " later" : ""}`,
       `ha_main "$@" <<'${bundle.mark}.'`,
-      ...bundle.lines.map((line) => (typeof line === "string" ? line : `\${${this.contentReference(line.content)}}`)),
+      ...bundle.lines.map((line) =>
+        typeof line === "string" ? line : `\${${this.contentReference(line.content)}}`,
+      ),
       `${bundle.mark}.`,
     ]);
     const confirm = service.describe(machine).confirmWithin ? [this.verb(`confirm ${service.name}`)] : [];
@@ -120,7 +157,7 @@ export class Push extends Construct {
   }
 
   private contentReference(key: string): string {
-    return `local.${this.contents.friendlyUniqueId}[${JSON.stringify(key)}]`;
+    return `local.${this.contentsName}[${JSON.stringify(key)}]`;
   }
 }
 
@@ -154,7 +191,11 @@ export class Completion extends Construct {
  * The resource comes after the others. Asked at synth, when every rule and right is known. In another stack Terraform
  * knows no single resource: there the whole stack comes first.
  */
-function after(scope: Construct, resource: TerraformResource, others: () => readonly ITerraformDependable[]): void {
+function after(
+  scope: Construct,
+  resource: TerraformResource,
+  others: () => readonly ITerraformDependable[],
+): void {
   const stack = TerraformStack.of(scope);
   resource.addOverride(
     "depends_on",
@@ -197,7 +238,7 @@ function elsewhere(machine: Machine, text: string): Provisioner {
         [
           "#!/bin/bash",
           "root=(sudo --non-interactive); ((EUID)) || root=()",
-          "\"$\${root[@]}\" bash -euo pipefail <<'cdktf-ha'",
+          "\"$${root[@]}\" bash -euo pipefail <<'cdktf-ha'",
           escapeTemplate(text),
           "cdktf-ha",
         ].join("\n"),

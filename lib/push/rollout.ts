@@ -39,7 +39,8 @@ export class RolloutOrder {
 
   /** The nodes in their groups. */
   groups<Node>(nodes: readonly Node[]): Node[][] {
-    const size = this.size === "all" ? nodes.length : this.size === "half" ? Math.ceil(nodes.length / 2) : this.size;
+    const size =
+      this.size === "all" ? nodes.length : this.size === "half" ? Math.ceil(nodes.length / 2) : this.size;
     const groups: Node[][] = [];
     for (let start = 0; start < nodes.length; start += size) groups.push(nodes.slice(start, start + size));
     return groups;
@@ -50,8 +51,8 @@ export interface RolloutNode {
   readonly machine: Machine;
   /** In this order on the node. */
   readonly services: readonly Service[];
-  /** Commands on other machines, before and after this node changes. @default none */
-  readonly around?: readonly Around[];
+  /** Commands on other machines, before and after this node changes. Asked at synth. @default none */
+  readonly around?: () => readonly Around[];
 }
 
 export interface RolloutProps {
@@ -104,7 +105,11 @@ export class Rollout extends Construct {
     if (standbyFirst) {
       for (const { machine } of groups.slice(0, -1).flat()) {
         const waiting = pushes.filter((push) => push.machine === machine);
-        const completion = new Completion(this, `${machine.name}-complete`, { machine, pushes: waiting, dependsOn: previous });
+        const completion = new Completion(this, `${machine.name}-complete`, {
+          machine,
+          pushes: waiting,
+          dependsOn: previous,
+        });
         previous = [completion.resource];
       }
     }
@@ -118,7 +123,13 @@ export class Rollout extends Construct {
     let before = previous;
     return services.map((service) => {
       machine.register(this, service);
-      const push = new Push(this, `${machine.name}-${service.name}`, { machine, service, dependsOn: before, defer, around });
+      const push = new Push(this, `${machine.name}-${service.name}`, {
+        machine,
+        service,
+        dependsOn: before,
+        defer,
+        around,
+      });
       before = [push.resource];
       return push;
     });

@@ -23,6 +23,8 @@ export interface ServicePackage {
   readonly name: string;
   /** Exact version or apt's pattern (`2.6.*`). @default - what is installed already, else the newest of the machine's sources */
   readonly version?: string;
+  /** Not installed where this command is there already: what an image brings along, in whatever version. */
+  readonly unlessCommand?: string;
 }
 
 export interface ServiceDirectory {

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { Fn, TerraformVariable } from "cdktf";
 import type { Construct } from "constructs";
 import { refuse } from "../problem";
+import type { ServicePackage } from "../push/service";
 
 /** How a changed secret is noticed; the value itself must not stand in a trigger, which Terraform keeps in its state. */
 export interface SecretProps {
@@ -138,10 +139,13 @@ export abstract class Secret {
   abstract get source(): SecretSource;
 
   /** The value as a Terraform expression, where it travels with the push; nothing where the machine fetches it. */
-  readonly upload: string | undefined = undefined;
+  readonly upload?: string;
+
+  /** What a machine needs to fetch the value itself. */
+  readonly packages: readonly ServicePackage[] = [];
 
   /** What the machine's instance profile needs, where it fetches the value itself. */
-  readonly right: SecretRight | undefined = undefined;
+  readonly right?: SecretRight;
 }
 
 /** A {@link Secret} that Terraform knows while it runs: the only kind that can open an SSH connection. */
@@ -161,21 +165,27 @@ export class VariableSecret extends Secret {
     });
     super(slug(variable.node.path));
     this.value = this.upload = variable.stringValue;
-    const keyed = props.hashKey && Fn.nonsensitive(Fn.sha256(Fn.join("\n", [props.hashKey.value, this.value])));
-    this.trigger = keyed ?? `version ${props.version ?? "1"}`;
+    this.trigger = props.hashKey ? keyedHash(props.hashKey, this.value) : `version ${props.version ?? "1"}`;
   }
 }
 
 class OnMachineSecret extends Secret {
   readonly trigger: string;
+  override readonly packages: readonly ServicePackage[] = [];
 
   constructor(
     name: string,
-    version = "1",
+    version: string | undefined,
     readonly source: SecretSource,
-    override readonly right: SecretRight | undefined = undefined,
+    override readonly right?: SecretRight,
   ) {
     super(name);
+    if (right) {
+      this.packages = [
+        { name: "awscli", unlessCommand: "aws" },
+        ...(source.arguments[2] ? [{ name: "jq", unlessCommand: "jq" }] : []),
+      ];
+    }
     for (const argument of source.arguments) {
       if (/[\t\n]/.test(argument)) {
         refuse(name, {
@@ -186,8 +196,12 @@ class OnMachineSecret extends Secret {
         });
       }
     }
-    this.trigger = [source.kind, ...source.arguments, `version ${version}`].join(" ");
+    this.trigger = [source.kind, ...source.arguments, `version ${version ?? "1"}`].join(" ");
   }
+}
+
+function keyedHash(key: VariableSecret, value: string): string {
+  return Fn.nonsensitive(Fn.sha256(Fn.join("\n", [key.value, value]))) as string;
 }
 
 function checkedName(name: string): string {

@@ -2,10 +2,12 @@
 # Packages, users and directories: what must be there before a config can be checked. None of this is taken back by
 # a rollback: a package that is there too much does no harm, one that is taken away might.
 
-# control/packages: NAME VERSION, parted by a tab; the version may be empty (any) or a pattern of apt's (2.6.*)
+# control/packages: NAME VERSION COMMAND, parted by tabs. The version may be empty (any) or a pattern of apt's (2.6.*); where
+# there is such a command already, however it came there, the package is not needed.
 ha_install_packages() {
-  local dir=$1 name version have missing=() unit masked=()
-  while IFS=$'\t' read -r name version; do
+  local dir=$1 name version command have missing=() unit masked=()
+  while IFS=$'\t' read -r name version command; do
+    [[ -n $command ]] && command -v "$command" >/dev/null && continue
     have=$(dpkg-query --show --showformat='${db:Status-Abbrev}${Version}' "$name" 2>/dev/null || true)
     # shellcheck disable=SC2053 # the version is a pattern
     [[ $have == 'ii '* && (-z $version || ${have#ii } == $version) ]] && continue

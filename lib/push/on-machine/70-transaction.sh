@@ -25,9 +25,9 @@ ha_push() {
   mkdir -p "$service"
   mv "$incoming/bundle" "$staged"
   HA_PACKAGES_ACTION=none
+  ha_install_packages "$staged"
   ha_gather_secrets "$staged" "$incoming/uploaded"
   printf 'fingerprint=%s\n' "$(ha_fingerprint "$staged")" >>"$staged/control/settings"
-  ha_install_packages "$staged"
   ha_create_users "$staged"
   ha_create_directories "$staged"
   ha_build_root "$staged"
@@ -39,7 +39,7 @@ ha_push() {
   ha_keep_edits "$current"
   if [[ $(ha_setting "$staged" defer) == yes && -d $current ]] && ha_is_active_node; then
     mv "$staged" "$service/pending"
-    ha_say "checked; this node is active, so the change waits here until the other nodes have it"
+    ha_say "this node is active: the change waits here until the other nodes have it"
     return 0
   fi
   ha_apply

@@ -1,0 +1,190 @@
+import { SecurityGroup } from "@cdktf/provider-aws/lib/security-group";
+import { VpcSecurityGroupEgressRule } from "@cdktf/provider-aws/lib/vpc-security-group-egress-rule";
+import { VpcSecurityGroupIngressRule } from "@cdktf/provider-aws/lib/vpc-security-group-ingress-rule";
+import { TerraformStack, type ITerraformDependable } from "cdktf";
+import type { Construct } from "constructs";
+import { isIpv6, parseNetwork } from "../net";
+import { Connections, type Admission, type NetworkGate } from "./connections";
+import type { Peer } from "./peer";
+import type { Port } from "./port";
+import type { Rule } from "./rule-set";
+
+export interface SecurityGroupsProps {
+  readonly vpcId: string;
+  readonly tags: Readonly<Record<string, string>>;
+  /** Nothing means everywhere. */
+  readonly outgoing: readonly Rule[] | undefined;
+}
+
+/**
+ * AWS's gate: a security group for each group of machines, and a rule of its own for each admission. Rules within the
+ * group (inline) would take away those that another stack added, and two groups that name each other would be a cycle.
+ */
+export class SecurityGroups implements NetworkGate {
+  private readonly groups = new Map<Connections, SecurityGroup>();
+  private readonly ids = new Map<Construct, Set<string>>();
+  private readonly rules = new Map<Connections, ITerraformDependable[]>();
+
+  constructor(private readonly props: SecurityGroupsProps) {}
+
+  /** The group that stands for these machines. */
+  groupOf(connections: Connections): SecurityGroup {
+    let group = this.groups.get(connections);
+    if (!group) {
+      const { scope } = connections;
+      const stack = TerraformStack.of(scope).node.id;
+      const name = `${stack}-${scope.node.path.split("/").slice(1).join("-")}`;
+      group = new SecurityGroup(scope, "security-group", {
+        name: name.slice(0, 255),
+        description: `${connections.name}: managed by cdktf-ha-clusters`,
+        vpcId: this.props.vpcId,
+        tags: { ...this.props.tags, Name: name.slice(0, 255) },
+      });
+      this.groups.set(connections, group);
+      this.outgoing(connections, group);
+    }
+    return group;
+  }
+
+  /** Rules without which the machines of a group cannot work yet. */
+  rulesOf(connections: Connections): readonly ITerraformDependable[] {
+    return this.rules.get(connections) ?? [];
+  }
+
+  admit(target: Connections, { peer, port, purpose }: Admission): void {
+    const group = this.groupOf(target);
+    // In the peer's stack if it has one of its own: it depends on the target's already, never the other way round.
+    const scope = peer instanceof Connections ? ruleScope(target.scope, peer.scope) : target.scope;
+    for (const source of this.sources(peer)) {
+      const rule = new VpcSecurityGroupIngressRule(
+        scope,
+        this.id(scope, `from-${source.name}-${portId(port)}`),
+        {
+          securityGroupId: group.id,
+          description: describe(purpose),
+          ...protocolOf(port),
+          ...source.config,
+          tags: this.props.tags,
+        },
+      );
+      this.remember(target, rule);
+      if (peer instanceof Connections && this.props.outgoing) this.admitOut(scope, peer, group, target, port);
+    }
+  }
+
+  /** With restricted outgoing traffic the other end needs a rule as well. */
+  private admitOut(
+    scope: Construct,
+    peer: Connections,
+    target: SecurityGroup,
+    to: Connections,
+    port: Port,
+  ): void {
+    if (!this.isMine(peer)) return;
+    const rule = new VpcSecurityGroupEgressRule(
+      scope,
+      this.id(scope, `to-${to.name}-${portId(port)}-of-${peer.name}`),
+      {
+        securityGroupId: this.groupOf(peer).id,
+        referencedSecurityGroupId: target.id,
+        description: describe(`to ${to.name}`),
+        ...protocolOf(port),
+        tags: this.props.tags,
+      },
+    );
+    this.remember(peer, rule);
+  }
+
+  private outgoing(connections: Connections, group: SecurityGroup): void {
+    const { outgoing, tags } = this.props;
+    // Terraform takes AWS's own rule, which lets everything out, away.
+    const rules: readonly Rule[] =
+      outgoing ??
+      ["0.0.0.0/0", "::/0"].map((network) => ({
+        protocol: "tcp" as const,
+        first: 0,
+        last: 0,
+        network,
+        purpose: "outgoing traffic is not restricted",
+      }));
+    for (const { network, purpose, ...port } of rules) {
+      const rule = new VpcSecurityGroupEgressRule(
+        connections.scope,
+        this.id(connections.scope, `out-${networkId(network)}-${port.protocol}-${port.first}`),
+        {
+          securityGroupId: group.id,
+          description: describe(purpose),
+          ...(outgoing ? protocolOf(port) : { ipProtocol: "-1" }),
+          ...networkConfig(network),
+          tags,
+        },
+      );
+      this.remember(connections, rule);
+    }
+  }
+
+  private sources(peer: Connections | Peer): { name: string; config: Record<string, string> }[] {
+    if (!(peer instanceof Connections)) {
+      return peer.cidrs.map((network, index) => ({
+        name: parseNetwork(network) ? networkId(network) : `${index}`,
+        config: networkConfig(network),
+      }));
+    }
+    if (this.isMine(peer)) {
+      return [{ name: peer.name, config: { referencedSecurityGroupId: this.groupOf(peer).id } }];
+    }
+    // Machines outside of AWS have no group here: one rule for each of their addresses.
+    return peer.machines.map(({ name, privateAddress }) => ({
+      name: `${peer.name}-${name}`,
+      config: networkConfig(`${privateAddress}/${isIpv6(privateAddress) ? 128 : 32}`),
+    }));
+  }
+
+  private isMine(connections: Connections): boolean {
+    return connections.machines.some(({ platform }) => platform.gate === this);
+  }
+
+  private remember(connections: Connections, rule: ITerraformDependable): void {
+    this.rules.set(connections, [...(this.rules.get(connections) ?? []), rule]);
+  }
+
+  /** Ids are readable, and every one is used once. */
+  private id(scope: Construct, wanted: string): string {
+    let taken = this.ids.get(scope);
+    if (!taken) this.ids.set(scope, (taken = new Set()));
+    let id = wanted;
+    for (let n = 2; taken.has(id) || scope.node.tryFindChild(id); n++) id = `${wanted}-${n}`;
+    taken.add(id);
+    return id;
+  }
+}
+
+function ruleScope(target: Construct, peer: Construct): Construct {
+  return TerraformStack.of(target) === TerraformStack.of(peer) ? target : peer;
+}
+
+function protocolOf({ protocol, first, last }: Pick<Port, "protocol" | "first" | "last">): {
+  ipProtocol: string;
+  fromPort?: number;
+  toPort?: number;
+} {
+  if (protocol === "vrrp") return { ipProtocol: "112" };
+  return { ipProtocol: protocol, fromPort: first, toPort: last };
+}
+
+function networkConfig(network: string): { cidrIpv6: string } | { cidrIpv4: string } {
+  return isIpv6(network.split("/")[0]!) ? { cidrIpv6: network } : { cidrIpv4: network };
+}
+
+function networkId(network: string): string {
+  return network.replace(/[^0-9a-f]+/gi, "-").replace(/^-|-$/g, "") || "any6";
+}
+
+function portId(port: Port): string {
+  return port.toString().replace("/", "-");
+}
+
+/** AWS takes at most 255 characters, and not all of them. */
+function describe(purpose: string): string {
+  return purpose.replace(/[^A-Za-z0-9. _\-:/()#,@[\]+=&;{}!$*]/g, "-").slice(0, 255);
+}

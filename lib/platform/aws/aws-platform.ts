@@ -1,0 +1,279 @@
+import { DataAwsCallerIdentity } from "@cdktf/provider-aws/lib/data-aws-caller-identity";
+import { DataAwsPartition } from "@cdktf/provider-aws/lib/data-aws-partition";
+import { DataAwsRegion } from "@cdktf/provider-aws/lib/data-aws-region";
+import { KeyPair } from "@cdktf/provider-aws/lib/key-pair";
+import { PlacementGroup } from "@cdktf/provider-aws/lib/placement-group";
+import { TerraformStack } from "cdktf";
+import { Construct } from "constructs";
+import { Connections } from "../../firewall/connections";
+import type { Peer } from "../../firewall/peer";
+import { Port } from "../../firewall/port";
+import type { Rule } from "../../firewall/rule-set";
+import { SecurityGroups } from "../../firewall/security-groups";
+import { contains, isIp, parseNetwork } from "../../net";
+import { checkAtSynth, isToken, refuse, refuseToken, warn, type Problem } from "../../problem";
+import { carrierOf, type Carrier } from "../../push/carrier";
+import type { Machine } from "../machine";
+import { outgoingRules, type Outgoing } from "../outgoing";
+import type { NodeProps, Platform } from "../platform";
+import { checkSshAccess, type SshAccess } from "../ssh-access";
+import { createInstance } from "./instance";
+import { MachineImage } from "./machine-image";
+
+/** One zone of the platform. */
+export interface AwsSubnet {
+  readonly id: string;
+  /** Its network, so that fixed addresses can be checked. @default - unknown */
+  readonly cidr?: string;
+}
+
+export interface AwsSsh extends SshAccess {
+  /** An EC2 key pair that exists already. */
+  readonly keyName?: string;
+  /** Public key from which a key pair is made. */
+  readonly publicKey?: string;
+}
+
+export interface AwsPlatformProps {
+  readonly vpcId: string;
+  /** By the zone's name (your own: `a`, `b`), a subnet each. Names stay with their subnets when the list grows. */
+  readonly subnets: Readonly<Record<string, string | AwsSubnet>>;
+  /** How Terraform gets in, and which key the instances trust: one of `keyName` and `publicKey`. */
+  readonly ssh: AwsSsh;
+  /** Who may connect by SSH: the networks Terraform runs in, or the bastion's private address. */
+  readonly admins: readonly Peer[];
+  /** @default MachineImage.debian12() */
+  readonly image?: MachineImage;
+  /** @default "t3.small" - 2 cores, 2 GiB: a load balancer; databases want more */
+  readonly instanceType?: string;
+  /** GiB of the encrypted root volume. @default 16 - Debian and some years of logs */
+  readonly rootVolumeGiB?: number;
+  /** ARN of the KMS key of all volumes. @default - AWS's own key for EBS */
+  readonly kmsKeyArn?: string;
+  /**
+   * Nodes of one cluster on different hardware within a zone. At most 7 nodes of a cluster in one zone.
+   * @default true
+   */
+  readonly spread?: boolean;
+  /** Public IPv4 addresses for all instances. @default false */
+  readonly publicAddresses?: boolean;
+  /** @default Outgoing.anywhere() */
+  readonly outgoing?: Outgoing;
+  /** A firewall on each machine too, from the same rules as the security groups. @default true */
+  readonly hostFirewall?: boolean;
+  /** On everything that can have tags. @default - `ManagedBy` alone */
+  readonly tags?: Readonly<Record<string, string>>;
+  /** @default - the context value `cdktf-ha-clusters:carrier`, else null_resource */
+  readonly carrier?: Carrier;
+}
+
+/** EC2's limit of a spread placement group in one zone. */
+const SPREAD_LIMIT = 7;
+
+/** Instances in the subnets of a VPC, in as many zones as it has. */
+export class AwsPlatform extends Construct implements Platform {
+  readonly placesByHost = false;
+  readonly zones: readonly string[];
+  readonly admins: readonly Peer[];
+  readonly outgoing: readonly Rule[] | undefined;
+  readonly hostFirewall: boolean;
+  readonly carrier: Carrier;
+  readonly gate: SecurityGroups;
+  readonly image: MachineImage;
+  readonly tags: Readonly<Record<string, string>>;
+  /** Lets admins in to every machine. */
+  readonly administration: Connections;
+  private readonly names = new Map<string, Machine>();
+  private readonly placements = new Map<Construct, { group: PlacementGroup; zones: string[] }>();
+  private account?: { readonly partition: string; readonly region: string; readonly id: string };
+  private imageId?: string;
+  private keyPair?: KeyPair;
+
+  constructor(
+    scope: Construct,
+    id: string,
+    readonly props: AwsPlatformProps,
+  ) {
+    super(scope, id);
+    this.checkProps();
+    this.zones = Object.keys(props.subnets);
+    this.admins = props.admins;
+    this.outgoing = outgoingRules(props.outgoing);
+    this.hostFirewall = props.hostFirewall ?? true;
+    this.carrier = carrierOf(this, props.carrier);
+    this.image = props.image ?? MachineImage.debian12();
+    this.tags = { ManagedBy: "cdktf-ha-clusters", ...props.tags };
+    this.gate = new SecurityGroups({ vpcId: props.vpcId, tags: this.tags, outgoing: this.outgoing });
+    this.administration = new Connections(new Construct(this, "administration"), { name: "ssh" });
+    checkAtSynth(this, () => this.problems());
+  }
+
+  machine(scope: Construct, name: string, node: NodeProps): Machine {
+    if (this.names.has(name)) {
+      refuse(scope, {
+        code: "duplicate-name",
+        what: `a second machine '${name}' on the platform`,
+        allowed: "every machine has a name of its own",
+        fix: `rename the node; to put a second service on the first one, give the Machine itself: nodes: { "${name}": cluster.machines[0] }`,
+      });
+    }
+    const zone = node.zone ?? this.zones[0]!;
+    const subnet = this.subnet(scope, zone);
+    this.checkAddress(scope, name, node.privateAddress, subnet);
+    const machine = createInstance(this, scope, name, {
+      node,
+      zone,
+      subnet,
+      placementGroup: this.placement(scope, zone),
+    });
+    this.names.set(name, machine);
+    this.administration.addMachine(machine);
+    if (this.names.size === 1)
+      for (const peer of this.admins) this.administration.allowFrom(peer, this.sshPort);
+    return machine;
+  }
+
+  get sshPort(): Port {
+    return Port.tcp(this.props.ssh.port ?? 22);
+  }
+
+  /** The AMI, looked up once. */
+  get ami(): string {
+    return (this.imageId ??= this.image.resolve(this));
+  }
+
+  get keyName(): string {
+    const { keyName, publicKey } = this.props.ssh;
+    if (keyName !== undefined) return keyName;
+    this.keyPair ??= new KeyPair(this, "key", {
+      keyName: `${TerraformStack.of(this).node.id}-${this.node.id}`,
+      publicKey: publicKey!,
+      tags: { ...this.tags },
+    });
+    return this.keyPair.keyName;
+  }
+
+  /** ARN of something in the platform's own account and region. */
+  arn(service: string, resource: string): string {
+    this.account ??= {
+      partition: new DataAwsPartition(this, "partition").partition,
+      // `id`: version 6 of the provider deprecates `name`
+      region: new DataAwsRegion(this, "region").id,
+      id: new DataAwsCallerIdentity(this, "account").accountId,
+    };
+    return `arn:${this.account.partition}:${service}:${this.account.region}:${this.account.id}:${resource}`;
+  }
+
+  private subnet(scope: Construct, zone: string): AwsSubnet {
+    const subnet = this.props.subnets[zone];
+    if (subnet === undefined) {
+      return refuse(scope, {
+        code: "unknown-zone",
+        what: `no zone '${zone}'`,
+        allowed: this.zones.join(", "),
+        fix: "add a subnet for it, or correct the name",
+      });
+    }
+    return typeof subnet === "string" ? { id: subnet } : subnet;
+  }
+
+  private placement(scope: Construct, zone: string): PlacementGroup | undefined {
+    if (this.props.spread === false) return undefined;
+    let placement = this.placements.get(scope);
+    if (!placement) {
+      const path = scope.node.path.split("/").slice(1).join("-");
+      const group = new PlacementGroup(scope, "spread", {
+        name: `${TerraformStack.of(scope).node.id}-${path}`.slice(0, 255),
+        strategy: "spread",
+        tags: { ...this.tags },
+      });
+      this.placements.set(scope, (placement = { group, zones: [] }));
+    }
+    placement.zones.push(zone);
+    return placement.group;
+  }
+
+  private checkProps(): void {
+    const { props } = this;
+    checkSshAccess(this, props.ssh);
+    if ((props.ssh.keyName === undefined) === (props.ssh.publicKey === undefined)) {
+      refuse(this, {
+        code: "ssh-access-unclear",
+        what: `${props.ssh.keyName === undefined ? "neither" : "both"} of 'ssh.keyName' and 'ssh.publicKey'`,
+        allowed: "one of them: the instances have to trust a key",
+        fix: "keyName of an EC2 key pair, or publicKey for a new one",
+      });
+    }
+    if (!props.admins.length) {
+      refuse(this, {
+        code: "no-admins",
+        what: "'admins' is empty",
+        allowed: "at least the network from which Terraform connects, or the bastion",
+        fix: "admins: [Peer.cidr(...)]",
+      });
+    }
+    const zones = Object.keys(props.subnets);
+    if (!zones.length) {
+      refuse(this, {
+        code: "unknown-zone",
+        what: "'subnets' is empty",
+        allowed: "a subnet for each zone, in at least two of them",
+        fix: 'subnets: { a: "subnet-...", b: "subnet-..." }',
+      });
+    }
+    for (const [zone, subnet] of Object.entries(props.subnets)) {
+      const cidr = typeof subnet === "string" ? undefined : subnet.cidr;
+      if (cidr !== undefined && !isToken(cidr) && !parseNetwork(cidr)) {
+        refuse(this, {
+          code: "bad-cidr",
+          what: `'subnets.${zone}.cidr' is '${cidr}'`,
+          allowed: "a network in CIDR notation",
+          fix: "write it like 10.0.1.0/24",
+        });
+      }
+    }
+    if (props.hostFirewall === false) {
+      warn(this, {
+        code: "no-host-firewall",
+        what: "'hostFirewall' is false",
+        allowed: "true: ports for localhost only, like JMX, are closed nowhere else",
+        fix: "leave it out",
+      });
+    }
+  }
+
+  private checkAddress(
+    scope: Construct,
+    name: string,
+    address: string | undefined,
+    { cidr }: AwsSubnet,
+  ): void {
+    if (address === undefined || isToken(address)) return;
+    refuseToken(scope, `nodes.${name}.privateAddress`, address);
+    if (isIp(address) && (cidr === undefined || isToken(cidr) || contains(cidr, address))) return;
+    refuse(scope, {
+      code: "bad-address",
+      what: `'nodes.${name}.privateAddress' is '${address}'`,
+      allowed:
+        cidr === undefined ? "an address of the zone's subnet" : `an address of ${cidr}, the zone's subnet`,
+      fix: "choose a free one, or leave it out: the interface keeps what AWS chooses",
+    });
+  }
+
+  private problems(): Problem[] {
+    const problems: Problem[] = [];
+    for (const [scope, { zones }] of this.placements) {
+      for (const zone of new Set(zones)) {
+        const count = zones.filter((other) => other === zone).length;
+        if (count <= SPREAD_LIMIT) continue;
+        problems.push({
+          code: "number-out-of-range",
+          what: `${scope.node.path} has ${count} nodes in zone '${zone}'`,
+          allowed: `${SPREAD_LIMIT}: EC2's limit of nodes on different hardware in one zone`,
+          fix: "spread: false at the platform, or more zones",
+        });
+      }
+    }
+    return problems;
+  }
+}

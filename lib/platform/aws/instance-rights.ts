@@ -1,0 +1,79 @@
+import { DataAwsIamPolicyDocument } from "@cdktf/provider-aws/lib/data-aws-iam-policy-document";
+import { IamInstanceProfile } from "@cdktf/provider-aws/lib/iam-instance-profile";
+import { IamRole } from "@cdktf/provider-aws/lib/iam-role";
+import { IamRolePolicy } from "@cdktf/provider-aws/lib/iam-role-policy";
+import { Lazy, TerraformStack, type ITerraformDependable } from "cdktf";
+import type { Construct } from "constructs";
+
+/** One permission of a machine. */
+export interface Right {
+  readonly actions: readonly string[];
+  /** ARNs; `*` only where AWS knows no narrower one (Describe calls). */
+  readonly resources: readonly string[];
+}
+
+/**
+ * What one machine may do at AWS: nothing until something is granted, then exactly that. A role for each machine, because
+ * what a machine may touch (its own interface) is different for each.
+ */
+export class InstanceRights {
+  private readonly rights: Right[] = [];
+  private profile?: IamInstanceProfile;
+  private policy?: IamRolePolicy;
+
+  constructor(
+    private readonly scope: Construct,
+    private readonly name: string,
+    private readonly tags: Readonly<Record<string, string>>,
+  ) {}
+
+  grant(right: Right): void {
+    const key = JSON.stringify(right);
+    if (this.rights.some((other) => JSON.stringify(other) === key)) return;
+    this.rights.push(right);
+    if (!this.profile) this.create();
+  }
+
+  /** Name of the instance profile; nothing for a machine without rights. */
+  get profileName(): string | undefined {
+    return this.profile?.name;
+  }
+
+  /** What must exist before the machine can use its rights. */
+  get readiness(): readonly ITerraformDependable[] {
+    return this.policy ? [this.policy] : [];
+  }
+
+  private create(): void {
+    const { scope, tags } = this;
+    const unique = `${TerraformStack.of(scope).node.id}-${this.name}`.slice(0, 64);
+    const trust = new DataAwsIamPolicyDocument(scope, "trust", {
+      statement: [
+        {
+          actions: ["sts:AssumeRole"],
+          principals: [{ type: "Service", identifiers: ["ec2.amazonaws.com"] }],
+        },
+      ],
+    });
+    const role = new IamRole(scope, "role", {
+      name: unique,
+      assumeRolePolicy: trust.json,
+      tags: { ...tags },
+    });
+    const document = new DataAwsIamPolicyDocument(scope, "rights", {
+      statement: Lazy.anyValue({
+        produce: () => this.rights.map(({ actions, resources }) => ({ actions, resources })),
+      }) as never,
+    });
+    this.policy = new IamRolePolicy(scope, "policy", {
+      name: "cdktf-ha",
+      role: role.id,
+      policy: document.json,
+    });
+    this.profile = new IamInstanceProfile(scope, "profile", {
+      name: unique,
+      role: role.name,
+      tags: { ...tags },
+    });
+  }
+}

@@ -1,0 +1,131 @@
+import { Instance } from "@cdktf/provider-aws/lib/instance";
+import { NetworkInterface } from "@cdktf/provider-aws/lib/network-interface";
+import type { PlacementGroup } from "@cdktf/provider-aws/lib/placement-group";
+import { Lazy } from "cdktf";
+import { Construct } from "constructs";
+import type { Connections } from "../../firewall/connections";
+import { Machine } from "../machine";
+import type { NodeProps } from "../platform";
+import { connectionTo } from "../ssh-access";
+import type { AwsPlatform, AwsSubnet } from "./aws-platform";
+import { InstanceRights, type Right } from "./instance-rights";
+
+/** What is known of a machine because it is an EC2 instance; for virtual IPs, secrets and fencing. */
+export interface AwsMachine {
+  readonly instanceId: string;
+  readonly interfaceId: string;
+  readonly interfaceArn: string;
+  readonly subnetId: string;
+  readonly vpcId: string;
+  /** ARN of something of the machine's own account and region: `arn("ec2", "route-table/rtb-1")`. */
+  arn(service: string, resource: string): string;
+  /** Gives the instance's role a right. */
+  grant(right: Right): void;
+  /** Packets for addresses that are not the interface's own must reach the instance (a routed virtual IP). */
+  acceptForeignAddresses(): void;
+  /** keepalived adds and removes secondary addresses: Terraform must not take them back. */
+  leaveAddressesAlone(): void;
+}
+
+interface InstanceProps {
+  readonly node: NodeProps;
+  readonly zone: string;
+  readonly subnet: AwsSubnet;
+  readonly placementGroup?: PlacementGroup;
+}
+
+/** An instance with an interface of its own, which stays when the instance is replaced: its address never changes. */
+export function createInstance(
+  platform: AwsPlatform,
+  cluster: Construct,
+  name: string,
+  props: InstanceProps,
+): Machine {
+  const scope = new Construct(cluster, name);
+  const { node, zone, subnet, placementGroup } = props;
+  const tags = { ...platform.tags, Name: name };
+  const groups: Connections[] = [];
+  let foreignAddresses = false;
+  let addressesLeftAlone = false;
+  const networkInterface = new NetworkInterface(scope, "interface", {
+    subnetId: subnet.id,
+    privateIps: node.privateAddress === undefined ? undefined : [node.privateAddress],
+    securityGroups: Lazy.listValue({ produce: () => groups.map((group) => platform.gate.groupOf(group).id) }),
+    description: `${name}: managed by cdktf-ha-clusters`,
+    tags,
+  });
+  networkInterface.addOverride("source_dest_check", Lazy.anyValue({ produce: () => !foreignAddresses }));
+  networkInterface.addOverride(
+    "lifecycle.ignore_changes",
+    Lazy.anyValue({ produce: () => (addressesLeftAlone ? ["private_ips", "private_ips_count"] : undefined) }),
+  );
+  const rights = new InstanceRights(new Construct(scope, "rights"), name, platform.tags);
+  const instance = new Instance(scope, "instance", {
+    ami: platform.ami,
+    instanceType: node.instanceType ?? platform.props.instanceType ?? "t3.small",
+    keyName: platform.keyName,
+    placementGroup: placementGroup?.name,
+    // The token must not travel further than the instance: a container or a proxy on it gets none.
+    metadataOptions: { httpEndpoint: "enabled", httpTokens: "required", httpPutResponseHopLimit: 1 },
+    rootBlockDevice: {
+      encrypted: true,
+      kmsKeyId: platform.props.kmsKeyArn,
+      volumeSize: platform.props.rootVolumeGiB ?? 16,
+      volumeType: "gp3",
+      tags,
+    },
+    tags,
+    // A newer image or another boot script would replace every node at once.
+    lifecycle: { ignoreChanges: ["ami", "user_data", "key_name", "placement_group"] },
+  });
+  // Version 6 of the provider names the first interface apart and deprecates the old block.
+  instance.addOverride(
+    providerMajor() >= 6 ? "primary_network_interface" : "network_interface",
+    providerMajor() >= 6
+      ? { network_interface_id: networkInterface.id }
+      : [{ network_interface_id: networkInterface.id, device_index: 0 }],
+  );
+  instance.addOverride("iam_instance_profile", Lazy.anyValue({ produce: () => rights.profileName }));
+  const aws: AwsMachine = {
+    instanceId: instance.id,
+    interfaceId: networkInterface.id,
+    interfaceArn: networkInterface.arn,
+    subnetId: subnet.id,
+    vpcId: platform.props.vpcId,
+    arn: (service, resource) => platform.arn(service, resource),
+    grant: (right) => rights.grant(right),
+    acceptForeignAddresses: () => (foreignAddresses = true),
+    leaveAddressesAlone: () => (addressesLeftAlone = true),
+  };
+  const access = { ...platform.props.ssh, user: platform.props.ssh.user ?? platform.image.user };
+  return new Machine(scope, "machine", {
+    name,
+    platform,
+    zone,
+    privateAddress: networkInterface.privateIp,
+    subnet: subnet.cidr,
+    connection: connectionTo(
+      access,
+      platform.props.publicAddresses ? instance.publicIp : networkInterface.privateIp,
+    ),
+    identity: instance.id,
+    readiness: () => [
+      ...groups.flatMap((group) => platform.gate.rulesOf(group)),
+      ...rights.readiness,
+      instance,
+    ],
+    joined: (group) => groups.push(group),
+    aws,
+  });
+}
+
+let major: number | undefined;
+
+/** Major version of the AWS provider that the installed bindings are made for. */
+function providerMajor(): number {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- a fact about the installed package
+  const description = require("@cdktf/provider-aws/package.json") as {
+    cdktf: { provider: { version: string } };
+  };
+  return (major ??= Number(description.cdktf.provider.version.split(".")[0]));
+}

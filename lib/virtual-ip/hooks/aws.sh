@@ -1,0 +1,13 @@
+# Common to AWS's claims. No credentials are written down: they come from the instance's role.
+set -euo pipefail
+export AWS_MAX_ATTEMPTS=2 AWS_EC2_METADATA_SERVICE_NUM_ATTEMPTS=2
+
+metadata() {
+  local token
+  token=$(curl -sf -m 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' http://169.254.169.254/latest/api/token)
+  curl -sf -m 2 -H "X-aws-ec2-metadata-token: $token" "http://169.254.169.254/latest/meta-data/$1"
+}
+
+AWS_DEFAULT_REGION=$(metadata placement/region)
+export AWS_DEFAULT_REGION
+ec2() { aws ec2 "$@" --output text --cli-connect-timeout 2 --cli-read-timeout 5; }

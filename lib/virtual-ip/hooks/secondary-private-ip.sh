@@ -1,0 +1,7 @@
+# INTERFACE and ADDRESS stand above.
+if [[ $1 == verify ]]; then
+  mac=$(metadata mac)
+  ! metadata "network/interfaces/macs/$mac/local-ipv4s" | grep -qxF "$ADDRESS" || exit 0
+fi
+ec2 assign-private-ip-addresses --network-interface-id "$INTERFACE" --private-ip-addresses "$ADDRESS" --allow-reassignment >/dev/null
+echo "private address $ADDRESS is here"

@@ -1,0 +1,61 @@
+import type { Construct } from "constructs";
+import { canonicalIp, contains, isIp, parseNetwork } from "../net";
+import type { Machine } from "../platform/machine";
+import { isToken, refuse } from "../problem";
+import { MovingAddress, type AddressOnMachine } from "./moving-address";
+
+/** Announced on the network segment by whoever is alive. */
+export class Layer2Address extends MovingAddress {
+  readonly address: string;
+  readonly mode = "layer2";
+  readonly advertInterval = 0.2;
+  private readonly cidr: string;
+
+  constructor(cidr: string) {
+    super();
+    const [address = ""] = cidr.split("/");
+    if (!isToken(cidr) && (!parseNetwork(cidr) || !isIp(address))) {
+      refuse("VirtualIp.layer2", {
+        code: "bad-cidr",
+        what: `'${cidr}'`,
+        allowed: "an address with the prefix length of its network",
+        fix: `write it like ${isIp(cidr) ? `${cidr}/24` : "10.0.1.90/27"}`,
+      });
+    }
+    this.cidr = cidr;
+    this.address = isToken(cidr) ? cidr : canonicalIp(address);
+  }
+
+  check(scope: Construct, machines: readonly Machine[]): void {
+    if (isToken(this.cidr)) return;
+    for (const machine of machines) {
+      if (!isToken(machine.privateAddress) && canonicalIp(machine.privateAddress) === this.address) {
+        refuse(scope, {
+          code: "virtual-ip-is-a-node",
+          what: `the virtual IP ${this.address} is the address of ${machine.name}`,
+          allowed: "an address that no machine has as its own",
+          fix: "choose a free address of the same network",
+        });
+      }
+      // An IPv6 address beside IPv4 machines is on the same segment, which cannot be seen from here.
+      if (
+        machine.subnet === undefined ||
+        isToken(machine.subnet) ||
+        this.isIpv6 !== machine.subnet.includes(":")
+      )
+        continue;
+      if (!contains(machine.subnet, this.address)) {
+        refuse(scope, {
+          code: "virtual-ip-outside-subnet",
+          what: `the virtual IP ${this.address} is outside ${machine.subnet}, the network of ${machine.name}`,
+          allowed: `a free address of ${machine.subnet}`,
+          fix: "choose one, or correct the host's subnet",
+        });
+      }
+    }
+  }
+
+  on(): AddressOnMachine {
+    return { cidr: this.cidr };
+  }
+}
