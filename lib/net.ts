@@ -46,19 +46,18 @@ export function parseNetwork(text: string): Network | undefined {
 
 /** Does the CIDR name the network itself, without bits of a host? */
 export function isNetworkAddress(text: string): boolean {
-  const network = parseNetwork(text);
   const parsed = parseCidr(text);
-  return network !== undefined && `${parsed?.[0].toString()}/${network.prefix}` === network.cidr;
+  return parsed !== undefined && `${parsed[0].toString()}/${parsed[1]}` === parseNetwork(text)?.cidr;
 }
 
 /** Is the address, or the smaller network, inside the network? */
 export function contains(network: string, inner: string): boolean {
-  const outerParsed = parseCidr(network);
+  const outer = parseCidr(network);
   const innerText = inner.includes("/") ? inner : `${inner}/${isIpv6(inner) ? 128 : 32}`;
-  const innerParsed = parseCidr(innerText);
-  if (!outerParsed || !innerParsed) return false;
-  const sameFamily = outerParsed[0].kind() === innerParsed[0].kind();
-  return sameFamily && innerParsed[1] >= outerParsed[1] && innerParsed[0].match(outerParsed);
+  const [address, prefix] = parseCidr(innerText) ?? [];
+  if (outer === undefined || address === undefined || prefix === undefined) return false;
+  // match() of one family does not take the other's addresses
+  return address.kind() === outer[0].kind() && prefix >= outer[1] && address.match(outer);
 }
 
 /** One spelling for one address. */

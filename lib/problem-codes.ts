@@ -45,7 +45,6 @@ export const PROBLEM_CODES = {
   "unknown-backend": "The pair has no backend of this name.",
   "mode-mismatch": "A listener and its backends speak the same protocol.",
   "server-id-clash": "Two server names of one backend have the same stable id.",
-  "listener-closed": "Nobody may connect to this listener.",
   "conflicting-setting": "Two settings contradict each other.",
 } as const;
 

@@ -38,7 +38,18 @@ export function canonicalRules(rules: readonly Rule[]): Rule[] {
     if (!unique.has(key)) unique.set(key, rule);
   }
   const all = [...unique.values()];
-  return all.filter((rule) => !all.some((other) => other !== rule && covers(other, rule)));
+  // A single address covers only itself: with a thousand peers this keeps the comparison from growing with the square.
+  const wide = all.filter(({ network }) => !isSingleAddress(network));
+  const byNetwork = new Map<string, Rule[]>();
+  for (const rule of all) byNetwork.set(rule.network, [...(byNetwork.get(rule.network) ?? []), rule]);
+  return all.filter(
+    (rule) =>
+      ![...wide, ...byNetwork.get(rule.network)!].some((other) => other !== rule && covers(other, rule)),
+  );
+}
+
+function isSingleAddress(network: string): boolean {
+  return /\/(32|128)$/.test(network) && (network.endsWith("/32") ? !network.includes(":") : true);
 }
 
 /** Canonical rules by port range. */

@@ -237,7 +237,7 @@ function routeLines({ host, path, backend }: HaproxyRoute, passthrough: boolean)
 
 function backendSection(backend: HaproxyBackend, peers: boolean): string[] {
   const { mode } = backend;
-  const interval = `inter ${milliseconds(backend.checkIntervalSeconds)} fastinter ${milliseconds(Math.min(0.5, backend.checkIntervalSeconds))} fall 2 rise 2`;
+  const interval = `inter ${duration(backend.checkIntervalSeconds)} fastinter ${duration(Math.min(0.5, backend.checkIntervalSeconds))} fall 2 rise 2`;
   return section(`backend ${backend.name}`, [
     `mode ${mode}`,
     `balance ${backend.balance}`,
@@ -291,18 +291,18 @@ function serverLine(server: HaproxyServer, cookie: boolean): string {
     ...(server.weight === 100 ? [] : [`weight ${server.weight}`]),
     ...(server.maximumConnections === undefined ? [] : [`maxconn ${server.maximumConnections}`]),
     ...(cookie ? [`cookie ${server.name}`] : []),
-    ...(server.slowStartSeconds ? [`slowstart ${milliseconds(server.slowStartSeconds)}`] : []),
+    ...(server.slowStartSeconds ? [`slowstart ${duration(server.slowStartSeconds)}`] : []),
     ...(server.proxyProtocol ? ["send-proxy-v2"] : []),
     ...(server.backup ? ["backup"] : []),
   ].join(" ");
 }
 
 function timeout(name: string, seconds: number | undefined): string[] {
-  return seconds === undefined ? [] : [`timeout ${name} ${milliseconds(seconds)}`];
+  return seconds === undefined ? [] : [`timeout ${name} ${duration(seconds)}`];
 }
 
-function milliseconds(seconds: number): string {
-  return `${Math.round(seconds * 1000)}ms`;
+function duration(seconds: number): string {
+  return Number.isInteger(seconds) ? `${seconds}s` : `${Math.round(seconds * 1000)}ms`;
 }
 
 function hostPort(address: string, port: number): string {
