@@ -66,12 +66,14 @@ export class HaproxyService implements Service {
       units: ["haproxy.service"],
       secrets: [...secrets.values()],
       hooks: {
-        check: "haproxy -c -q -f /etc/haproxy/haproxy.cfg",
+        check: "haproxy -c -f /etc/haproxy/haproxy.cfg",
         healthy: scriptText(join(ON_MACHINE, "healthy.sh")),
         active: source.activeHook,
         settle: scriptText(join(ON_MACHINE, "settle.sh")),
       },
       checker: "haproxy -c",
+      // a reload takes some tenths of a second, a thousand certificates some seconds
+      healthyWithin: 15,
     };
   }
 }

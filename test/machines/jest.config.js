@@ -1,7 +1,7 @@
 /** @type {import("jest").Config} */
 module.exports = {
   rootDir: __dirname,
-  testEnvironment: "node",
+  testEnvironment: "<rootDir>/support/environment.js",
   transform: { "^.+\\.ts$": ["ts-jest", { tsconfig: "<rootDir>/../../tsconfig.json", diagnostics: false }] },
   moduleNameMapper: {
     "^cdktf-ha-clusters$": "<rootDir>/../../lib/index.ts",

@@ -103,26 +103,29 @@ ha_keep_edits() {
   done < <(ha_edited_by_hand "$current")
 }
 
-# ha_in_view STAGED PATHS COMMAND...: runs a command that sees the staged files at their real paths, while everybody
-# else still sees the old ones: a private mount namespace with an overlay on each directory at the top. So a parser
-# checks a config together with the certificates and includes that come with it.
+# ha_in_view STAGED CHANGES COMMAND...: runs a command that sees the staged files at their real paths, while everybody else
+# still sees the old ones: a private mount namespace with an overlay on each directory at the top. So a parser checks a
+# config together with the certificates and includes that come with it. What it writes (nginx makes directories) is thrown
+# away.
 ha_in_view() {
-  local staged=$1 changes=$2 view top status=0
+  local staged=$1 changes=$2 view status=0
   shift 2
   view=$(mktemp --directory /run/cdktf-ha-view.XXXXXX) # not below /var: an overlay cannot lie on its own parent
-  cp --archive "$staged/root/." "$view"
-  chmod 755 "$view"
-  ha_prepare_view "$staged" "$changes" "$view"
+  cp --archive "$staged/root" "$view/new"
+  chmod 755 "$view" "$view/new"
+  ha_prepare_view "$staged" "$changes" "$view/new"
   # shellcheck disable=SC2016 # expanded inside
   unshare --mount --propagation private bash -c '
     view=$1; shift
-    for top in "$view"/*; do
+    for top in "$view"/new/*; do
       [[ -d $top ]] || continue
-      mount -t overlay overlay -o "lowerdir=$top:/${top##*/}" "/${top##*/}" || exit 125
+      name=${top##*/}
+      mkdir -p "$view/upper/$name" "$view/work/$name"
+      chmod --reference="/$name" "$view/upper/$name"
+      mount -t overlay overlay -o "lowerdir=$top:/$name,upperdir=$view/upper/$name,workdir=$view/work/$name" "/$name" || exit 125
     done
     exec "$@"' view "$view" "$@" || status=$?
-  for top in "$view"/*; do rm --recursive --force "$top"; done
-  rmdir "$view"
+  rm --recursive --force "$view"
   return "$status"
 }
 
