@@ -38,7 +38,7 @@ export class BaseService implements Service {
       bootUnits: [RECOVER_UNIT],
       hooks: { check: `nft --check --file ${FIREWALL_FILE}` },
       checker: "nft --check",
-      confirmWithin: 60,
+      confirmWithin: machine.platform.firewallConfirmWithin,
       services: machine.serviceNames,
     };
   }

@@ -30,6 +30,8 @@ export interface Platform extends IConstruct {
   readonly outgoing: readonly Rule[] | undefined;
   /** Does each machine have a firewall of its own, beside the platform's? */
   readonly hostFirewall: boolean;
+  /** Seconds in which Terraform must confirm a change of that firewall over a new connection; else it goes back. */
+  readonly firewallConfirmWithin: number;
   /** What the platform has in front of its machines. */
   readonly gate?: NetworkGate;
   readonly carrier: Carrier;

@@ -44,6 +44,11 @@ export interface SshPlatformProps {
    * @default true - a port that a daemon opens is otherwise open to everybody
    */
   readonly hostFirewall?: boolean;
+  /**
+   * Seconds in which Terraform must confirm a change of a machine's firewall over a new connection; else it goes back.
+   * @default 60 - a busy machine behind a bastion needs some seconds for a new connection
+   */
+  readonly firewallConfirmWithin?: number;
   /** @default - the context value `cdktf-ha-clusters:carrier`, else null_resource */
   readonly carrier?: Carrier;
 }
@@ -55,6 +60,7 @@ export class SshPlatform extends Construct implements Platform {
   readonly admins: readonly Peer[];
   readonly outgoing: readonly Rule[] | undefined;
   readonly hostFirewall: boolean;
+  readonly firewallConfirmWithin: number;
   readonly carrier: Carrier;
   private readonly machines = new Map<string, Machine>();
 
@@ -76,6 +82,7 @@ export class SshPlatform extends Construct implements Platform {
     this.admins = props.admins;
     this.outgoing = outgoingRules(props.outgoing);
     this.hostFirewall = props.hostFirewall ?? true;
+    this.firewallConfirmWithin = props.firewallConfirmWithin ?? 60;
     this.carrier = carrierOf(this, props.carrier);
     if (!this.hostFirewall) {
       warn(this, {

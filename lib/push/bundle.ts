@@ -8,8 +8,12 @@ import type { ServiceDescription, ServiceFile } from "./service";
  * whether it changed. Pure: it knows nothing of Terraform but that some values are not known yet.
  */
 export interface Bundle {
-  /** The parts that may hold values of Terraform's, by key, escaped for its templates: for a `locals` block. */
-  readonly contents: Readonly<Record<string, string>>;
+  /**
+   * The parts that may hold values of Terraform's, by key, line by line, escaped for its templates: for a `locals` block.
+   * Lines, because that is how a reviewer reads the JSON, and because Terraform's time for one long string of them grows
+   * with the square of their number.
+   */
+  readonly contents: Readonly<Record<string, readonly string[]>>;
   /** The bundle, line by line; an object names the key of a content. */
   readonly lines: readonly (string | { readonly content: string })[];
   /** Begins every section's line, and ends the whole. */
@@ -42,13 +46,13 @@ export function makeBundle(path: string, settings: BundleSettings, service: Serv
   const digest = createHash("sha256");
   for (const [key, text] of texts) digest.update(`${key}\n${text}\n`);
   const mark = `#:${digest.digest("hex").slice(0, 24)}:`;
-  const contents: Record<string, string> = {};
+  const contents: Record<string, readonly string[]> = {};
   const lines: (string | { content: string })[] = [];
   const triggers: Record<string, string | { content: string }> = {};
   const add = (section: string, key: string, text: string): void => {
     const encoded = needsEncoding(text);
     lines.push(`${mark} ${section}${section.startsWith("file") ? (encoded ? " base64" : " text") : ""}`);
-    contents[key] = encoded ? Buffer.from(text).toString("base64") : escapeTemplate(text);
+    contents[key] = encoded ? [Buffer.from(text).toString("base64")] : escapeTemplate(text).split("\n");
     lines.push({ content: key });
     triggers[key] = hasToken(text) ? { content: key } : sha256(text);
   };
@@ -198,10 +202,12 @@ function checkText(path: string, key: string, text: string): void {
   }
 }
 
-/** Terraform normalizes its strings (NFC); a text that this would change travels as base64. */
+/**
+ * Terraform normalizes its strings (NFC), and is slow with very many lines: a text that this would change or delay travels
+ * as base64. Values of Terraform's can stand only in plain text.
+ */
 function needsEncoding(text: string): boolean {
-  if (text.normalize("NFC") === text) return false;
-  return !hasToken(text);
+  return (text.normalize("NFC") !== text || text.length > 250_000) && !hasToken(text);
 }
 
 function sha256(text: string): string {

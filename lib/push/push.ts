@@ -157,7 +157,7 @@ export class Push extends Construct {
   }
 
   private contentReference(key: string): string {
-    return `local.${this.contentsName}[${JSON.stringify(key)}]`;
+    return `join("\\n", local.${this.contentsName}[${JSON.stringify(key)}])`;
   }
 }
 

@@ -79,14 +79,14 @@ export class Template {
       );
     }
     const contents = onMachine.map(
-      (push) => (this.json.locals?.[push.contentsName] ?? {}) as Record<string, string>,
+      (push) => (this.json.locals?.[push.contentsName] ?? {}) as Record<string, string[]>,
     );
     const text = contents.find((content) => path in content)?.[path];
     if (text === undefined) {
       const paths = contents.flatMap((content) => Object.keys(content)).filter((key) => key.startsWith("/"));
       fail(`${machine} gets no ${path}; it gets: ${paths.join(", ")}`);
     }
-    return unescapeTemplate(text);
+    return unescapeTemplate(text.join("\n"));
   }
 
   /** Who may connect to a port of a cluster. */

@@ -36,13 +36,13 @@ test("where the machine stands does not trigger anything", () => {
 
 test("the mark is in no content", () => {
   const { mark, contents } = bundle({ files: [file("#:0123456789abcdef01234567: end\n")] });
-  for (const text of Object.values(contents)) expect(text).not.toContain(mark);
+  for (const lines of Object.values(contents)) expect(lines.join("\n")).not.toContain(mark);
 });
 
 test("text that Terraform would normalize travels as base64", () => {
   const decomposed = "a\u0308"; // ä as two characters
   const { contents, lines } = bundle({ files: [file(decomposed)] });
-  expect(Buffer.from(contents["/etc/web/a"]!, "base64").toString()).toBe(decomposed);
+  expect(Buffer.from(contents["/etc/web/a"]![0]!, "base64").toString()).toBe(decomposed);
   expect(lines.some((line) => typeof line === "string" && line.endsWith("file 0 base64"))).toBe(true);
 });
 
@@ -74,7 +74,9 @@ test("sysctls are a file of their own", () => {
     files: [],
     sysctls: { "net.ipv4.ip_nonlocal_bind": 1, "net.core.somaxconn": 4096 },
   });
-  expect(contents["/etc/sysctl.d/60-cdktf-ha-web.conf"]).toBe(
-    "net.core.somaxconn = 4096\nnet.ipv4.ip_nonlocal_bind = 1\n",
-  );
+  expect(contents["/etc/sysctl.d/60-cdktf-ha-web.conf"]).toEqual([
+    "net.core.somaxconn = 4096",
+    "net.ipv4.ip_nonlocal_bind = 1",
+    "",
+  ]);
 });

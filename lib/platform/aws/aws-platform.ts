@@ -63,6 +63,11 @@ export interface AwsPlatformProps {
   readonly hostFirewall?: boolean;
   /** On everything that can have tags. @default - `ManagedBy` alone */
   readonly tags?: Readonly<Record<string, string>>;
+  /**
+   * Seconds in which Terraform must confirm a change of a machine's firewall over a new connection; else it goes back.
+   * @default 60 - a busy machine behind a bastion needs some seconds for a new connection
+   */
+  readonly firewallConfirmWithin?: number;
   /** @default - the context value `cdktf-ha-clusters:carrier`, else null_resource */
   readonly carrier?: Carrier;
 }
@@ -77,6 +82,7 @@ export class AwsPlatform extends Construct implements Platform {
   readonly admins: readonly Peer[];
   readonly outgoing: readonly Rule[] | undefined;
   readonly hostFirewall: boolean;
+  readonly firewallConfirmWithin: number;
   readonly carrier: Carrier;
   readonly gate: SecurityGroups;
   readonly image: MachineImage;
@@ -100,6 +106,7 @@ export class AwsPlatform extends Construct implements Platform {
     this.admins = props.admins;
     this.outgoing = outgoingRules(props.outgoing);
     this.hostFirewall = props.hostFirewall ?? true;
+    this.firewallConfirmWithin = props.firewallConfirmWithin ?? 60;
     this.carrier = carrierOf(this, props.carrier);
     this.image = props.image ?? MachineImage.debian12();
     this.tags = { ManagedBy: "cdktf-ha-clusters", ...props.tags };

@@ -34,11 +34,15 @@ ha_die() { # on stderr: also heard where a function's output is its answer
 # Somebody else's words (a daemon's, a parser's), told from ours by the bar. A parser likes to repeat the line it cannot
 # read: what is secret in it must not reach the terminal, nor CI's log.
 ha_quote() {
-  local line secret
-  while IFS= read -r line || [[ -n $line ]]; do
+  local line file secret secrets=()
+  for file in "$(ha_service_dir)"/staged/secrets/*; do
+    [[ -e $file ]] || continue
     while IFS= read -r secret || [[ -n $secret ]]; do
-      ((${#secret} < 4)) || line=${line//"$secret"/(secret)}
-    done < <(cat "$(ha_service_dir)"/staged/secrets/* 2>/dev/null)
+      if ((${#secret} >= 4)); then secrets+=("$secret"); fi
+    done <"$file"
+  done
+  while IFS= read -r line || [[ -n $line ]]; do
+    for secret in "${secrets[@]}"; do line=${line//"$secret"/(secret)}; done
     printf '[%s %s] | %s\n' "$HA_MACHINE" "$HA_SERVICE" "$line"
   done
 }

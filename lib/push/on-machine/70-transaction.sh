@@ -21,7 +21,7 @@ ha_push() {
     ha_remove_others $(ha_setting "$incoming/bundle" services)
     HA_SERVICE=$(ha_setting "$incoming/bundle" service)
   fi
-  rm --recursive --force "$staged" "$service/pending"
+  rm --recursive --force "$staged" "$service/pending" "$service/unconfirmed"
   mkdir -p "$service"
   mv "$incoming/bundle" "$staged"
   HA_PACKAGES_ACTION=none
@@ -201,6 +201,7 @@ ha_arm_rollback() {
 ha_confirm() {
   HA_SERVICE=$1
   ha_lock
+  [[ ! -e $(ha_service_dir)/unconfirmed ]] || ha_die "no new connection came in time: the change was taken back"
   [[ $(cat "$(ha_service_dir)/phase" 2>/dev/null) == 'waiting to be confirmed' ]] || return 0
   systemctl stop "cdktf-ha-rollback-$HA_SERVICE.timer" 2>/dev/null || true
   rm --force "$(ha_service_dir)/rollback"
@@ -215,6 +216,7 @@ ha_timed_rollback() {
   [[ $(cat "$(ha_service_dir)/phase" 2>/dev/null) == 'waiting to be confirmed' ]] || return 0
   HA_START=$(ha_now) HA_WORDS=$(ha_service_dir)/rollback-words
   ha_say "nobody confirmed the change in time: going back"
+  : >"$(ha_service_dir)/unconfirmed"
   ha_roll_back
   rm --force "$(ha_service_dir)/rollback" "$HA_WORDS"*
 }

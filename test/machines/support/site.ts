@@ -35,8 +35,13 @@ export function startSite(names: readonly Name[], flavour: Flavour = "demo"): Pr
 }
 
 /** The hosts as a user would write them, reached as an ordinary user with sudo. */
-export function rackOf(stack: TerraformStack, lab: Lab, props: Partial<SshPlatformProps> = {}): SshPlatform {
-  return new SshPlatform(stack, "rack", {
+export function rackOf(
+  stack: TerraformStack,
+  lab: Lab,
+  props: Partial<SshPlatformProps> = {},
+  id = "rack",
+): SshPlatform {
+  return new SshPlatform(stack, id, {
     hosts: Object.fromEntries(
       Object.entries(ADDRESSES).map(([name, address], index) => [
         name,
