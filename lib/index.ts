@@ -20,7 +20,8 @@ export { HealthCheck, type HttpCheckProps } from "./haproxy-keepalived-pair/heal
 export { Listener, type ListenerProps, type RouteProps } from "./haproxy-keepalived-pair/listener";
 export { Servers, type BalanceServer, type BalanceTarget } from "./haproxy-keepalived-pair/servers";
 export * from "./haproxy-keepalived-pair/tls";
-export { Keepalived, type KeepalivedProps, type VirtualIpGroup } from "./keepalived/keepalived";
+export { Keepalived, type KeepalivedProps } from "./keepalived/keepalived";
+export type { VirtualIpGroup } from "./keepalived/virtual-ip-group";
 export * from "./topology/topology";
 export * from "./virtual-ip/virtual-ip";
 export * from "./platform/aws/aws-platform";
@@ -28,3 +29,4 @@ export type { AwsMachine } from "./platform/aws/instance";
 export * from "./platform/aws/machine-image";
 export type { AddressOnMachine, MovingAddress } from "./virtual-ip/moving-address";
 export * from "./service-tier/service-tier";
+export * from "./keepalived/keepalived-pair";

@@ -42,7 +42,6 @@ export const PROBLEM_CODES = {
   "http-only": "This setting reads or writes HTTP, which a TCP listener passes on unread.",
   "tls-without-certificate": "TLS cannot be terminated without a certificate and its key.",
   "unknown-server": "The backend has no server of this name.",
-  "unknown-backend": "The pair has no backend of this name.",
   "mode-mismatch": "A listener and its backends speak the same protocol.",
   "server-id-clash": "Two server names of one backend have the same stable id.",
   "conflicting-setting": "Two settings contradict each other.",

@@ -12,7 +12,7 @@ import type { ServerTls } from "./tls";
 export interface ServerSettings {
   /** Share of the requests, 0 to 256. @default 100 */
   readonly weight?: number;
-  /** Gets requests only when all others are down. @default false */
+  /** Gets requests only when all others are down; several share them. @default false */
   readonly backup?: boolean;
   /** Connections at a time; more wait in the backend's queue. @default - the backend's `maximumConnectionsPerServer` */
   readonly maximumConnections?: number;
@@ -33,7 +33,10 @@ export interface BackendProps {
   readonly algorithm?: Algorithm;
   /** @default - what `to` says, else HealthCheck.http("/") for http and HealthCheck.tcp() for tcp */
   readonly check?: HealthCheck;
-  /** Seconds between checks of a server that is up. @default 2 - two failures take it out: 2.5 to 4.5 s after its death */
+  /**
+   * Seconds between checks of a server that is up. @default 2 - two failures take it out: a daemon that died within 2.5 s,
+   * a machine that does not answer at all within 6.5 s
+   */
   readonly checkInterval?: number;
   /** @default - none: every server can answer every request */
   readonly stickiness?: Stickiness;
@@ -217,6 +220,16 @@ export class Backend extends Construct {
         what: `the algorithm '${props.algorithm.balance}' on a tcp backend`,
         allowed: "roundRobin, leastConnections, random, first, sourceAddress",
         fix: 'choose one of them, or mode: "http"',
+      });
+    }
+    const { serverTls } = props;
+    if (mode === "tcp" && serverTls?.verify && serverTls.props.serverName === undefined) {
+      refuse(this, {
+        code: "conflicting-setting",
+        what: "verified TLS to the servers of a tcp backend, without 'serverName'",
+        allowed:
+          "a name: nothing in TCP tells which host the client wants, and any certificate of the authority would do",
+        fix: "ServerTls.verified({ serverName: ... }) with the name that the servers' certificates are for",
       });
     }
     if (mode === "http" && this.check.model.kind === "postgresql") {

@@ -86,7 +86,7 @@ export const ADMIN_SOCKET = "/run/haproxy/admin.sock";
 export const ANSWERS_SOCKET = "/run/haproxy/answers.sock";
 export const STATE_FILE = "/var/lib/haproxy/server-state";
 const PEERS = "cdktf_ha_peers";
-/** Idle time of a TCP connection: databases keep theirs open between requests. */
+/** Idle time of a TCP connection: databases keep theirs open between requests, browsers their websockets. */
 const TCP_IDLE_SECONDS = 3600;
 
 export function renderHaproxyCfg(model: HaproxyModel): string {
@@ -141,13 +141,20 @@ function defaultsSection(): string[] {
     "option dontlognull",
     "option redispatch",
     "retries 3",
+    "# connections that say nothing for long: is the other side still there?",
+    ...["cli", "srv"].flatMap((side) => [
+      `option ${side}tcpka`,
+      `${side}tcpka-idle 60s`,
+      `${side}tcpka-intvl 10s`,
+      `${side}tcpka-cnt 3`,
+    ]),
     "load-server-state-from-file global",
-    "timeout connect 5s",
+    "# what a machine without power costs each request that is sent to it before the checks have found out",
+    "timeout connect 2s",
     "timeout client 50s",
     "timeout server 50s",
     "timeout http-request 10s",
     "timeout http-keep-alive 10s",
-    "timeout tunnel 1h",
     "timeout check 2s",
   ]);
 }
@@ -193,11 +200,12 @@ function listenerSection(listener: HaproxyListener): string[] {
     `mode ${mode}`,
     mode === "http" ? "option httplog" : "option tcplog",
     ...(listener.maximumConnections === undefined ? [] : [`maxconn ${listener.maximumConnections}`]),
-    ...(mode === "tcp" ? ["option clitcpka"] : []),
     ...timeout("client", listener.clientTimeoutSeconds ?? (mode === "tcp" ? TCP_IDLE_SECONDS : undefined)),
     ...(listener.redirectFromPort === undefined
       ? []
-      : ["http-request redirect scheme https code 301 unless { ssl_fc }"]),
+      : [
+          `http-request redirect prefix https://%[req.hdr(host),host_only]${listener.port === 443 ? "" : `:${listener.port}`} code 301 unless { ssl_fc }`,
+        ]),
     ...(listener.forwardedHeaders ? FORWARDED_HEADERS : []),
     ...(tls?.hstsSeconds
       ? [`http-response set-header Strict-Transport-Security max-age=${tls.hstsSeconds} if { ssl_fc }`]
@@ -212,9 +220,12 @@ function listenerSection(listener: HaproxyListener): string[] {
   ]);
 }
 
-/** What a client says of itself in these headers is dropped: servers may trust what they read there. */
+/**
+ * What a client says of itself in these headers is dropped: servers may trust what they read there, and some believe the
+ * standard's own header (RFC 7239) more than the others.
+ */
 const FORWARDED_HEADERS = [
-  "http-request del-header X-Forwarded-For",
+  "http-request del-header Forwarded",
   "http-request set-header X-Forwarded-For %[src]",
   "http-request set-header X-Forwarded-Proto https if { ssl_fc }",
   "http-request set-header X-Forwarded-Proto http if !{ ssl_fc }",
@@ -238,6 +249,7 @@ function routeLines({ host, path, backend }: HaproxyRoute, passthrough: boolean)
 function backendSection(backend: HaproxyBackend, peers: boolean): string[] {
   const { mode } = backend;
   const interval = `inter ${duration(backend.checkIntervalSeconds)} fastinter ${duration(Math.min(0.5, backend.checkIntervalSeconds))} fall 2 rise 2`;
+  const backups = backend.servers.filter((server) => server.backup).length;
   return section(`backend ${backend.name}`, [
     `mode ${mode}`,
     `balance ${backend.balance}`,
@@ -247,8 +259,10 @@ function backendSection(backend: HaproxyBackend, peers: boolean): string[] {
           "# a server that died under a request: another one answers, if asking twice does no harm",
           "retry-on conn-failure empty-response",
           "http-request disable-l7-retry unless { method GET HEAD OPTIONS }",
+          ...timeout("tunnel", TCP_IDLE_SECONDS),
         ]
-      : ["option srvtcpka"]),
+      : []),
+    ...(backups > 1 ? ["option allbackups"] : []),
     ...timeout("queue", backend.queueTimeoutSeconds),
     ...timeout("server", backend.serverTimeoutSeconds ?? (mode === "tcp" ? TCP_IDLE_SECONDS : undefined)),
     ...backend.checkLines,
@@ -264,7 +278,9 @@ function backendSection(backend: HaproxyBackend, peers: boolean): string[] {
         ]
       : []),
     ...backend.extraLines,
-    `default-server ${interval} on-marked-down shutdown-sessions${tlsWords(backend)}`,
+    // A database that is no longer the primary must not be written to. But HTTP requests to a server that is down may
+    // still be answered, and those that wait for a connection go to another one: cutting them would make them fail.
+    `default-server ${interval} weight 100${mode === "tcp" ? " on-marked-down shutdown-sessions" : ""}${tlsWords(backend)}`,
     ...backend.servers.map((server) => serverLine(server, backend.cookie !== undefined)),
   ]);
 }

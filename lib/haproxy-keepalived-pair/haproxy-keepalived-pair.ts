@@ -3,7 +3,9 @@ import { Construct } from "constructs";
 import { Connections, type Connectable } from "../firewall/connections";
 import type { Peer } from "../firewall/peer";
 import { Port } from "../firewall/port";
-import { Keepalived, type VirtualIpGroup } from "../keepalived/keepalived";
+import { Keepalived } from "../keepalived/keepalived";
+import type { VirtualIpGroup } from "../keepalived/virtual-ip-group";
+import { addressesOf, timersOf } from "../keepalived/topology";
 import type { VrrpScript } from "../keepalived/keepalived-conf";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
@@ -73,6 +75,7 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
   readonly packageVersion?: string;
   private readonly listeners = new Map<string, Listener>();
   private readonly backends = new Map<string, Backend>();
+  private readonly drained = new Map<object, Backend[]>();
   private readonly groups: Readonly<Record<string, VirtualIpGroup>>;
   private readonly keepalived?: Keepalived;
   private readonly rollout: Rollout;
@@ -134,7 +137,7 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
     const backend = new Backend(this, name, props);
     this.backends.set(name, backend);
     backend.target.connections?.allowFrom(this.connections, ...backend.ports);
-    backend.target.onDrain?.((server) => this.drainCommands(backend, server));
+    this.takePartInChanges(backend);
     return backend;
   }
 
@@ -175,24 +178,14 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
       kind: "HaproxyKeepalivedPair",
       path: this.node.path,
       members: this.machines.map(({ name, zone }) => ({ name, zone, roles: ["load-balancer"] })),
-      addresses: Object.entries(this.groups).flatMap(([group, { addresses }]) =>
-        addresses.map(({ address, mode }) => ({ group, address, mode })),
-      ),
+      addresses: addressesOf(this.groups),
       needs: [...this.backends.values()].map((backend) => ({
         name: backend.name,
         members: backend.serverNames,
         atLeast: 1,
       })),
       survives: { failures: this.keepalived ? this.machines.length - 1 : 0, of: "node" },
-      timers: Object.entries(this.groups).map(([group, settings]) => {
-        const advert =
-          settings.advertInterval ?? Math.max(...settings.addresses.map((ip) => ip.advertInterval));
-        return {
-          name: `${group}: a node that is gone is missed`,
-          seconds: Number((3 * advert + 0.1 * advert).toFixed(3)),
-          because: "three adverts, and a skew of a tenth of one",
-        };
-      }),
+      timers: timersOf(this.groups),
     };
   }
 
@@ -307,9 +300,27 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
     });
   }
 
+  /** Servers that are in several backends are told once, for all of them: each command is a connection of its own. */
+  private takePartInChanges(backend: Backend): void {
+    const { target } = backend;
+    const group = target.connections ?? target;
+    const known = this.drained.get(group);
+    if (known) {
+      known.push(backend);
+      return;
+    }
+    const backends = [backend];
+    this.drained.set(group, backends);
+    target.onDrain?.((server) => this.drainCommands(backends, server));
+  }
+
   /** Taking a server out of all nodes, and back, while it changes. */
-  private drainCommands(backend: Backend, server: string): Around[] {
-    const given = `BACKEND=${backend.name} SERVER=${server} SECONDS_AT_MOST=${backend.drainTimeout}\n`;
+  private drainCommands(all: readonly Backend[], server: string): Around[] {
+    const backends = all.filter(({ serverNames }) => serverNames.includes(server));
+    if (!backends.length) return [];
+    const seconds = Math.max(...backends.map(({ drainTimeout }) => drainTimeout));
+    const names = backends.map(({ name }) => name).join(" ");
+    const given = `SERVER=${server} BACKENDS='${names}' SECONDS_AT_MOST=${seconds}\n`;
     return this.machines.map((machine) => ({
       machine,
       before: given + scriptText(join(ON_MACHINE, "drain.sh")),

@@ -30,8 +30,8 @@ export interface ListenerProps {
   /** Connections at a time. @default - the pair's */
   readonly maximumConnections?: number;
   /**
-   * Tell servers who asked and how: X-Forwarded-For, -Proto, -Host and -Port. What the client claims in these headers is
-   * dropped first.
+   * Tell servers who asked and how: X-Forwarded-For, -Proto, -Host and -Port. What the client claims in these headers, or
+   * in Forwarded, is dropped first.
    * @default true for http
    */
   readonly forwardedHeaders?: boolean;

@@ -19,8 +19,6 @@ export interface BalanceTarget {
   readonly servers: readonly BalanceServer[];
   /** Of the servers, to be let in at. @default - outside of the stack: their firewall is somebody else's */
   readonly connections?: Connections;
-  /** Port to let the load balancer in at, and to check on. @default - each server's own */
-  readonly checkPort?: number;
   readonly check?: HealthCheck;
   /** What the servers speak. @default "http" */
   readonly mode?: "http" | "tcp";

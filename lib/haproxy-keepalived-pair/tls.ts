@@ -43,7 +43,7 @@ export class Tls {
 export interface ServerTlsProps {
   /** Authority of the servers' certificates, PEM. @default - the machine's own list (package ca-certificates) */
   readonly authority?: string;
-  /** Name the servers' certificates are for. @default - the host that the client asked for */
+  /** Name the servers' certificates are for. A tcp backend needs one. @default - the host that the client asked for */
   readonly serverName?: string;
 }
 

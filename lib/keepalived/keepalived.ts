@@ -1,43 +1,20 @@
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { Construct } from "constructs";
 import type { Connections } from "../firewall/connections";
 import { Port } from "../firewall/port";
 import type { Machine } from "../platform/machine";
-import { refuse } from "../problem";
 import { Fact, type Service, type ServiceDescription, type ServiceFile } from "../push/service";
 import { scriptText } from "../script-text";
-import type { VirtualIp } from "../virtual-ip/virtual-ip";
 import {
   NOTIFY_SCRIPT,
   renderKeepalivedConf,
   SCRIPT_USER,
-  STATE_DIRECTORY,
   type VrrpInstance,
   type VrrpScript,
 } from "./keepalived-conf";
-
-/** Addresses that move together, and when they do. */
-export interface VirtualIpGroup {
-  readonly addresses: readonly VirtualIp[];
-  /** Name of the node that serves when all are there from the beginning. @default - the first node */
-  readonly preferredNode?: string;
-  /**
-   * Does the preferred node take the addresses back when it returns?
-   * @default false - each move costs a gap; who serves well goes on serving
-   */
-  readonly preempt?: boolean;
-  /** Seconds a returned node waits before it takes them back, for its services to be ready. @default 5 */
-  readonly preemptDelay?: number;
-  /**
-   * Seconds between adverts. A node that loses power is missed after three of them and a skew of at most a tenth of one:
-   * 0.2 s gives 0.62 s; 1 s gives 3.1 s.
-   * @default 0.2 on a plain network; 0.3 where an address moves by a cloud's API
-   */
-  readonly advertInterval?: number;
-  /** 1 to 255, unique on a segment. @default - from the construct's path, so it never changes */
-  readonly virtualRouterId?: number;
-}
+import { takeVirtualRouterId } from "./segment";
+import { CLAIM_SERVICE, CLAIM_TIMER, KEEPALIVED_DROP_IN, unitDropIn } from "./units";
+import { advertIntervalOf, checkGroup, type VirtualIpGroup } from "./virtual-ip-group";
 
 export interface KeepalivedProps {
   readonly machines: readonly Machine[];
@@ -65,29 +42,6 @@ export interface KeepalivedProps {
 const ON_MACHINE = join(__dirname, "on-machine");
 const HOOKS = join(__dirname, "..", "virtual-ip", "hooks");
 
-const CLAIM_SERVICE = `[Unit]
-Description=Claim virtual IPs again where this node is master
-ConditionPathExistsGlob=${STATE_DIRECTORY}/*
-
-[Service]
-Type=oneshot
-User=${SCRIPT_USER}
-ExecStart=/usr/local/lib/cdktf-ha/vrrp-claim --verify
-TimeoutStartSec=120
-`;
-
-const CLAIM_TIMER = `[Unit]
-Description=Claim virtual IPs again where this node is master
-
-[Timer]
-OnActiveSec=10
-OnUnitInactiveSec=10
-AccuracySec=1
-
-[Install]
-WantedBy=timers.target
-`;
-
 /** Adverts between nodes, by unicast: no cloud and few switches carry multicast. One per machine, for all its groups. */
 export class Keepalived extends Construct implements Service {
   readonly name = "keepalived";
@@ -99,9 +53,12 @@ export class Keepalived extends Construct implements Service {
     private readonly props: KeepalivedProps,
   ) {
     super(scope, id);
-    for (const [name, group] of Object.entries(props.groups)) this.checkGroup(name, group);
+    for (const [name, group] of Object.entries(props.groups)) checkGroup(this, name, group, props.machines);
     this.ids = new Map(
-      Object.entries(props.groups).map(([name, group]) => [name, this.virtualRouterId(name, group)]),
+      Object.entries(props.groups).map(([name, group]) => [
+        name,
+        takeVirtualRouterId(this, name, group, props.machines),
+      ]),
     );
     for (const { addresses } of Object.values(props.groups)) {
       for (const address of addresses) {
@@ -180,7 +137,7 @@ export class Keepalived extends Construct implements Service {
         },
         {
           path: "/etc/systemd/system/keepalived.service.d/50-cdktf-ha.conf",
-          text: DROP_IN,
+          text: KEEPALIVED_DROP_IN,
           onChange: "restart",
         },
         ...units.map((unit): ServiceFile => ({
@@ -239,8 +196,7 @@ export class Keepalived extends Construct implements Service {
       name,
       virtualRouterId: this.ids.get(name)!,
       priority: this.priority(machine, group),
-      advertInterval:
-        group.advertInterval ?? Math.max(...group.addresses.map(({ advertInterval }) => advertInterval)),
+      advertInterval: advertIntervalOf(group),
       preempt: group.preempt ?? false,
       preemptDelay: group.preemptDelay ?? 5,
       addresses: cidrs.filter(({ ipv6 }) => ipv6 === firstFamily).map(({ cidr }) => cidr),
@@ -255,126 +211,4 @@ export class Keepalived extends Construct implements Service {
     );
     return Math.max(1, 250 - 20 * order.indexOf(machine));
   }
-
-  private checkGroup(name: string, group: VirtualIpGroup): void {
-    const outOfRange = (
-      setting: string,
-      value: number | undefined,
-      low: number,
-      high: number,
-      why: string,
-    ): void => {
-      if (value === undefined || (value >= low && value <= high)) return;
-      refuse(this, {
-        code: "number-out-of-range",
-        what: `'${setting}' of the virtual IP group '${name}' is ${value}`,
-        allowed: `${low} to ${high}: ${why}`,
-        fix: "leave it out for the default",
-      });
-    };
-    if (!/^[A-Za-z0-9_-]{1,30}$/.test(name)) {
-      refuse(this, {
-        code: "bad-name",
-        what: `virtual IP group '${name}'`,
-        allowed: "letters, digits, dash and underscore, at most 30: it becomes the name of a VRRP instance",
-        fix: "choose such a name",
-      });
-    }
-    outOfRange(
-      "advertInterval",
-      group.advertInterval,
-      0.05,
-      40,
-      "VRRP counts hundredths of a second in twelve bits",
-    );
-    outOfRange("preemptDelay", group.preemptDelay, 0, 1000, "keepalived's own limit");
-    outOfRange("virtualRouterId", group.virtualRouterId, 1, 255, "one byte of the advert");
-    if (!group.addresses.length) {
-      refuse(this, {
-        code: "empty-rollout",
-        what: `the virtual IP group '${name}' has no address`,
-        allowed: "one address at least",
-        fix: "give it a VirtualIp, or leave the group out",
-      });
-    }
-    if (
-      group.preferredNode !== undefined &&
-      !this.props.machines.some((machine) => machine.name === group.preferredNode)
-    ) {
-      refuse(this, {
-        code: "unknown-host",
-        what: `'preferredNode' of '${name}' is '${group.preferredNode}'`,
-        allowed: this.props.machines.map((machine) => machine.name).join(", "),
-        fix: "name one of the nodes",
-      });
-    }
-  }
-
-  private virtualRouterId(name: string, { virtualRouterId, addresses }: VirtualIpGroup): number {
-    const path = `${this.node.path}/${name}`;
-    const id = virtualRouterId ?? 1 + (createHash("sha256").update(path).digest().readUInt32BE(0) % 255);
-    const { platform } = this.props.machines[0]!;
-    const segment = Segment.of(platform);
-    const other = segment.ids.get(id);
-    if (other !== undefined) {
-      refuse(this, {
-        code: "virtual-router-id-clash",
-        what: `'${name}' has the virtual router id ${id}${virtualRouterId === undefined ? ", made of its path" : ""}; so has ${other}`,
-        allowed: "one id for one group of a segment",
-        fix: `virtualRouterId: ${[...Array(255).keys()].map((n) => n + 1).find((n) => !segment.ids.has(n))}`,
-      });
-    }
-    segment.ids.set(id, path);
-    for (const { address } of addresses) {
-      const owner = segment.addresses.get(address);
-      if (owner !== undefined) {
-        refuse(this, {
-          code: "virtual-ip-taken",
-          what: `the virtual IP ${address} of '${name}' belongs to ${owner} already`,
-          allowed: "an address in one group only",
-          fix: "choose another one",
-        });
-      }
-      segment.addresses.set(address, path);
-    }
-    return id;
-  }
-}
-
-/** What is taken on a platform's networks. */
-class Segment {
-  private static readonly all = new WeakMap<object, Segment>();
-
-  static of(platform: object): Segment {
-    let segment = this.all.get(platform);
-    if (!segment) this.all.set(platform, (segment = new Segment()));
-    return segment;
-  }
-
-  readonly ids = new Map<number, string>();
-  readonly addresses = new Map<string, string>();
-}
-
-/**
- * A keepalived that died comes back at once, without the addresses it held: killed, it would leave them behind. And it is
- * never given up on, as systemd does after five starts in ten seconds.
- */
-const DROP_IN = `[Unit]
-StartLimitIntervalSec=0
-
-[Service]
-Restart=always
-RestartSec=200ms
-KillMode=control-group
-ExecStartPre=/usr/local/lib/cdktf-ha/vrrp-unit refresh
-ExecReload=-/usr/local/lib/cdktf-ha/vrrp-unit refresh
-ExecStartPre=/usr/bin/install --directory --owner=${SCRIPT_USER} ${STATE_DIRECTORY}
-ExecStopPost=/usr/local/lib/cdktf-ha/vrrp-release
-`;
-
-function unitDropIn(unit: string): string {
-  return `[Service]
-ExecStartPost=-/usr/local/lib/cdktf-ha/vrrp-unit ${unit} 0
-ExecStopPost=-/usr/local/lib/cdktf-ha/vrrp-unit ${unit} 1
-`;
 }

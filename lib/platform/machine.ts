@@ -4,7 +4,7 @@ import { inboundRules, outboundRules, type Connections } from "../firewall/conne
 import type { HostRules } from "../firewall/nftables";
 import { Peer } from "../firewall/peer";
 import type { Rule } from "../firewall/rule-set";
-import { refuse } from "../problem";
+import { checkAtSynth, refuse, type Problem } from "../problem";
 import { Push } from "../push/push";
 import type { Service } from "../push/service";
 import type { AwsMachine } from "./aws/instance";
@@ -69,6 +69,7 @@ export class Machine extends Construct {
     this.joined = props.joined;
     this.readiness = props.readiness ?? (() => []);
     this.base = new Push(this, "base", { machine: this, service: new BaseService() });
+    checkAtSynth(this, () => this.problems());
   }
 
   /** Who manages the machine, as the machine remembers it. */
@@ -137,6 +138,27 @@ export class Machine extends Construct {
       })),
     );
     return { inbound, outbound, localhostOnly };
+  }
+
+  /** Files that two services would write in turn. */
+  private problems(): Problem[] {
+    const owners = new Map<string, string>();
+    const problems: Problem[] = [];
+    for (const service of this.services.values()) {
+      for (const { path } of service.describe(this).files) {
+        const owner = owners.get(path);
+        if (owner !== undefined) {
+          problems.push({
+            code: "duplicate-file",
+            what: `'${owner}' and '${service.name}' both push ${path} to ${this.name}`,
+            allowed: "one service for a file: else the last one that was pushed wins",
+            fix: "leave it to one of them, or put them on different machines",
+          });
+        }
+        owners.set(path, service.name);
+      }
+    }
+    return problems;
   }
 }
 

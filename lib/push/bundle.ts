@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { refuse } from "../problem";
-import { escapeTemplate, hasToken } from "./escape";
+import { escapeTemplate, hasToken, withoutTokens } from "./escape";
 import type { ServiceDescription, ServiceFile } from "./service";
 
 /**
@@ -44,7 +44,7 @@ export function makeBundle(path: string, settings: BundleSettings, service: Serv
   ]);
   for (const [key, text] of texts) checkText(path, key, text);
   const digest = createHash("sha256");
-  for (const [key, text] of texts) digest.update(`${key}\n${text}\n`);
+  for (const [key, text] of texts) digest.update(`${key}\n${withoutTokens(text)}\n`);
   const mark = `#:${digest.digest("hex").slice(0, 24)}:`;
   const contents: Record<string, readonly string[]> = {};
   const lines: (string | { content: string })[] = [];
@@ -52,7 +52,7 @@ export function makeBundle(path: string, settings: BundleSettings, service: Serv
   const add = (section: string, key: string, text: string): void => {
     const encoded = needsEncoding(text);
     lines.push(`${mark} ${section}${section.startsWith("file") ? (encoded ? " base64" : " text") : ""}`);
-    contents[key] = encoded ? [Buffer.from(text).toString("base64")] : escapeTemplate(text).split("\n");
+    contents[key] = encoded ? [Buffer.from(text).toString("base64")] : text.split("\n").map(escapeTemplate);
     lines.push({ content: key });
     triggers[key] = hasToken(text) ? { content: key } : sha256(text);
   };

@@ -26,6 +26,7 @@ export class Template {
     readonly variable?: Record<string, Json>;
     readonly output?: Record<string, Json>;
     readonly terraform?: Json;
+    readonly provider?: Record<string, Json[]>;
   };
   /** Problems that stop `cdktf synth`. */
   readonly errors: readonly string[];

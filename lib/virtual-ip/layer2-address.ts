@@ -27,6 +27,14 @@ export class Layer2Address extends MovingAddress {
   }
 
   check(scope: Construct, machines: readonly Machine[]): void {
+    if (machines.some(({ aws }) => aws !== undefined)) {
+      refuse(scope, {
+        code: "virtual-ip-mode",
+        what: `the virtual IP ${this.address} is to be announced on the network (layer2) of a VPC`,
+        allowed: "an address that AWS's API moves: a VPC ignores what machines announce",
+        fix: "VirtualIp.elastic(), VirtualIp.secondaryPrivateIp(...) or VirtualIp.routeTable(...)",
+      });
+    }
     if (isToken(this.cidr)) return;
     for (const machine of machines) {
       if (!isToken(machine.privateAddress) && canonicalIp(machine.privateAddress) === this.address) {

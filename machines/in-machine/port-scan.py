@@ -66,6 +66,8 @@ def scan_tcp(address, ports):
                 raw.sendto(syn(port), (address, 0))
             except BlockingIOError:
                 select.select([], [raw], [], 0.1)
+            except PermissionError:
+                pass  # a firewall of this machine's own: nothing leaves, so nothing answers
             if count % 64 == 0:
                 read()
         end = time.monotonic() + 0.7

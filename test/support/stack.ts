@@ -1,3 +1,4 @@
+import { AwsProvider } from "@cdktf/provider-aws/lib/provider";
 import { Testing, TerraformStack } from "cdktf";
 import {
   AwsPlatform,
@@ -32,6 +33,7 @@ export function newRack(stack: TerraformStack, props: Partial<SshPlatformProps> 
 
 /** Three zones of a VPC. */
 export function newAws(stack: TerraformStack, props: Partial<AwsPlatformProps> = {}): AwsPlatform {
+  new AwsProvider(stack, "provider", { region: "eu-west-1" });
   return new AwsPlatform(stack, "aws", {
     vpcId: "vpc-0abc",
     subnets: {

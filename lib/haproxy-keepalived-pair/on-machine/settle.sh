@@ -9,3 +9,5 @@ while read -r server state; do
   answer=$(ask "set server $server state $state")
   [[ -z ${answer//[$'\n ']/} ]] || { echo "$server: $answer"; exit 1; }
 done <"$states"
+# as they are now: also after a crash or a power cut
+/usr/local/lib/cdktf-ha/haproxy-save-state

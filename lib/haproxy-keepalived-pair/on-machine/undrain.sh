@@ -1,17 +1,28 @@
 # On a load balancer, after a server changed: it gets requests again, once it answers.
-# BACKEND and SERVER stand above.
+# SERVER and BACKENDS stand above.
 socket=/run/haproxy/admin.sock
-marker=/run/cdktf-ha-drained-$BACKEND-$SERVER
-[[ -S $socket && -e $marker ]] || exit 0
+[[ -S $socket ]] || exit 0
 ask() { socat -t 5 STDIO UNIX-CONNECT:"$socket" <<<"$1"; }
-status() { ask 'show stat' | awk -F, -v backend="$BACKEND" -v server="$SERVER" '$1 == backend && $2 == server { print $18 }'; }
-ask "set server $BACKEND/$SERVER state ready" >/dev/null
-rm -f "$marker"
+status() { ask 'show stat' | awk -F, -v backend="$1" -v server="$SERVER" '$1 == backend && $2 == server { print $18 }'; }
+awaited=()
+for backend in $BACKENDS; do
+  marker=/run/cdktf-ha-drained-$backend-$SERVER
+  [[ -e $marker ]] || continue
+  ask "set server $backend/$SERVER state ready" >/dev/null
+  # one that was down before need not come up now
+  [[ $(<"$marker") == DOWN* ]] || awaited+=("$backend")
+  rm -f "$marker"
+done
+((${#awaited[@]})) || exit 0
 for ((i = 0; i < 150; i++)); do
-  if [[ $(status) == UP || $(status) == 'no check' ]]; then
+  missing=()
+  for backend in "${awaited[@]}"; do
+    case $(status "$backend") in UP | 'no check') ;; *) missing+=("$backend") ;; esac
+  done
+  if ((!${#missing[@]})); then
     echo "$SERVER gets requests again"
     exit 0
   fi
   sleep 0.2
 done
-echo "$SERVER is not healthy after 30 s: $(status)"
+echo "$SERVER is not healthy after 30 s in: ${missing[*]}"

@@ -6,7 +6,9 @@ const { TestEnvironment } = require("jest-environment-node");
  */
 module.exports = class StopAtFirstFailure extends TestEnvironment {
   handleTestEvent(event) {
-    if (event.name === "test_fn_failure" || event.name === "hook_failure") this.failed = true;
+    // A beforeAll that failed makes its tests fail by itself: skipped, they would hide its error.
+    const skips = event.name === "hook_failure" && event.hook.type !== "beforeAll";
+    if (event.name === "test_fn_failure" || skips) this.failed = true;
     if (event.name === "test_start" && this.failed) event.test.mode = "skip";
   }
 };

@@ -22,6 +22,10 @@ export const ADDRESSES = {
   "web-2": "10.77.0.22",
   client: "10.77.0.31",
   stranger: "10.77.0.41",
+  "web-3": "10.77.0.23",
+  "db-1": "10.77.0.51",
+  "db-2": "10.77.0.52",
+  "db-3": "10.77.0.53",
 } as const;
 export type Name = keyof typeof ADDRESSES;
 

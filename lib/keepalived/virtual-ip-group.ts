@@ -1,0 +1,91 @@
+import type { Construct } from "constructs";
+import type { Machine } from "../platform/machine";
+import { refuse } from "../problem";
+import type { VirtualIp } from "../virtual-ip/virtual-ip";
+
+/** Addresses that move together, and when they do. */
+export interface VirtualIpGroup {
+  readonly addresses: readonly VirtualIp[];
+  /** Name of the node that serves when all are there from the beginning. @default - the first node */
+  readonly preferredNode?: string;
+  /**
+   * Does the preferred node take the addresses back when it returns?
+   * @default false - each move costs a gap; who serves well goes on serving
+   */
+  readonly preempt?: boolean;
+  /** Seconds a returned node waits before it takes them back, for its services to be ready. @default 5 */
+  readonly preemptDelay?: number;
+  /**
+   * Seconds between adverts. A node that loses power is missed after three of them and a skew of at most a tenth of one:
+   * 0.2 s gives 0.62 s; 1 s gives 3.1 s.
+   * @default 0.2 on a plain network; 0.3 where an address moves by a cloud's API
+   */
+  readonly advertInterval?: number;
+  /** 1 to 255, unique on a segment. @default - from the construct's path, so it never changes */
+  readonly virtualRouterId?: number;
+}
+
+/** Seconds between the group's adverts. */
+export function advertIntervalOf({ advertInterval, addresses }: VirtualIpGroup): number {
+  return advertInterval ?? Math.max(...addresses.map((address) => address.advertInterval));
+}
+
+/** Refuses what can never work. */
+export function checkGroup(
+  scope: Construct,
+  name: string,
+  group: VirtualIpGroup,
+  machines: readonly Machine[],
+): void {
+  const outOfRange = (
+    setting: string,
+    value: number | undefined,
+    low: number,
+    high: number,
+    why: string,
+  ): void => {
+    if (value === undefined || (value >= low && value <= high)) return;
+    refuse(scope, {
+      code: "number-out-of-range",
+      what: `'${setting}' of the virtual IP group '${name}' is ${value}`,
+      allowed: `${low} to ${high}: ${why}`,
+      fix: "leave it out for the default",
+    });
+  };
+  if (!/^[A-Za-z0-9_-]{1,30}$/.test(name)) {
+    refuse(scope, {
+      code: "bad-name",
+      what: `virtual IP group '${name}'`,
+      allowed: "letters, digits, dash and underscore, at most 30: it becomes the name of a VRRP instance",
+      fix: "choose such a name",
+    });
+  }
+  outOfRange(
+    "advertInterval",
+    group.advertInterval,
+    0.05,
+    40,
+    "VRRP counts hundredths of a second in twelve bits",
+  );
+  outOfRange("preemptDelay", group.preemptDelay, 0, 1000, "keepalived's own limit");
+  outOfRange("virtualRouterId", group.virtualRouterId, 1, 255, "one byte of the advert");
+  if (!group.addresses.length) {
+    refuse(scope, {
+      code: "empty-rollout",
+      what: `the virtual IP group '${name}' has no address`,
+      allowed: "one address at least",
+      fix: "give it a VirtualIp, or leave the group out",
+    });
+  }
+  if (
+    group.preferredNode !== undefined &&
+    !machines.some((machine) => machine.name === group.preferredNode)
+  ) {
+    refuse(scope, {
+      code: "unknown-host",
+      what: `'preferredNode' of '${name}' is '${group.preferredNode}'`,
+      allowed: machines.map((machine) => machine.name).join(", "),
+      fix: "name one of the nodes",
+    });
+  }
+}

@@ -1,0 +1,51 @@
+import type { LabMachine } from "../../../machines/lab";
+import type { LoadResult } from "../../../machines/load";
+import { waitUntil } from "../../../machines/run";
+
+/** What a node thinks of each server, by `backend/server`: UP, DOWN, DRAIN, MAINT, without the count of checks. */
+export async function serverStates(node: LabMachine): Promise<Record<string, string>> {
+  const { stdout } = await node.ssh("echo 'show stat' | socat - /run/haproxy/admin.sock");
+  return Object.fromEntries(
+    stdout
+      .split("\n")
+      .map((line) => line.split(","))
+      .filter(([, server]) => server !== undefined && !["svname", "FRONTEND", "BACKEND"].includes(server))
+      .map((fields) => [`${fields[0]}/${fields[1]}`, fields[17]!.split(" ")[0]!]),
+  );
+}
+
+/** Waits until the nodes agree about servers: `{ "web/web-1": "DOWN" }`. Returns the milliseconds it took. */
+export async function awaitServers(
+  nodes: readonly LabMachine[],
+  wanted: Readonly<Record<string, string>>,
+): Promise<number> {
+  const start = performance.now();
+  for (const node of nodes) {
+    let states: Record<string, string> = {};
+    await waitUntil(
+      async () => {
+        states = await serverStates(node);
+        return Object.entries(wanted).every(([server, state]) => states[server] === state);
+      },
+      30,
+      () => `servers of ${node.name}: ${JSON.stringify(states)}, wanted ${JSON.stringify(wanted)}`,
+    );
+  }
+  return Math.round(performance.now() - start);
+}
+
+/** One line of figures, for whoever reads along. */
+export function report(what: string, figures: string | LoadResult): void {
+  process.stderr.write(`${what}: ${typeof figures === "string" ? figures : figuresOf(figures)}\n`);
+}
+
+function figuresOf({ requests, failed, longestGapMs }: LoadResult): string {
+  const times = requests.map(({ ms }) => ms).sort((a, b) => a - b);
+  const quantile = (part: number): number => Math.round(times[Math.floor(times.length * part)] ?? NaN);
+  const reasons = new Set(failed.map(({ status, error }) => error ?? String(status)));
+  return (
+    `${failed.length} of ${requests.length} requests failed${failed.length ? ` (${[...reasons].join("; ")})` : ""}, ` +
+    `longest gap ${Math.round(longestGapMs)} ms, half answered in ${quantile(0.5)} ms, 99 % in ${quantile(0.99)} ms, ` +
+    `all in ${Math.round(times.at(-1) ?? NaN)} ms`
+  );
+}

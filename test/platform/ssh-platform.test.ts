@@ -1,0 +1,177 @@
+import {
+  Carrier,
+  HaproxyKeepalivedPair,
+  Peer,
+  Secret,
+  ServiceTier,
+  SshPlatform,
+  Servers,
+  type Service,
+} from "../../lib";
+import { Template } from "../../lib/testing";
+import { newRack, newStack } from "../support/stack";
+
+const service: Service = {
+  name: "s",
+  describe: () => ({ files: [{ path: "/etc/s", text: "%{x} ${y}\n" }] }),
+};
+
+function tier(props: Parameters<typeof newRack>[1] = {}, nodes = ["web-1", "web-2"]): Template {
+  const stack = newStack();
+  new ServiceTier(stack, "web", { platform: newRack(stack, props), nodes, port: 80, services: [service] });
+  return Template.synth(stack).hasNoErrors();
+}
+
+test.each([
+  [Carrier.NULL_RESOURCE, "null_resource", "triggers"],
+  [Carrier.TERRAFORM_DATA, "terraform_data", "triggers_replace"],
+])(
+  "%s carries triggers by file, and the texts escaped for Terraform's templates",
+  (carrier, type, triggers) => {
+    const template = tier({ carrier });
+    const push = Object.entries(template.resources(type)).find(([name]) => name.includes("web-1-s"))![1];
+    expect(push[triggers]).toMatchObject({
+      machine: "10.0.1.70",
+      "/etc/s": expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
+    expect(JSON.stringify(template.json.locals)).toContain("%%{x} $${y}");
+    expect(template.file("web-1", "/etc/s")).toBe("%{x} ${y}\n");
+  },
+);
+
+test("both carriers plan alike: the same triggers under the same names", () => {
+  const triggersOf = (carrier: Carrier, attribute: string): unknown =>
+    Object.fromEntries(
+      Object.entries(tier({ carrier }).resources(carrier))
+        .filter(([, resource]) => resource[attribute])
+        .map(([name, resource]) => [name, resource[attribute]]),
+    );
+  expect(triggersOf(Carrier.NULL_RESOURCE, "triggers")).toEqual(
+    triggersOf(Carrier.TERRAFORM_DATA, "triggers_replace"),
+  );
+});
+
+test("the null provider is declared once, and the user's own is left alone", () => {
+  const template = tier({ carrier: Carrier.NULL_RESOURCE });
+  expect(template.json.provider).toEqual({ null: [{}] });
+});
+
+test("a changed text changes the trigger of its file, and nothing else", () => {
+  const build = (text: string): Template => {
+    const stack = newStack();
+    const changing: Service = {
+      name: "s",
+      describe: () => ({
+        files: [
+          { path: "/etc/s", text },
+          { path: "/etc/t", text: "t" },
+        ],
+      }),
+    };
+    new ServiceTier(stack, "web", {
+      platform: newRack(stack),
+      nodes: ["web-1"],
+      port: 80,
+      services: [changing],
+    });
+    return Template.synth(stack);
+  };
+  const triggers = (template: Template): Record<string, string> =>
+    Object.entries(template.resources("terraform_data")).find(([name]) => name.includes("web-1-s"))![1]
+      .triggers_replace as never;
+  const [one, two] = [triggers(build("one")), triggers(build("two"))];
+  expect(Object.keys(two).filter((key) => one[key] !== two[key])).toEqual(["/etc/s"]);
+});
+
+test("adding or removing a host touches no other host's resources", () => {
+  const few = tier({}, ["web-1"]).resources("terraform_data");
+  const many = tier({}, ["web-1", "web-2"]).resources("terraform_data");
+  const own = (all: typeof few): object =>
+    Object.fromEntries(Object.entries(all).filter(([name]) => name.includes("web-1")));
+  expect(own(many)).toEqual(own(few));
+});
+
+test("connections: user, port, key file, bastion, host key; what a host says of its own wins", () => {
+  const stack = newStack();
+  const platform = new SshPlatform(stack, "rack", {
+    hosts: {
+      a: { address: "10.0.0.1" },
+      b: {
+        address: "10.0.0.2",
+        ssh: { host: "b.example.net", user: "debian", port: 2222, hostKey: "ssh-ed25519 AAAA", agent: true },
+      },
+    },
+    ssh: { user: "ops", privateKeyFile: "~/.ssh/id", bastion: "jump.example.net", timeoutSeconds: 30 },
+    admins: [Peer.cidr("10.0.0.0/24")],
+    carrier: Carrier.TERRAFORM_DATA,
+  });
+  expect(platform.host("a").connection).toEqual({
+    type: "ssh",
+    host: "10.0.0.1",
+    user: "ops",
+    port: 22,
+    private_key: '${file(pathexpand("~/.ssh/id"))}',
+    agent: false,
+    bastion_host: "jump.example.net",
+    bastion_port: 22,
+    bastion_user: "ops",
+    timeout: "30s",
+    script_path: "./.cdktf-ha/%RAND%.sh",
+  });
+  expect(platform.host("b").connection).toMatchObject({
+    host: "b.example.net",
+    user: "debian",
+    port: 2222,
+    host_key: "ssh-ed25519 AAAA",
+    agent: true,
+  });
+  expect(platform.host("b").hostRules().inbound).toContainEqual(expect.objectContaining({ first: 2222 }));
+});
+
+test("the key of a variable is in no trigger, no input, no local", () => {
+  const stack = newStack();
+  const key = Secret.variable(stack, "key");
+  new ServiceTier(stack, "web", {
+    platform: newRack(stack, { ssh: { privateKey: key } }),
+    nodes: ["web-1"],
+    port: 80,
+    services: [service],
+  });
+  const template = Template.synth(stack).hasWarning("removal-needs-key");
+  expect(template.json.variable).toMatchObject({ key: { sensitive: true } });
+  for (const resource of Object.values(template.resources("terraform_data"))) {
+    expect(JSON.stringify([resource.triggers_replace, resource.input, resource.for_each])).not.toContain(
+      "var.key",
+    );
+  }
+  expect(JSON.stringify(template.json.locals)).not.toContain("var.key");
+});
+
+test("a machine that leaves the code is told so by a block that stays", () => {
+  const [, members] = Object.entries(tier().resources("terraform_data")).find(([name]) =>
+    name.includes("members"),
+  )!;
+  expect(Object.keys(members.for_each as object)).toEqual(["web-1", "web-2"]);
+  expect(JSON.stringify(members.provisioner)).toContain("cdktf-ha leave ${each.key}");
+});
+
+test("a user's test reads who may connect", () => {
+  const stack = newStack();
+  const rack = newRack(stack);
+  const web = new ServiceTier(stack, "web", {
+    platform: rack,
+    nodes: ["web-1", "web-2"],
+    port: 80,
+    services: [service],
+  });
+  const lb = new HaproxyKeepalivedPair(stack, "lb", { platform: rack });
+  lb.balance("web", { port: 80, to: web, clients: [Peer.anyone()] });
+  lb.balance("other", { port: 81, to: Servers.at({ a: "10.9.9.9:80" }) });
+  const template = Template.synth(stack);
+  const port = (number: number): Parameters<Template["hasPort"]>[1] =>
+    lb.connections.inbound.find((one) => one.port.first === number)?.port ?? web.connections.inbound[0]!.port;
+  template.hasPort(web, port(80)).onlyFrom(lb);
+  template.hasPort(lb, port(80)).onlyFrom(Peer.anyone());
+  expect(() => template.hasPort(web, port(80)).toNobody()).toThrow("it is open to stack/lb");
+  expect(() => template.file("web-1", "/etc/nothing")).toThrow("web-1 gets no /etc/nothing; it gets:");
+});
