@@ -2,5 +2,5 @@
 const fs = require("node:fs");
 fs.cpSync("lib", "dist", {
   recursive: true,
-  filter: (path) => fs.statSync(path).isDirectory() || path.endsWith(".sh"),
+  filter: (path) => fs.statSync(path).isDirectory() || /\.(sh|py)$/.test(path),
 });

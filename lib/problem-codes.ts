@@ -45,6 +45,20 @@ export const PROBLEM_CODES = {
   "mode-mismatch": "A listener and its backends speak the same protocol.",
   "server-id-clash": "Two server names of one backend have the same stable id.",
   "conflicting-setting": "Two settings contradict each other.",
+  // Cassandra
+  "java-mismatch": "This release of Cassandra does not run on this Java.",
+  "checksum-needed": "Software that nobody compared with its project's own checksum is not run.",
+  "unknown-datacenter": "The ring has no datacenter of this name.",
+  "unknown-keyspace": "The ring declares no keyspace of this name.",
+  "unknown-seed": "A seed is a node of its own datacenter.",
+  "replication-above-nodes":
+    "There are not that many nodes: writes at ALL, and repairs, could never succeed.",
+  "one-copy": "With one copy, the rows of a node that is down cannot be read.",
+  "even-replication": "An even number of copies survives no more failures at quorum than one copy less.",
+  "uneven-zones": "Zones of different size hold different shares of the data.",
+  "thrift-is-gone": "Cassandra 4.0 has no Thrift.",
+  "heap-too-large": "The machine has not that much memory.",
+  "secret-not-shared": "All nodes need the same value, and this secret has another one on each machine.",
 } as const;
 
 /** Stable code of a problem, safe to match on. */

@@ -35,9 +35,32 @@ export function refuse(scope: IConstruct | string, problem: Problem): never {
   throw new InvalidInput(typeof scope === "string" ? scope : scope.node.path, problem);
 }
 
+/** Refuses a number outside of its range; one that is not given is right. */
+export function checkRange(
+  scope: IConstruct,
+  name: string,
+  value: number | undefined,
+  low: number,
+  high: number,
+  why: string,
+): void {
+  if (value === undefined || (value >= low && value <= high)) return;
+  refuse(scope, {
+    code: "number-out-of-range",
+    what: `'${name}' is ${value}`,
+    allowed: `${low} to ${high}: ${why}`,
+    fix: "leave it out for the default",
+  });
+}
+
 /** Goes on: the value works, but not as well as its author may think. Shown by `cdktf synth`. */
 export function warn(scope: IConstruct, problem: Problem): void {
   Annotations.of(scope).addWarning(problemText(scope.node.path, problem));
+}
+
+/** Nothing is wrong: what the author should know of what was asked for. Shown by `cdktf synth`. */
+export function tell(scope: IConstruct, text: string): void {
+  Annotations.of(scope).addInfo(`${scope.node.path}: ${text}`);
 }
 
 /** Looks at the whole when everything has been said: all problems of the stack are reported together. */

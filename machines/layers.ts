@@ -10,10 +10,10 @@ export class Layers {
 
   constructor(private readonly directory: string) {}
 
-  /** The layers of this flavour for overlayfs, topmost first, separated by ":". */
-  async of(flavour: Flavour): Promise<string> {
+  /** The layers of this flavour, and others on top, for overlayfs: topmost first, separated by ":". */
+  async of(flavour: Flavour, more: readonly string[] = []): Promise<string> {
     const { stdout } = await run(join(__dirname, "root-file-system.sh"), ["--layers", flavour]);
-    const sources = stdout.trim().split("\n");
+    const sources = [...more, ...stdout.trim().split("\n")];
     return (await Promise.all(sources.map((source) => this.mount(source)))).join(":");
   }
 

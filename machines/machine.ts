@@ -24,6 +24,8 @@ export interface MachineSpec {
   readonly diskMiB?: number;
   /** Default: the machine's name in the lab. */
   readonly hostname?: string;
+  /** Directory trees that lie over the root file system, read-only, topmost first. Default: none. */
+  readonly layers?: readonly string[];
 }
 
 export type Flavour = "demo" | "tests";
@@ -182,7 +184,7 @@ export class LabMachine {
 
   /** For `Lab`: makes all that a first power-on needs. */
   async create(): Promise<void> {
-    this.lowerLayers = await this.lab.layers.of(this.spec.flavour);
+    this.lowerLayers = await this.lab.layers.of(this.spec.flavour, this.spec.layers);
     await mkdir(this.lab.directory, { recursive: true });
     this.disk = await Disk.create(join(this.lab.directory, "disk"), this.spec.diskMiB ?? 1024);
     await this.lab.network.addSubnet(this.subnetAddress);

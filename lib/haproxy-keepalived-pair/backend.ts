@@ -1,6 +1,6 @@
 import { Construct } from "constructs";
 import { Port } from "../firewall/port";
-import { refuse } from "../problem";
+import { checkRange, refuse } from "../problem";
 import type { Stickiness } from "./algorithm";
 import { Algorithm } from "./algorithm";
 import type { HaproxyBackend, HaproxyServer } from "./haproxy-cfg";
@@ -251,23 +251,6 @@ export class Backend extends Construct {
       checkRange(this, name, value, low, high, "a sensible time in seconds, or a number of connections");
     }
   }
-}
-
-export function checkRange(
-  scope: Construct,
-  name: string,
-  value: number | undefined,
-  low: number,
-  high: number,
-  why: string,
-): void {
-  if (value === undefined || (value >= low && value <= high)) return;
-  refuse(scope, {
-    code: "number-out-of-range",
-    what: `'${name}' is ${value}`,
-    allowed: `${low} to ${high}: ${why}`,
-    fix: "leave it out for the default",
-  });
 }
 
 export function checkSectionName(scope: Construct, kind: string, name: string): void {

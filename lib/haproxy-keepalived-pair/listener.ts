@@ -1,9 +1,9 @@
 import { Construct } from "constructs";
 import type { Peer } from "../firewall/peer";
 import { Port } from "../firewall/port";
-import { refuse } from "../problem";
+import { checkRange, refuse } from "../problem";
 import type { Secret } from "../secret/secret";
-import { checkRange, checkSectionName, type Backend } from "./backend";
+import { checkSectionName, type Backend } from "./backend";
 import type { HaproxyListener, HaproxyRoute } from "./haproxy-cfg";
 import type { Tls } from "./tls";
 

@@ -26,6 +26,8 @@ export interface MachineProps {
   readonly identity: string;
   /** What must exist before anything can be pushed: gates, rights, volumes. Asked at synth. */
   readonly readiness?: () => readonly ITerraformDependable[];
+  /** Done when every machine that leaves the code has left: no other one is changed before. */
+  readonly departures?: ITerraformDependable;
   /** Told of every group the machine joins. */
   readonly joined?: (connections: Connections) => void;
   readonly aws?: AwsMachine;
@@ -44,6 +46,8 @@ export class Machine extends Construct {
   readonly base: Push;
   /** What must exist before anything can be pushed. Asked at synth. */
   readonly readiness: () => readonly ITerraformDependable[];
+  /** Done when every machine that leaves the code has left. */
+  readonly departures?: ITerraformDependable;
   /** Present on EC2. */
   readonly aws?: AwsMachine;
   private readonly groups: Connections[] = [];
@@ -68,6 +72,7 @@ export class Machine extends Construct {
     this.aws = props.aws;
     this.joined = props.joined;
     this.readiness = props.readiness ?? (() => []);
+    this.departures = props.departures;
     this.base = new Push(this, "base", { machine: this, service: new BaseService() });
     checkAtSynth(this, () => this.problems());
   }

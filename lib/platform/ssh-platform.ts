@@ -1,4 +1,3 @@
-import { DataResource, Lazy } from "cdktf";
 import { Construct } from "constructs";
 import type { Peer } from "../firewall/peer";
 import type { Rule } from "../firewall/rule-set";
@@ -6,9 +5,10 @@ import { isIp, parseNetwork } from "../net";
 import { isToken, refuse, refuseToken, warn } from "../problem";
 import { carrierOf, type Carrier } from "../push/carrier";
 import { Machine } from "./machine";
+import { Members } from "./members";
 import { outgoingRules, type Outgoing } from "./outgoing";
 import type { NodeProps, Platform } from "./platform";
-import { checkHost, checkSshAccess, connectionTo, keyFileExpression, type SshAccess } from "./ssh-access";
+import { checkHost, checkSshAccess, connectionTo, type SshAccess } from "./ssh-access";
 
 export interface SshHost {
   /** Private address: where the machine's peers reach it, and Terraform too unless `ssh` says otherwise. */
@@ -63,6 +63,7 @@ export class SshPlatform extends Construct implements Platform {
   readonly firewallConfirmWithin: number;
   readonly carrier: Carrier;
   private readonly machines = new Map<string, Machine>();
+  private readonly members: Members;
 
   constructor(
     scope: Construct,
@@ -96,7 +97,7 @@ export class SshPlatform extends Construct implements Platform {
     this.zones = [
       ...new Set(Object.values(props.hosts).flatMap(({ zone }) => (zone === undefined ? [] : [zone]))),
     ];
-    this.sayGoodbyeToMachinesThatLeave();
+    this.members = this.sayGoodbyeToMachinesThatLeave();
   }
 
   /** The host of this name. A second cluster may use it as well: its services and rules are added. */
@@ -121,6 +122,7 @@ export class SshPlatform extends Construct implements Platform {
       subnet: host.subnet ?? (prefix === undefined ? undefined : parseNetwork(host.address)?.cidr),
       connection: connectionTo(this.access(host), host.ssh?.host ?? address, host.ssh?.hostKey),
       identity: host.generation === undefined ? address : `${address} ${host.generation}`,
+      departures: this.members.resource,
     });
     this.machines.set(name, machine);
     return machine;
@@ -183,61 +185,8 @@ export class SshPlatform extends Construct implements Platform {
     checkSshAccess(this, this.access(host));
   }
 
-  /**
-   * Terraform runs no destroy-time provisioner of a block that has left the code, so one block with `for_each` stands for
-   * all machines: a key that goes runs `cdktf-ha leave` on its machine. It is a `terraform_data` whatever the carrier:
-   * what it knows about a machine may change without replacing it, which would send the machine away.
-   */
-  private sayGoodbyeToMachinesThatLeave(): void {
-    const members = new DataResource(this, "members", {});
-    const entries = (): Record<string, unknown> =>
-      Object.fromEntries(
-        [...this.machines]
-          .sort(([a], [b]) => (a < b ? -1 : 1))
-          .flatMap(([name, machine]) => {
-            const access = this.access(this.props.hosts[name]!);
-            if (access.privateKey) return []; // told by the warning below
-            const { private_key: _key, script_path: _path, type: _type, ...rest } = machine.connection;
-            return [
-              [
-                name,
-                { ...rest, ...(access.privateKeyFile ? { private_key_file: access.privateKeyFile } : {}) },
-              ],
-            ];
-          }),
-      );
-    const field = (name: string): string => `\${lookup(self.input, "${name}", null)}`;
-    members.addOverride("for_each", Lazy.anyValue({ produce: entries }));
-    members.addOverride("input", "${each.value}");
-    members.addOverride("provisioner", [
-      {
-        "remote-exec": {
-          when: "destroy",
-          connection: {
-            type: "ssh",
-            ...Object.fromEntries(
-              [
-                "host",
-                "user",
-                "port",
-                "agent",
-                "host_key",
-                "bastion_host",
-                "bastion_port",
-                "bastion_user",
-                "bastion_host_key",
-              ].map((name) => [name, field(name)]),
-            ),
-            private_key: `\${can(self.input.private_key_file) ? ${keyFileExpression("self.input.private_key_file").slice(2, -1)} : null}`,
-            timeout: "30s",
-            script_path: "./.cdktf-ha-leave.sh", // also where no push was ever made
-          },
-          inline: [
-            "#!/bin/bash\n[[ -x /usr/local/sbin/cdktf-ha ]] || exit 0\nexec /usr/local/sbin/cdktf-ha leave ${each.key}",
-          ],
-        },
-      },
-    ]);
+  /** A host that leaves the code is told so, and what it is told is done before the others change. */
+  private sayGoodbyeToMachinesThatLeave(): Members {
     if (this.props.ssh.privateKey) {
       warn(this, {
         code: "removal-needs-key",
@@ -246,5 +195,14 @@ export class SshPlatform extends Construct implements Platform {
         fix: "load the key into an agent in CI; or run `cdktf-ha leave` on the machine before it leaves the code",
       });
     }
+    return new Members(this, () =>
+      Object.fromEntries(
+        [...this.machines].flatMap(([name, { connection }]) => {
+          const access = this.access(this.props.hosts[name]!);
+          // a key from a variable would stand in the state: told by the warning above
+          return access.privateKey ? [] : [[name, { connection, privateKeyFile: access.privateKeyFile }]];
+        }),
+      ),
+    );
   }
 }

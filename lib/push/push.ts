@@ -74,7 +74,7 @@ export class Push extends Construct {
     });
     after(this, this.resource, () => [
       ...machine.readiness(),
-      ...(machine.base === this ? [] : [machine.base.resource]),
+      ...(machine.base === this ? departures(machine) : [machine.base.resource]),
       // where the commands around this push run, the first push has been as well
       ...(props.around?.() ?? []).map((around) => around.machine.base.resource),
       ...(props.dependsOn ?? []),
@@ -185,6 +185,11 @@ export class Completion extends Construct {
     });
     after(this, this.resource, () => [...pushes.map(({ resource }) => resource), ...dependsOn]);
   }
+}
+
+/** A node that leaves hands its rows over while the others' firewalls still let it in: they change after it. */
+function departures(machine: Machine): ITerraformDependable[] {
+  return machine.departures ? [machine.departures] : [];
 }
 
 /**

@@ -36,6 +36,10 @@ ha_unpack() {
   done
 }
 
+# ha_table FILE: a table of the bundle for `read`, with fields parted by the unit separator: `read` takes several tabs for
+# one, and would let the field after an empty one slip into its place
+ha_table() { if [[ -e $1 ]]; then tr "\t" "\037" <"$1"; fi; }
+
 # ha_manifest DIR: the files of a bundle, a line each: KIND INDEX MODE OWNER GROUP ON-CHANGE PATH, parted by tabs.
 # KIND is `file`, `filled` (a file with placeholders) or `absent` (a path that must not be there).
 ha_manifest() { cat "$1/control/manifest" 2>/dev/null || true; }

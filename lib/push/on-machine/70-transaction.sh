@@ -15,6 +15,7 @@ ha_push() {
   ha_lock
   service=$(ha_service_dir) staged=$service/staged current=$service/current
   ha_check_owner "$incoming/bundle"
+  rm --force /run/cdktf-ha-dissolve # whoever is pushed to does not go away with all the others
   ha_recover
   if [[ -n $(ha_setting "$incoming/bundle" services) ]]; then
     # shellcheck disable=SC2046 # names, parted by spaces

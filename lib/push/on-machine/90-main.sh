@@ -10,6 +10,7 @@ usage: cdktf-ha COMMAND
   log NAME   what the last push of a service said
   release    let another stack manage this machine; nothing else changes
   leave      stop and remove everything that was pushed; data and packages stay
+  dissolve   say, for an hour, that what leaves is not one member but all: nobody hands anything over to the others
 TEXT
 }
 
@@ -21,7 +22,7 @@ ha_main() {
       ha_usage
       return
       ;;
-    status | verify | log | release | leave | submit | verdict | complete | confirm | run | run-complete | rollback | recover) ;;
+    status | verify | log | release | leave | dissolve | submit | verdict | complete | confirm | run | run-complete | rollback | recover) ;;
     *)
       ha_usage >&2
       return 2
@@ -137,6 +138,9 @@ ha_verb_leave() {
   HA_MACHINE=$(cat "$HA_STATE/machine" 2>/dev/null || uname -n)
   ha_leave "$@"
 }
+
+# In /run: whoever reboots has thought better of it. See the leave hooks of services that hand over.
+ha_verb_dissolve() { : >/run/cdktf-ha-dissolve; }
 
 ha_verb_release() {
   ha_lock

@@ -1,0 +1,430 @@
+import { Construct } from "constructs";
+import { Connections, type Connectable } from "../firewall/connections";
+import type { Peer } from "../firewall/peer";
+import { Port } from "../firewall/port";
+import type { Machine } from "../platform/machine";
+import { machinesOf } from "../platform/nodes";
+import type { Nodes, Platform } from "../platform/platform";
+import { checkAtSynth, refuse, tell } from "../problem";
+import { Rollout } from "../push/rollout";
+import { Secret } from "../secret/secret";
+import type { ClusterTopology } from "../topology/topology";
+import { CassandraService, FACTS_DIRECTORY, type NodeSource } from "./cassandra-service";
+import { CassandraVersion, type Java } from "./cassandra-version";
+import type { YamlModel, YamlValue } from "./cassandra-yaml";
+import { CassandraInstallation } from "./installation";
+import type { KeyspaceProps, RoleProps, SchemaModel } from "./keyspace";
+import { changeOrder, defaultSeeds, racksOf, type RingNode } from "./layout";
+import { metricsOf, type Metrics, type MetricsProps } from "./metrics";
+import { checkRing, problemsOfRing, warnOfRing } from "./ring-problems";
+import type { Snapshots } from "./snapshots";
+import type { RingTls } from "./tls";
+import { toleranceOf, toleranceText, type Tolerance } from "./tolerance";
+import { SchemaService, UpkeepService } from "./upkeep-service";
+
+export interface DatacenterProps {
+  readonly platform: Platform;
+  readonly nodes: Nodes;
+  /**
+   * Names of nodes that others ask when they join.
+   * @default - the first node of each rack, of at most three racks; the first two where there is one rack
+   */
+  readonly seeds?: readonly string[];
+}
+
+export interface SuperuserProps {
+  /** @default "admin" */
+  readonly name?: string;
+  /** The same value for every node: a variable, or read from AWS. */
+  readonly password: Secret;
+}
+
+export interface CassandraRingProps {
+  /** Shown by every node, and never to be changed: nodes of another name are kept out. */
+  readonly clusterName: string;
+  /** @default CassandraVersion.V5_0 */
+  readonly version?: CassandraVersion;
+  /** Where the software comes from. @default - the newest release of the version that this package knows, from Apache's apt repository */
+  readonly installation?: CassandraInstallation;
+  /** @default - the newest OpenJDK that the version runs on: 17 for 5.0, 11 for 4.x, 8 for 3.11 */
+  readonly java?: Java;
+  /** One datacenter: where its nodes run. */
+  readonly platform?: Platform;
+  /** One datacenter: its nodes. A node's zone is its rack. */
+  readonly nodes?: Nodes;
+  /** One datacenter: its name. @default "datacenter1" - as Cassandra's own examples have it */
+  readonly datacenter?: string;
+  /** One datacenter: see {@link DatacenterProps.seeds}. */
+  readonly seeds?: readonly string[];
+  /** Several datacenters by name, instead of `platform` and `nodes`. The ring begins in the first one. */
+  readonly datacenters?: Readonly<Record<string, DatacenterProps>>;
+  /** Created, and changed, by an apply. One that leaves the code stays in the ring. @default none */
+  readonly keyspaces?: readonly KeyspaceProps[];
+  /** Logins for clients. One that leaves the code is dropped. @default none */
+  readonly roles?: readonly RoleProps[];
+  /** Takes the place of Cassandra's own `cassandra`, which everybody knows and which is switched off. */
+  readonly superuser: SuperuserProps;
+  /** Encryption between nodes and for clients. @default - none: the network is trusted, passwords travel as they are */
+  readonly tls?: RingTls;
+  /** Who may connect to 9042 (and 9160); or say it later: `ring.connections.allowFrom(web)`. @default nobody */
+  readonly clients?: readonly (Connectable | Peer)[];
+  /** Thrift on 9160, for clients as old as 3.11. @default false */
+  readonly thrift?: boolean;
+  /**
+   * Ranges that each node owns.
+   * @default 16, or 256 on 3.11 - 16 are spread evenly by 4.0's allocation; 3.11 draws lots, and needs many for an even share
+   */
+  readonly numTokens?: number;
+  /**
+   * MiB of Java's heap.
+   * @default - by the machine: half of its memory up to 1 GiB, or a quarter of it up to 8 GiB, whichever is more
+   */
+  readonly heapMiB?: number;
+  /** Further options of Java, one each; the last one of a name counts. @default none */
+  readonly jvmOptions?: readonly string[];
+  /** Further settings of cassandra.yaml, as this version spells them. @default none */
+  readonly settings?: Readonly<Record<string, YamlValue>>;
+  /** Files that the daemon may have open. @default 100000 - Apache's own advice: sockets, and some files for each table on disk */
+  readonly openFiles?: number;
+  /**
+   * How sure a node has to be before it takes another one for dead.
+   * @default 8, or 12 on EC2 - with a heartbeat a second, 8 are 18 s and 12 are 28 s without one; EC2's network has pauses
+   */
+  readonly phiConvictThreshold?: number;
+  /** Seconds that a node may take to join. @default 86400 - a terabyte at 200 Mbit/s takes half a day */
+  readonly joinWithin?: number;
+  /**
+   * When nodes repair their ranges, in systemd's calendar words; false for never. One node at a time, in the whole ring.
+   * @default "weekly" - rows that were deleted come back where a copy was not told within gc_grace, ten days
+   */
+  readonly repair?: string | false;
+  /** @default none */
+  readonly snapshots?: Snapshots;
+  /** @default none */
+  readonly metrics?: MetricsProps;
+  /** Levels by logger, beside INFO for all. The log goes to the journal. @default none */
+  readonly logLevels?: Readonly<Record<string, "TRACE" | "DEBUG" | "INFO" | "WARN" | "ERROR" | "OFF">>;
+}
+
+/** Releases that are installed where the code names none. */
+const RELEASES: Readonly<Record<string, string>> = {
+  "3.11": "3.11.19",
+  "4.0": "4.0.19",
+  "4.1": "4.1.10",
+  "5.0": "5.0.6",
+};
+
+/** Cassandra's own keyspaces that have rows of the whole ring, and ours. */
+const SYSTEM_KEYSPACES = ["cdktf_ha", "system_auth", "system_distributed", "system_traces"];
+
+/** An Apache Cassandra ring whose life after the first deploy is a change of code and an apply. */
+export class CassandraRing extends Construct implements Connectable, NodeSource {
+  readonly connections: Connections;
+  /** In the order in which they change. */
+  readonly machines: readonly Machine[];
+  readonly version: CassandraVersion;
+  readonly installation: CassandraInstallation;
+  readonly java?: Java;
+  readonly clusterName: string;
+  readonly superuser: { readonly name: string; readonly password: Secret };
+  readonly tls?: RingTls;
+  readonly metrics?: Metrics;
+  readonly heapMiB?: number;
+  readonly jvmOptions: readonly string[];
+  readonly openFiles: number;
+  readonly joinWithin: number;
+  readonly logLevels: Readonly<Record<string, string>>;
+  /** In the order in which they begin and change: seeds first. */
+  readonly nodes: readonly RingNode[];
+  /** What whoever comes after the ring depends on: all nodes are up, keyspaces and roles are there. */
+  readonly ready: Rollout["last"];
+  private readonly seeds: readonly RingNode[];
+
+  constructor(
+    scope: Construct,
+    id: string,
+    readonly props: CassandraRingProps,
+  ) {
+    super(scope, id);
+    this.version = props.version ?? CassandraVersion.V5_0;
+    this.installation = props.installation ?? CassandraInstallation.apt(RELEASES[this.version.line]!);
+    this.java = props.java;
+    this.clusterName = props.clusterName;
+    this.superuser = { name: props.superuser.name ?? "admin", password: props.superuser.password };
+    this.tls = props.tls;
+    this.metrics = props.metrics && metricsOf(props.metrics);
+    this.heapMiB = props.heapMiB;
+    this.jvmOptions = props.jvmOptions ?? [];
+    this.openFiles = props.openFiles ?? 100_000;
+    this.joinWithin = props.joinWithin ?? 86_400;
+    this.logLevels = props.logLevels ?? {};
+    checkRing(this);
+    const members = Object.entries(this.datacenters()).map(([name, datacenter]) =>
+      this.membersOf(name, datacenter),
+    );
+    this.seeds = members.flatMap(({ seeds }) => seeds);
+    this.nodes = changeOrder(
+      members.flatMap(({ nodes }) => nodes),
+      this.seeds,
+    );
+    this.machines = this.nodes.map(({ machine }) => machine);
+    this.connections = this.connect(id);
+    for (const machine of this.machines) machine.mayRead(...this.secrets());
+    this.ready = this.rollOut();
+    warnOfRing(this);
+    for (const { name } of props.keyspaces ?? []) tell(this, toleranceText(this.toleranceOf(name)));
+    checkAtSynth(this, () => problemsOfRing(this));
+  }
+
+  /** `ADDRESS`, of every node: what a driver is given. */
+  get contactPoints(): string {
+    return this.machines.map(({ privateAddress }) => privateAddress).join(",");
+  }
+
+  /** `ADDRESS:9160`, of every node: what a client of Thrift is given. */
+  get thriftContactPoints(): string {
+    this.needThrift();
+    return this.machines.map(({ privateAddress }) => `${privateAddress}:9160`).join(",");
+  }
+
+  /** esmond's two lines about its store, for /etc/esmond/esmond.conf. */
+  esmondSettings(keyspace = "esmond"): string {
+    const copies = Math.min(...Object.values(this.copiesOf(keyspace)));
+    return `cassandra_servers = ${this.thriftContactPoints}\ncassandra_replicas = ${copies}\n`;
+  }
+
+  /** Name and password of a role, for whoever connects with it. */
+  credentials(role: string): { readonly name: string; readonly password: Secret } {
+    const known = this.props.roles?.find(({ name }) => name === role);
+    if (known) return known;
+    return refuse(this, {
+      code: "bad-name",
+      what: `no role '${role}'`,
+      allowed: (this.props.roles ?? []).map(({ name }) => name).join(", ") || "none: the ring has no roles",
+      fix: "add it to 'roles'",
+    });
+  }
+
+  /** What may fail without anybody noticing. */
+  toleranceOf(keyspace: string): Tolerance {
+    return toleranceOf({ keyspace, copies: this.copiesOf(keyspace), racks: racksOf(this.nodes) });
+  }
+
+  /** Copies of a keyspace's rows, by datacenter. */
+  copiesOf(keyspace: string): Record<string, number> {
+    const known = this.props.keyspaces?.find(({ name }) => name === keyspace);
+    if (!known) {
+      return refuse(this, {
+        code: "unknown-keyspace",
+        what: `no keyspace '${keyspace}'`,
+        allowed:
+          (this.props.keyspaces ?? []).map(({ name }) => name).join(", ") ||
+          "none: the ring has no keyspaces",
+        fix: "add it to 'keyspaces'",
+      });
+    }
+    const { replicationFactor } = known;
+    if (typeof replicationFactor === "object") return { ...replicationFactor };
+    return Object.fromEntries(
+      this.datacenterNames.map((name) => [name, replicationFactor ?? Math.min(3, this.nodesOf(name).length)]),
+    );
+  }
+
+  get datacenterNames(): string[] {
+    return Object.keys(this.datacenters());
+  }
+
+  nodesOf(datacenter: string): RingNode[] {
+    return this.nodes.filter((node) => node.datacenter === datacenter);
+  }
+
+  /** Who is there, who needs whom, how long things take: without Terraform. */
+  topology(): ClusterTopology {
+    const phi = this.phiConvictThreshold;
+    const keyspaces = (this.props.keyspaces ?? []).map(({ name }) => this.toleranceOf(name));
+    return {
+      kind: "CassandraRing",
+      path: this.node.path,
+      members: this.nodes.map((node) => ({
+        name: node.name,
+        zone: node.machine.zone,
+        roles: this.seeds.includes(node) ? ["node", "seed"] : ["node"],
+      })),
+      addresses: [],
+      needs: [],
+      survives: {
+        failures: keyspaces.length
+          ? Math.min(...keyspaces.flatMap(({ localQuorum }) => Object.values(localQuorum)))
+          : this.nodes.length - 1,
+        of: "node",
+      },
+      timers: [
+        {
+          name: "a dead node is taken for dead",
+          seconds: Math.round(phi * Math.log(10) * 10) / 10,
+          because: `phi ${phi} x ln 10 x 1 s between heartbeats`,
+        },
+      ],
+    };
+  }
+
+  // NodeSource: asked by the services at synth
+
+  nodeOf(machine: Machine): RingNode {
+    return this.nodes.find((node) => node.machine === machine)!;
+  }
+
+  yaml(node: RingNode): Omit<YamlModel, "version" | "dataDirectory" | "tls" | "address"> {
+    const here = this.seeds.filter(({ datacenter }) => datacenter === node.datacenter);
+    const elsewhere = this.seeds.filter(({ datacenter }) => datacenter !== node.datacenter);
+    return {
+      clusterName: this.clusterName,
+      numTokens: this.props.numTokens ?? (this.version === CassandraVersion.V3_11 ? 256 : 16),
+      allocateFor: Math.max(
+        Math.min(3, this.nodesOf(node.datacenter).length),
+        ...(this.props.keyspaces ?? []).map(({ name }) => this.copiesOf(name)[node.datacenter] ?? 0),
+      ),
+      seeds: [...here, ...elsewhere].map(({ machine }) => machine.privateAddress),
+      phiConvictThreshold: this.phiConvictThreshold,
+      thrift: this.props.thrift ?? false,
+      settings: this.props.settings ?? {},
+    };
+  }
+
+  get repairedKeyspaces(): string[] {
+    return [...(this.props.keyspaces ?? []).map(({ name }) => name), "system_auth", "cdktf_ha"];
+  }
+
+  private get phiConvictThreshold(): number {
+    return this.props.phiConvictThreshold ?? (this.machines.some(({ aws }) => aws) ? 12 : 8);
+  }
+
+  private datacenters(): Readonly<Record<string, DatacenterProps>> {
+    const { platform, nodes, datacenter = "datacenter1", seeds, datacenters } = this.props;
+    if (datacenters) return datacenters;
+    return { [datacenter]: { platform: platform!, nodes: nodes!, seeds } };
+  }
+
+  private membersOf(
+    name: string,
+    { platform, nodes: given, seeds }: DatacenterProps,
+  ): { nodes: RingNode[]; seeds: RingNode[] } {
+    const scope = this.props.datacenters ? new Construct(this, name) : this;
+    const nodes = machinesOf(scope, platform, given).map((machine) => ({
+      name: machine.name,
+      machine,
+      datacenter: name,
+      rack: machine.zone ?? "rack1",
+    }));
+    if (!seeds) return { nodes, seeds: defaultSeeds(nodes) };
+    const chosen = seeds.map((seed) => {
+      const node = nodes.find((candidate) => candidate.name === seed);
+      if (node) return node;
+      return refuse(this, {
+        code: "unknown-seed",
+        what: `seed '${seed}' of ${name}`,
+        allowed: nodes.map((candidate) => candidate.name).join(", "),
+        fix: "name nodes of this datacenter, or leave 'seeds' out",
+      });
+    });
+    return { nodes, seeds: chosen };
+  }
+
+  private connect(id: string): Connections {
+    const connections = new Connections(this, {
+      name: id,
+      ports: { cql: Port.tcp(9042), ...(this.props.thrift ? { thrift: Port.tcp(9160) } : {}) },
+    });
+    for (const machine of this.machines) connections.addMachine(machine);
+    if (this.machines.length > 1) {
+      // 4.0 and later speak TLS on 7000 too
+      const legacyTls = !this.version.reloads && (this.tls?.internode ?? "none") !== "none";
+      connections.allowInternally(Port.tcp(7000), ...(legacyTls ? [Port.tcp(7001)] : []), "cql");
+    }
+    connections.allowFromLocalhostOnly(Port.tcp(7199), "JMX, nodetool");
+    for (const client of this.props.clients ?? []) connections.allowFrom(client);
+    if (this.metrics) {
+      for (const peer of this.props.metrics!.clients) {
+        connections.allowFrom(peer, Port.tcp(this.metrics.port));
+      }
+    }
+    return connections;
+  }
+
+  private rollOut(): Rollout["last"] {
+    const cassandra = new CassandraService(this, Secret.generated("cassandra-stores"));
+    const schema = new SchemaService(
+      () => this.schema(),
+      () => this.rolePasswords(),
+    );
+    const upkeep = new UpkeepService(() => ({
+      members: this.nodes.map(({ name }) => name),
+      copies: Object.fromEntries((this.props.keyspaces ?? []).map(({ name }) => [name, this.copiesOf(name)])),
+      repair: this.props.repair === false ? undefined : (this.props.repair ?? "weekly"),
+      snapshots: this.props.snapshots,
+      issuesCertificate: this.tls?.authority !== undefined,
+    }));
+    const nodes = new Rollout(this, "rollout", {
+      nodes: this.machines.map((machine) => ({ machine, services: [cassandra] })),
+      // every firewall lets the new node in before it asks its peers
+      dependsOn: this.machines.map(({ base }) => base.resource),
+    });
+    const keyspaces = new Rollout(this, "schema", {
+      nodes: [{ machine: this.machines[0]!, services: [schema] }],
+      dependsOn: nodes.last,
+    });
+    return new Rollout(this, "upkeep", {
+      nodes: this.machines.map((machine) => ({ machine, services: [upkeep] })),
+      dependsOn: keyspaces.last,
+    }).last;
+  }
+
+  private schema(): SchemaModel {
+    const { keyspaces = [], roles = [] } = this.props;
+    const system = Object.fromEntries(
+      this.datacenterNames.map((name) => [name, Math.min(3, this.nodesOf(name).length)]),
+    );
+    return {
+      keyspaces: keyspaces.map(({ name, durableWrites = true }) => ({
+        name,
+        copies: this.copiesOf(name),
+        durableWrites,
+      })),
+      system: Object.fromEntries(SYSTEM_KEYSPACES.map((name) => [name, system])),
+      roles: roles.map(({ name, superuser = false, grants = {} }) => ({
+        name,
+        passwordFile: passwordFile(name),
+        superuser,
+        grants,
+      })),
+    };
+  }
+
+  private rolePasswords(): Record<string, Secret> {
+    return Object.fromEntries(
+      (this.props.roles ?? []).map(({ name, password }) => [passwordFile(name), password]),
+    );
+  }
+
+  private secrets(): Secret[] {
+    return [
+      this.superuser.password,
+      ...(this.props.roles ?? []).map(({ password }) => password),
+      ...(this.tls?.authority ? [this.tls.authority] : Object.values(this.tls?.certificates ?? {})),
+    ];
+  }
+
+  private needThrift(): void {
+    if (this.props.thrift) return;
+    refuse(this, {
+      code: this.version.hasThrift ? "conflicting-setting" : "thrift-is-gone",
+      what: "contact points for Thrift, which is not switched on",
+      allowed: "thrift: true, with CassandraVersion.V3_11",
+      fix: this.version.hasThrift ? "thrift: true" : "use contactPoints: clients speak CQL on 9042",
+    });
+  }
+}
+
+function passwordFile(role: string): string {
+  return `${FACTS_DIRECTORY}/role-${role}`;
+}

@@ -1,0 +1,254 @@
+import { join } from "node:path";
+import type { Machine } from "../platform/machine";
+import type { Service, ServiceDescription, ServiceFile, ServicePackage } from "../push/service";
+import { scriptText } from "../script-text";
+import type { Secret } from "../secret/secret";
+import type { CassandraVersion } from "./cassandra-version";
+import { type Java } from "./cassandra-version";
+import { renderCassandraYaml, type YamlModel } from "./cassandra-yaml";
+import { renderFacts } from "./facts";
+import type { CassandraInstallation } from "./installation";
+import { renderJvmOptions } from "./jvm-options";
+import type { RingNode } from "./layout";
+import { renderLogback } from "./logback";
+import type { Metrics } from "./metrics";
+import { renderRackdc } from "./rackdc";
+import { renderUnit } from "./systemd-unit";
+import type { RingTls } from "./tls";
+
+/** What the service asks of the ring it belongs to, at synth. */
+export interface NodeSource {
+  readonly version: CassandraVersion;
+  readonly installation: CassandraInstallation;
+  readonly java?: Java;
+  readonly clusterName: string;
+  readonly superuser: { readonly name: string; readonly password: Secret };
+  readonly tls?: RingTls;
+  readonly metrics?: Metrics;
+  readonly heapMiB?: number;
+  readonly jvmOptions: readonly string[];
+  readonly openFiles: number;
+  readonly joinWithin: number;
+  readonly logLevels: Readonly<Record<string, string>>;
+  /** All nodes, in the order in which they change. */
+  readonly nodes: readonly RingNode[];
+  /** Keyspaces that the weekly repair goes through. */
+  readonly repairedKeyspaces: readonly string[];
+  nodeOf(machine: Machine): RingNode;
+  yaml(node: RingNode): Omit<YamlModel, "version" | "dataDirectory" | "tls" | "address">;
+}
+
+const ON_MACHINE = join(__dirname, "on-machine");
+export const DATA_DIRECTORY = "/var/lib/cassandra";
+/** Facts and logins for the node's own programs. */
+export const FACTS_DIRECTORY = "/etc/cassandra/cdktf-ha";
+const PROGRAMS = "/usr/local/lib/cdktf-ha/cassandra";
+const TLS_DIRECTORY = "/etc/cassandra/tls";
+
+/** One node of a ring: Java, Cassandra and everything that it reads. */
+export class CassandraService implements Service {
+  readonly name = "cassandra";
+
+  constructor(
+    private readonly source: NodeSource,
+    private readonly storePassword: Secret,
+  ) {}
+
+  describe(machine: Machine): ServiceDescription {
+    const { source } = this;
+    const { tls } = source;
+    const node = source.nodeOf(machine);
+    return {
+      packages: this.packages(),
+      // a new Java or CQL library is used at the next restart
+      onPackageChange: "none",
+      users: [{ name: "cassandra", home: DATA_DIRECTORY }],
+      directories: [
+        { path: "/etc/cassandra", mode: "0755" },
+        { path: FACTS_DIRECTORY, mode: "0755" },
+        ...(tls ? [{ path: TLS_DIRECTORY, mode: "0750", group: "cassandra" }] : []),
+      ],
+      files: [
+        ...this.configs(machine, node),
+        ...this.programs(),
+        ...(tls ? this.tlsFiles(tls, node) : []),
+        ...(source.metrics ? [{ path: source.metrics.configPath, text: source.metrics.config }] : []),
+      ],
+      sysctls: {
+        // a map for each part of each data file
+        "vm.max_map_count": 1048575,
+        "vm.swappiness": 1,
+        // a firewall between datacenters forgets a silent connection: it is found out before the next repair is
+        "net.ipv4.tcp_keepalive_time": 60,
+        "net.ipv4.tcp_keepalive_probes": 3,
+        "net.ipv4.tcp_keepalive_intvl": 10,
+      },
+      units: ["cassandra.service"],
+      secrets: [
+        source.superuser.password,
+        ...(tls
+          ? [this.storePassword, ...(tls.authority ? [tls.authority] : [tls.certificates![node.name]!])]
+          : []),
+      ],
+      hooks: {
+        check: script("check.sh"),
+        activate: script("activate.sh"),
+        healthy: script("healthy.sh"),
+        settle: script("settle.sh"),
+        leave: script("leave.sh"),
+      },
+      checker: "Cassandra's own loader",
+      // the start itself is waited for by the activation; what is left is gossip
+      healthyWithin: 120,
+    };
+  }
+
+  private packages(): ServicePackage[] {
+    const { version, java } = this.source;
+    const major = java?.major ?? version.java[0]!;
+    return [
+      ...(java?.home === undefined ? [{ name: `openjdk-${major}-jre-headless` }] : []),
+      { name: "python3-cassandra" },
+      { name: "chrony", unlessCommand: "chronyd" },
+      ...(this.source.installation.kind === "directory"
+        ? []
+        : [{ name: "curl", unlessCommand: "curl" }, { name: "ca-certificates" }]),
+      ...(this.source.tls ? [{ name: "openssl", unlessCommand: "openssl" }] : []),
+    ];
+  }
+
+  private configs(machine: Machine, node: RingNode): ServiceFile[] {
+    const { source } = this;
+    const { version, tls, superuser } = source;
+    const yaml = renderCassandraYaml({
+      ...source.yaml(node),
+      version,
+      dataDirectory: DATA_DIRECTORY,
+      address: machine.privateAddress,
+      tls: tls && {
+        internode: tls.internode,
+        client: tls.client,
+        clientCertificates: tls.clientCertificates,
+        keystore: `${DATA_DIRECTORY}/tls/keystore.p12`,
+        truststore: `${DATA_DIRECTORY}/tls/truststore.p12`,
+        password: this.storePassword.quotable,
+      },
+    });
+    const jvm = renderJvmOptions({ version, extra: source.jvmOptions });
+    return [
+      { path: "/etc/cassandra/cassandra.yaml", text: yaml, mode: "0640", group: "cassandra" },
+      { path: "/etc/cassandra/cassandra-rackdc.properties", text: renderRackdc(node) },
+      { path: "/etc/cassandra/jvm.options", text: jvm },
+      { path: "/etc/cassandra/logback.xml", text: renderLogback(source.logLevels) },
+      { path: "/etc/cassandra/logback-tools.xml", text: TOOLS_LOGBACK, onChange: "none" },
+      { path: `${FACTS_DIRECTORY}/ring`, text: this.ringFacts(node), onChange: "none" },
+      { path: `${FACTS_DIRECTORY}/launch`, text: this.launchFacts() },
+      {
+        path: `${FACTS_DIRECTORY}/login`,
+        text: `${superuser.name}\n${superuser.password.placeholder}`,
+        mode: "0600",
+        onChange: "none",
+      },
+      {
+        path: "/etc/systemd/system/cassandra.service",
+        text: renderUnit({ openFiles: source.openFiles, dataDirectory: DATA_DIRECTORY }),
+      },
+    ];
+  }
+
+  /** Who is there: a change of it needs no restart. */
+  private ringFacts(node: RingNode): string {
+    const { source } = this;
+    return renderFacts("who is there", {
+      RING_CLUSTER: source.clusterName,
+      RING_NODE: node.name,
+      RING_ADDRESS: node.machine.privateAddress,
+      RING_DATACENTER: node.datacenter,
+      RING_RACK: node.rack,
+      RING_TOKENS: source.yaml(node).numTokens,
+      RING_FOUNDER: source.nodes[0]!.name,
+      RING_JOIN_SECONDS: source.joinWithin,
+      RING_REPAIR_KEYSPACES: source.repairedKeyspaces.join(" "),
+      RING_NODES: source.nodes
+        .map(
+          ({ name, machine, datacenter, rack }) => `${name} ${machine.privateAddress} ${datacenter} ${rack}`,
+        )
+        .join("\n"),
+    });
+  }
+
+  /** What the daemon is started with, and cannot change while it runs. */
+  private launchFacts(): string {
+    const { version, installation, java, tls, metrics, heapMiB } = this.source;
+    return renderFacts("what the daemon is started with", {
+      RING_DATA: DATA_DIRECTORY,
+      RING_RELEASE: installation.release,
+      RING_HOME: installation.home,
+      RING_INSTALLATION: installation.kind,
+      RING_SOURCE:
+        installation.kind === "directory"
+          ? []
+          : [...installation.source, ...(installation.kind === "apt" ? [version.aptSuite] : [])],
+      RING_JAVA_MAJORS: (java?.major === undefined ? version.java : [java.major]).join(" "),
+      RING_JAVA_HOME: java?.home ?? "",
+      RING_HEAP_MIB: heapMiB ?? "auto",
+      RING_TLS: tls ? (tls.authority ? "authority" : "given") : "none",
+      RING_TLS_CLIENT: tls?.client ?? "none",
+      RING_TLS_RELOADS: version.reloads ? "yes" : "no",
+      RING_METRICS: metrics?.agentOption ?? "",
+    });
+  }
+
+  private tlsFiles(tls: RingTls, node: RingNode): ServiceFile[] {
+    const secret = (name: string, text: string): ServiceFile => ({
+      path: `${TLS_DIRECTORY}/${name}`,
+      text,
+      mode: "0600",
+    });
+    return [
+      { path: `${TLS_DIRECTORY}/trusted.pem`, text: tls.trust },
+      secret("store-password", this.storePassword.placeholder),
+      tls.authority
+        ? secret("authority.pem", tls.authority.placeholder)
+        : secret("node.pem", tls.certificates![node.name]!.placeholder),
+    ];
+  }
+
+  private programs(): ServiceFile[] {
+    const program = (name: string, file: string, mode = "0755"): ServiceFile => ({
+      path: `${PROGRAMS}/${name}`,
+      text: script(file),
+      mode,
+      onChange: "none",
+    });
+    return [
+      program("functions.sh", "functions.sh", "0644"),
+      program("start", "start.sh"),
+      program("nodetool", "nodetool.sh"),
+      program("install.sh", "install.sh"),
+      program("stores.sh", "stores.sh"),
+      program("ring.py", "ring.py", "0644"),
+      {
+        path: "/usr/local/bin/nodetool",
+        text: `#!/bin/bash\nexec ${PROGRAMS}/nodetool "$@"\n`,
+        mode: "0755",
+        onChange: "none",
+      },
+    ];
+  }
+}
+
+export function script(file: string): string {
+  return scriptText(join(ON_MACHINE, file));
+}
+
+/** Tools say what went wrong, on standard error. */
+const TOOLS_LOGBACK = `<!-- Managed by cdktf-ha-clusters. -->
+<configuration>
+  <appender name="STDERR" class="ch.qos.logback.core.ConsoleAppender">
+    <target>System.err</target>
+    <encoder><pattern>%-5level %msg%n</pattern></encoder>
+  </appender>
+  <root level="ERROR"><appender-ref ref="STDERR"/></root>
+</configuration>
+`;

@@ -1,0 +1,19 @@
+/** Files that the node's own shell programs read: one assignment a line. Pure. */
+export function renderFacts(
+  title: string,
+  facts: Readonly<Record<string, string | number | readonly string[]>>,
+): string {
+  return [
+    `# Managed by cdktf-ha-clusters: ${title}.`,
+    ...Object.entries(facts).map(([name, value]) =>
+      Array.isArray(value)
+        ? `${name}=(${value.map((item: string) => quoted(item)).join(" ")})`
+        : `${name}=${quoted(String(value))}`,
+    ),
+    "",
+  ].join("\n");
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,47 @@
+import type { Machine } from "../platform/machine";
+
+/** A node with its place in the ring. */
+export interface RingNode {
+  readonly name: string;
+  readonly machine: Machine;
+  readonly datacenter: string;
+  readonly rack: string;
+}
+
+/**
+ * About three seeds for a datacenter, one of each rack, by name: the first of each rack, and of the racks the first three.
+ * With one rack, its first two. A seed that goes is followed by the next name; nobody restarts for it.
+ */
+export function defaultSeeds(nodes: readonly RingNode[]): RingNode[] {
+  const byName = [...nodes].sort((a, b) => compareNames(a.name, b.name));
+  const racks = [...new Set(byName.map(({ rack }) => rack))].sort(compareNames);
+  if (racks.length === 1) return byName.slice(0, 2);
+  return racks.slice(0, 3).map((rack) => byName.find((node) => node.rack === rack)!);
+}
+
+/**
+ * In which order nodes begin and change: seeds first, since a ring begins with one, then the others; datacenter after
+ * datacenter, each by name.
+ */
+export function changeOrder(nodes: readonly RingNode[], seeds: readonly RingNode[]): RingNode[] {
+  const datacenters = [...new Set(nodes.map(({ datacenter }) => datacenter))];
+  const rank = (node: RingNode): number =>
+    datacenters.indexOf(node.datacenter) * 2 + (seeds.includes(node) ? 0 : 1);
+  return [...nodes].sort((a, b) => rank(a) - rank(b) || compareNames(a.name, b.name));
+}
+
+/** `node-2` before `node-10`. */
+export function compareNames(a: string, b: string): number {
+  const collator = new Intl.Collator("en", { numeric: true });
+  return collator.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0);
+}
+
+/** Nodes by rack, by datacenter. */
+export function racksOf(nodes: readonly RingNode[]): Record<string, Record<string, number>> {
+  const racks: Record<string, Record<string, number>> = {};
+  for (const { datacenter, rack } of nodes) {
+    const inDatacenter = (racks[datacenter] ??= {});
+    inDatacenter[rack] = (inDatacenter[rack] ?? 0) + 1;
+  }
+  return racks;
+}

@@ -1,0 +1,162 @@
+#!/bin/bash
+# shellcheck disable=SC2034,SC2153 # the facts come from a file; the hooks use what stands here
+# What a Cassandra node's hooks and programs share. The facts are in RING_ETC/ring (who is there) and RING_ETC/launch (what
+# the daemon is started with: a change of that one is a restart).
+RING_LIB=/usr/local/lib/cdktf-ha/cassandra
+RING_ETC=/etc/cassandra/cdktf-ha
+RING_YAML=/etc/cassandra/cassandra.yaml
+RING_UNIT=cassandra.service
+# shellcheck source=/dev/null
+. "$RING_ETC/ring"
+# shellcheck source=/dev/null
+. "$RING_ETC/launch"
+# The node's own memory of what it is. It lies with the data: a node without data has no memory.
+RING_MARKER=$RING_DATA/cdktf-ha-node
+RING_FIRST=$RING_DATA/first-start
+RING_STARTED_WITH=/run/cassandra/started-with
+
+ring_fail() {
+  printf '%s\n' "$*" >&2
+  exit 1
+}
+
+# In the journal too: a repair or a decommission is looked up there a year later.
+ring_note() {
+  printf '%s\n' "$*"
+  logger --tag cdktf-ha-cassandra -- "$*" || true
+}
+
+ring_nodetool() { "$RING_LIB/nodetool" "$@"; }
+ring_cql() { python3 -B "$RING_LIB/ring.py" "$@"; }
+
+# ring_open ADDRESS PORT: does somebody listen there?
+# shellcheck disable=SC2016 # expanded inside
+ring_open() { timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/$2"' _ "$1" "$2" 2>/dev/null; }
+
+# Addresses of the other nodes in the code, a line each.
+ring_other_addresses() {
+  local name address
+  while read -r name address _; do
+    [[ $name == "$RING_NODE" ]] || printf '%s\n' "$address"
+  done <<<"$RING_NODES"
+}
+
+# STATE ADDRESS of every node that the ring knows, as this node sees it: UN is up and normal, J joining, L leaving, M moving.
+ring_states() { ring_nodetool status 2>/dev/null | awk '/^[UD?][NJLM] / { print $1, $2 }'; }
+
+# Java -----------------------------------------------------------------------------------------------------------------
+
+ring_java_major() { "$1" -XX:TieredStopAtLevel=1 -version 2>&1 | sed -nE 's/.* version "(1\.)?([0-9]+).*/\2/p' | head -n 1; }
+
+# Into RING_JAVA and RING_JAVA_MAJOR: a Java that this release runs on.
+ring_find_java() {
+  local candidate major seen=()
+  local -a candidates=()
+  if [[ -n $RING_JAVA_HOME ]]; then
+    candidates=("$RING_JAVA_HOME/bin/java")
+  else
+    for major in $RING_JAVA_MAJORS; do candidates+=(/usr/lib/jvm/java-"$major"-*/bin/java /usr/lib/jvm/*-"$major"-*/bin/java); done
+    candidates+=("$(command -v java || true)")
+  fi
+  for candidate in "${candidates[@]}"; do
+    [[ -x $candidate ]] || continue
+    major=$(ring_java_major "$candidate")
+    if [[ " $RING_JAVA_MAJORS " == *" $major "* ]]; then
+      RING_JAVA=$candidate RING_JAVA_MAJOR=$major
+      return
+    fi
+    seen+=("$candidate is Java $major")
+  done
+  ring_fail "Cassandra $RING_RELEASE runs on Java ${RING_JAVA_MAJORS// / or }; this machine has none (${seen[*]:-no Java at all})"
+}
+
+# The options of the file that hold for this Java, into RING_OPTIONS.
+ring_read_options() {
+  local line section=all
+  RING_OPTIONS=()
+  while IFS= read -r line || [[ -n $line ]]; do
+    case $line in
+      '' | '#'*) ;;
+      '['*) section=${line//[\[\]]/} ;;
+      *)
+        if [[ $section == all ]] || { [[ $section == 8 ]] && ((RING_JAVA_MAJOR == 8)); } ||
+          { [[ $section == 11 ]] && ((RING_JAVA_MAJOR >= 11)); }; then
+          RING_OPTIONS+=("$line")
+        fi
+        ;;
+    esac
+  done </etc/cassandra/jvm.options
+}
+
+ring_class_path() { printf '/etc/cassandra:%s/lib/*:%s/*' "$RING_HOME" "$RING_HOME"; }
+
+ring_memory_mib() { awk '$1 == "MemTotal:" { print int($2 / 1024) }' /proc/meminfo; }
+
+# Cassandra's own rule: half of the memory up to 1 GiB, or a quarter of it up to 8 GiB, whichever is more.
+ring_heap_mib() {
+  local memory half quarter
+  if [[ $RING_HEAP_MIB != auto ]]; then
+    printf '%s' "$RING_HEAP_MIB"
+    return
+  fi
+  memory=$(ring_memory_mib)
+  half=$((memory / 2 < 1024 ? memory / 2 : 1024)) quarter=$((memory / 4 < 8192 ? memory / 4 : 8192))
+  printf '%s' $((half > quarter ? half : quarter))
+}
+
+# Everything that a running daemon has read once and for all; seeds, certificates and logging it reads again, and how tokens
+# are spread it asks only when it joins.
+ring_fingerprint() {
+  {
+    sed -E '/^( *- seeds|allocate_tokens_[a-z_]*):/d' "$RING_YAML"
+    cat /etc/cassandra/cassandra-rackdc.properties /etc/cassandra/jvm.options "$RING_ETC/launch" /etc/systemd/system/$RING_UNIT
+    if [[ $RING_TLS_RELOADS == no ]]; then cat /etc/cassandra/tls/*.pem 2>/dev/null; fi
+  } | sha256sum | cut -c1-32
+}
+
+# The node's memory ------------------------------------------------------------------------------------------------------
+
+# Into NODE_STATE (empty, joining, joined) and the others.
+ring_read_marker() {
+  NODE_STATE='' NODE_CLUSTER='' NODE_DATACENTER='' NODE_RACK='' NODE_TOKENS=''
+  # shellcheck source=/dev/null
+  if [[ -e $RING_MARKER ]]; then . "$RING_MARKER"; fi
+}
+
+ring_write_marker() { # STATE
+  {
+    printf 'NODE_STATE=%q NODE_CLUSTER=%q NODE_DATACENTER=%q NODE_RACK=%q NODE_TOKENS=%q\n' "$1" "$RING_CLUSTER" "$RING_DATACENTER" "$RING_RACK" "$RING_TOKENS"
+  } >"$RING_MARKER.new"
+  chmod 644 "$RING_MARKER.new"
+  sync "$RING_MARKER.new"
+  mv --force "$RING_MARKER.new" "$RING_MARKER"
+}
+
+# Others -----------------------------------------------------------------------------------------------------------------
+
+# Is every other node up and normal, in this node's eyes? Prints who is not.
+ring_others_not_normal() {
+  local states state address
+  states=$(ring_states) || return 0
+  if [[ -z $states ]]; then
+    printf 'nodetool has no answer\n'
+    return
+  fi
+  while read -r state address; do
+    [[ $address == "$RING_ADDRESS" || $state == UN ]] || printf '%s is %s\n' "$address" "$state"
+  done <<<"$states"
+}
+
+# ring_wait_until_normal SECONDS WHAT: until every other node is up and normal, in the eyes of this node and of all the others
+ring_wait_until_normal() {
+  local until=$((SECONDS + $1)) problem
+  while true; do
+    problem=$(ring_others_not_normal)
+    if [[ -z $problem ]]; then
+      # a write that all replicas have to take, by way of each other node: that node sees them all as up
+      problem=$(ring_cql seen 2>&1) && return
+    fi
+    ((SECONDS < until)) || ring_fail "$2: $(tr '\n' ';' <<<"$problem")"
+    sleep 2
+  done
+}

@@ -1,0 +1,42 @@
+#!/bin/bash
+# restore TAG [KEYSPACE...]: puts rows of one of this node's own snapshots back into tables that are there. Run it on every
+# node. Rows that were written or deleted since win by their timestamps: truncate a table first where it is to be exactly as
+# it was. Where tables are gone too: the snapshot's schema.cql first.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=functions.sh
+. /usr/local/lib/cdktf-ha/cassandra/functions.sh
+# shellcheck source=/dev/null
+. "$RING_ETC/snapshots"
+tag=${1:?TAG of a snapshot}
+shift
+work=$(mktemp --directory "$RING_DATA/restore.XXXXXX")
+trap 'rm --recursive --force "$work"' EXIT
+case $SNAPSHOT_KIND in
+  directory) cp --recursive "$SNAPSHOT_TARGET/$RING_NODE/$tag/." "$work/" ;;
+  s3) aws s3 cp --recursive --only-show-errors "$SNAPSHOT_TARGET/$RING_NODE/$tag" "$work" ;;
+esac
+(($#)) || mapfile -t keyspaces < <(find "$work/data" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | grep -vE '^(system($|_)|cdktf_ha$)')
+(($#)) && keyspaces=("$@")
+for keyspace in "${keyspaces[@]}"; do
+  for from in "$work/data/$keyspace"/*/; do
+    table=$(basename "$from")
+    compgen -G "$from*-Data.db" >/dev/null || continue
+    # the directory of the table as it is now: the newest, where one of the name was dropped before
+    to=$(find "$RING_DATA/data/$keyspace" -mindepth 1 -maxdepth 1 -type d -name "$table-*" -printf '%T@ %p\n' | sort -rn | head -n 1 | cut -d ' ' -f 2)
+    [[ -n $to ]] || ring_fail "there is no table $keyspace.$table: run $work/schema.cql first (python3 $RING_LIB/ring.py cql ...)"
+    # under numbers of their own: a file of the same name is another one
+    number=$(($(date +%s) * 10))
+    while IFS= read -r data; do
+      number=$((number + 1))
+      base=$(basename "$data" Data.db)
+      for part in "$from$base"*; do
+        suffix=${part#"$from$base"}
+        version=${base%%-*}
+        format=${base#*-*-}
+        install --owner=cassandra --group=cassandra --mode=0640 "$part" "$to/$version-$number-$format$suffix"
+      done
+    done < <(compgen -G "$from*-Data.db")
+    ring_nodetool refresh "$keyspace" "$table"
+    ring_note "restored $keyspace.$table of $tag"
+  done
+done

@@ -1,0 +1,591 @@
+"""What a Cassandra node's hooks say in CQL. Runs as root; the superuser's login and all facts are in files below ETC.
+
+  ring.py settle [PREVIOUS-LOGIN]    superuser, own tables, this node's row, a quorum's answer
+  ring.py seen                       does every other node see all replicas as up?
+  ring.py predecessor ADDRESS...     prints the address of the dead node whose place this one takes; nothing if none
+  ring.py leave ADDRESS...           decommissions this node, where the others can do without it
+  ring.py schema FILE [PREVIOUS]     keyspaces and roles as the file has them
+  ring.py upkeep                     cleanup and repair that changes of the ring or of keyspaces have made necessary
+  ring.py locked NAME COMMAND...     runs a command while no other node of the ring holds the lock
+  ring.py describe                   prints the tables of the ring's users, as statements
+  ring.py cql STATEMENT...           runs statements as the superuser, prints rows
+"""
+import json
+import os
+import re
+import shlex
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import uuid
+
+from cassandra import AuthenticationFailed, ConsistencyLevel
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+from cassandra.policies import WhiteListRoundRobinPolicy
+from cassandra.query import SimpleStatement
+
+LIB = "/usr/local/lib/cdktf-ha/cassandra"
+ETC = "/etc/cassandra/cdktf-ha"
+OWN = "cdktf_ha"
+TABLES = {
+    "nodes": "name text PRIMARY KEY, address text, free_bytes bigint, used_bytes bigint, at timestamp",
+    "probe": "id text PRIMARY KEY, value text",
+    "locks": "name text PRIMARY KEY, holder text",
+    "altered": "keyspace_name text PRIMARY KEY, raised timestamp, lowered timestamp",
+}
+LOCK_SECONDS = 120
+
+
+class Refused(Exception):
+    """Told in one line, without a stack."""
+
+
+def facts():
+    """The shell's facts, read by a shell: names and values in its own quoting."""
+    values = {}
+    for name in ("ring", "launch"):
+        with open(os.path.join(ETC, name)) as file:
+            for word in shlex.split(file.read(), comments=True):
+                key, _, value = word.partition("=")
+                values[key] = value
+    return values
+
+
+FACTS = facts()
+NODE, ADDRESS, DATACENTER = FACTS["RING_NODE"], FACTS["RING_ADDRESS"], FACTS["RING_DATACENTER"]
+NODES = [line.split() for line in FACTS["RING_NODES"].splitlines() if line.strip()]  # name, address, datacenter, rack
+DATA = FACTS["RING_DATA"]
+
+
+def note(text):
+    print(text, flush=True)
+    subprocess.run(["logger", "--tag", "cdktf-ha-cassandra", "--", text], check=False)
+
+
+def login_of(path):
+    with open(path) as file:
+        user, _, password = file.read().partition("\n")
+    return user, password
+
+
+def tls_context():
+    if FACTS["RING_TLS_CLIENT"] == "none":
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # the trusted authorities are the ring's own, and addresses are what is dialled
+    context.load_verify_locations("/etc/cassandra/tls/trusted.pem")
+    own = os.path.join(DATA, "tls/node.pem") if FACTS["RING_TLS"] == "authority" else "/etc/cassandra/tls/node.pem"
+    context.load_cert_chain(own)
+    return context
+
+
+class Session:
+    """By way of one node, and no other."""
+
+    def __init__(self, host, login=None):
+        user, password = login or login_of(os.path.join(ETC, "login"))
+        profile = ExecutionProfile(load_balancing_policy=WhiteListRoundRobinPolicy([host]), request_timeout=30)
+        self.cluster = Cluster(
+            [host],
+            auth_provider=PlainTextAuthProvider(user, password),
+            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            ssl_context=tls_context(),
+            protocol_version=4,
+            schema_metadata_enabled=False,
+            token_metadata_enabled=False,
+            connect_timeout=10,
+            control_connection_timeout=10,
+        )
+        try:
+            self.session = self.cluster.connect()
+        except BaseException:
+            self.cluster.shutdown()
+            raise
+
+    def run(self, text, values=None, consistency="LOCAL_QUORUM"):
+        level = ConsistencyLevel.name_to_value[consistency]
+        statement = SimpleStatement(text, consistency_level=level, serial_consistency_level=ConsistencyLevel.SERIAL)
+        return list(self.session.execute(statement, values))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.cluster.shutdown()
+
+
+def may_log_in(host, login):
+    try:
+        Session(host, login).cluster.shutdown()
+        return True
+    except NoHostAvailable as error:
+        if any(isinstance(inner, AuthenticationFailed) for inner in error.errors.values()):
+            return False
+        raise
+
+
+def quoted(text):
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name):
+    return '"' + name.replace('"', '""') + '"'
+
+
+def replication_of(copies):
+    parts = ["'class': 'NetworkTopologyStrategy'"] + [f"{quoted(dc)}: {n}" for dc, n in sorted(copies.items()) if n]
+    return "{" + ", ".join(parts) + "}"
+
+
+def copies_now(session, keyspace):
+    """Copies by datacenter; None where there is no such keyspace, "simple" where its strategy knows no datacenters."""
+    rows = session.run("SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = %s", (keyspace,), "ONE")
+    if not rows:
+        return None
+    options = dict(rows[0].replication)
+    if not options.pop("class").endswith("NetworkTopologyStrategy"):
+        return "simple"
+    return {dc: int(n.split("/")[0]) for dc, n in options.items()}
+
+
+def nodetool(*arguments, check=True):
+    return subprocess.run(
+        [os.path.join(LIB, "nodetool"), *arguments], check=check, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+# settle -----------------------------------------------------------------------------------------------------------------
+
+
+def settle(previous_login=None):
+    login = login_of(os.path.join(ETC, "login"))
+    with superuser(login, previous_login) as session:
+        make_own_tables(session)
+        session.run(
+            f"INSERT INTO {OWN}.nodes (name, address, free_bytes, used_bytes, at) VALUES (%s, %s, %s, %s, toTimestamp(now()))",
+            (NODE, ADDRESS, *space()),
+        )
+        probe(session)
+
+
+def superuser(login, previous_login):
+    """A session as the superuser, who is made where the ring is new and given a new password where that has changed."""
+    until = time.monotonic() + 60
+    while True:
+        if may_log_in(ADDRESS, login):
+            session = Session(ADDRESS, login)
+            break
+        if previous_login and os.path.exists(previous_login) and may_log_in(ADDRESS, login_of(previous_login)):
+            with Session(ADDRESS, login_of(previous_login)) as session:
+                make_role(session, login[0], login[1], True)
+            continue
+        if may_log_in(ADDRESS, ("cassandra", "cassandra")):
+            with Session(ADDRESS, ("cassandra", "cassandra")) as session:
+                make_role(session, login[0], login[1], True)
+            continue
+        # a ring that is just beginning takes a moment for its first role
+        if time.monotonic() > until:
+            raise Refused(f"role '{login[0]}' cannot log in with the password that was pushed")
+        time.sleep(1)
+    try:
+        if may_log_in(ADDRESS, ("cassandra", "cassandra")):
+            session.run(
+                f"ALTER ROLE cassandra WITH PASSWORD = {quoted(uuid.uuid4().hex + uuid.uuid4().hex)} AND SUPERUSER = false AND LOGIN = false"
+            )
+            note("the default superuser 'cassandra' is switched off")
+    except BaseException:
+        session.cluster.shutdown()
+        raise
+    return session
+
+
+def make_role(session, name, password, is_superuser):
+    known = {row.role for row in session.run("SELECT role FROM system_auth.roles", consistency="ONE")}
+    verb = "ALTER" if name in known else "CREATE"
+    session.run(
+        f"{verb} ROLE {identifier(name)} WITH PASSWORD = {quoted(password)} AND SUPERUSER = {str(is_superuser).lower()} AND LOGIN = true"
+    )
+
+
+def make_own_tables(session):
+    if copies_now(session, OWN) is None:
+        for keyspace in (OWN, "system_auth"):
+            if copies_now(session, keyspace) is None:
+                session.run(f"CREATE KEYSPACE {keyspace} WITH replication = {replication_of({DATACENTER: 1})}")
+            elif copies_now(session, keyspace) == "simple":
+                session.run(f"ALTER KEYSPACE {keyspace} WITH replication = {replication_of({DATACENTER: 1})}")
+    rows = session.run("SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", (OWN,), "ONE")
+    for name, columns in TABLES.items():
+        if name not in {row.table_name for row in rows}:
+            session.run(f"CREATE TABLE IF NOT EXISTS {OWN}.{name} ({columns})")
+
+
+def space():
+    """Bytes that are free where the data lie, and bytes of data."""
+    disk = os.statvfs(DATA)
+    used = int(subprocess.run(["du", "-sb", os.path.join(DATA, "data")], stdout=subprocess.PIPE, check=False, text=True).stdout.split()[0] or 0)
+    return disk.f_bavail * disk.f_frsize, used
+
+
+def probe(session, consistency="LOCAL_QUORUM"):
+    """A row written and read, once for each node's name, so that every range of a small ring is asked."""
+    value = uuid.uuid4().hex
+    copies = (copies_now(session, OWN) or {}).get(DATACENTER, 0)
+    until = time.monotonic() + 60
+    for name in [node[0] for node in NODES if node[2] == DATACENTER]:
+        while True:
+            try:
+                session.run(f"INSERT INTO {OWN}.probe (id, value) VALUES (%s, %s)", (name, value), consistency)
+                rows = session.run(f"SELECT value FROM {OWN}.probe WHERE id = %s", (name,), consistency)
+                break
+            except Exception as error:  # another node is just coming up
+                if time.monotonic() > until:
+                    raise Refused(f"a row could not be written and read at {consistency} ({copies} copies): {error}") from error
+                time.sleep(1)
+        if [row.value for row in rows] != [value]:
+            raise Refused(f"a row that was written at {consistency} was not read back")
+
+
+def seen():
+    """A node takes a write at ALL only where it sees every replica as up."""
+    for name, address, datacenter, _ in NODES:
+        if address == ADDRESS or address not in ring_addresses():
+            continue
+        with Session(address) as session:
+            copies = copies_now(session, OWN)
+            if copies is None or copies == "simple":
+                continue
+            for _, other, other_datacenter, _ in NODES:
+                if other_datacenter == datacenter:
+                    session.run(f"INSERT INTO {OWN}.probe (id, value) VALUES (%s, %s)", (f"seen by {name} {other}", ""), "ALL")
+
+
+_ring = None
+
+
+def ring_addresses():
+    """Addresses of the nodes that have joined, this one among them."""
+    global _ring
+    if _ring is None:
+        with Session(ADDRESS) as session:
+            _ring = {ADDRESS} | {row.peer for row in session.run("SELECT peer FROM system.peers", consistency="ONE")}
+    return _ring
+
+
+# predecessor, leave -----------------------------------------------------------------------------------------------------
+
+
+def predecessor(*alive):
+    errors = []
+    for address in alive:
+        try:
+            with Session(address) as session:
+                peers = {row.peer for row in session.run("SELECT peer FROM system.peers", consistency="ONE")}
+                if ADDRESS in peers:
+                    print(ADDRESS)
+                    return
+                rows = session.run(f"SELECT address FROM {OWN}.nodes WHERE name = %s", (NODE,), "ONE")
+                if rows and rows[0].address in peers:
+                    print(rows[0].address)
+                return
+        except (NoHostAvailable, OSError) as error:
+            errors.append(f"{address}: {error}")
+    raise Refused("; ".join(errors))
+
+
+def leave(*others):
+    with Session(others[0]) as session:
+        with Lock(session, "membership"):
+            rows = session.run("SELECT data_center FROM system.peers", consistency="ONE") + session.run(
+                "SELECT data_center FROM system.local", consistency="ONE"
+            )
+            remaining = sum(1 for row in rows if row.data_center == DATACENTER) - 1
+            if remaining:
+                leave_copies(session, remaining)
+            else:
+                refuse_last_of_datacenter(session)
+            check_space(session, remaining)
+            note(f"leaves the ring: its rows go to {remaining} other nodes of {DATACENTER}")
+            result = nodetool("decommission", check=False)
+            if result.returncode:
+                raise Refused(f"nodetool decommission: {result.stdout.strip()[-600:]}")
+            session.run(f"DELETE FROM {OWN}.nodes WHERE name = %s", (NODE,))
+
+
+def keyspaces(session):
+    """Every keyspace that is replicated, with its copies in this datacenter."""
+    for row in session.run("SELECT keyspace_name FROM system_schema.keyspaces", consistency="ONE"):
+        copies = copies_now(session, row.keyspace_name)
+        if isinstance(copies, dict):
+            yield row.keyspace_name, copies
+
+
+def is_own(keyspace):
+    return keyspace == OWN or keyspace.startswith("system")
+
+
+def leave_copies(session, remaining):
+    for keyspace, copies in keyspaces(session):
+        count = copies.get(DATACENTER, 0)
+        if count > remaining and not is_own(keyspace):
+            raise Refused(
+                f"keyspace {keyspace} has {count} copies in {DATACENTER}, where {remaining} nodes would be left: lower its replicationFactor first, and apply"
+            )
+        if count > remaining:
+            session.run(f"ALTER KEYSPACE {keyspace} WITH replication = {replication_of({**copies, DATACENTER: remaining})}")
+            note(f"keyspace {keyspace} has {remaining} copies in {DATACENTER} from now on")
+
+
+def refuse_last_of_datacenter(session):
+    for keyspace, copies in keyspaces(session):
+        if copies.get(DATACENTER, 0):
+            if not is_own(keyspace):
+                raise Refused(
+                    f"keyspace {keyspace} still has copies in {DATACENTER}, whose last node this is: take {DATACENTER} out of its replicationFactor first, and apply"
+                )
+            session.run(f"ALTER KEYSPACE {keyspace} WITH replication = {replication_of({**copies, DATACENTER: 0})}")
+
+
+def check_space(session, remaining):
+    """Half of what is free has to stay free: compaction needs room for a second copy of what it works on."""
+    used = space()[1]
+    rows = session.run(f"SELECT name, address, free_bytes FROM {OWN}.nodes", consistency="ONE")
+    datacenter_of = {node[1]: node[2] for node in NODES}
+    free = [row.free_bytes or 0 for row in rows if row.name != NODE and datacenter_of.get(row.address, DATACENTER) == DATACENTER]
+    if remaining and free and used / remaining > min(free) / 2:
+        raise Refused(
+            f"this node holds {used >> 20} MiB, {used // remaining >> 20} MiB for each of {remaining} others; one of them has {min(free) >> 20} MiB free, of which half has to stay free for compaction"
+        )
+
+
+# locks ------------------------------------------------------------------------------------------------------------------
+
+
+class Lock:
+    """One holder in the whole ring. It expires by itself where its holder dies, and is renewed while that lives."""
+
+    def __init__(self, session, name, wait_seconds=12 * 3600):
+        self.session, self.name, self.wait = session, name, wait_seconds
+        self.holder = f"{NODE} {os.getpid()} {uuid.uuid4().hex[:8]}"
+        self.stop = threading.Event()
+        self.lost = False
+
+    def __enter__(self):
+        until = time.monotonic() + self.wait
+        told = None
+        while True:
+            row = self.session.run(
+                f"INSERT INTO {OWN}.locks (name, holder) VALUES (%s, %s) IF NOT EXISTS USING TTL {LOCK_SECONDS}", (self.name, self.holder)
+            )[0]
+            if row.applied:
+                break
+            if row.holder != told:
+                told = row.holder
+                note(f"waits for {told.split(' ')[0]}, which holds the lock '{self.name}'")
+            if time.monotonic() > until:
+                raise Refused(f"the lock '{self.name}' was not free within {self.wait} s")
+            time.sleep(3)
+        self.thread = threading.Thread(target=self.renew, daemon=True)
+        self.thread.start()
+        return self
+
+    def renew(self):
+        while not self.stop.wait(LOCK_SECONDS / 4):
+            try:
+                row = self.session.run(
+                    f"UPDATE {OWN}.locks USING TTL {LOCK_SECONDS} SET holder = %s WHERE name = %s IF holder = %s",
+                    (self.holder, self.name, self.holder),
+                )[0]
+                if not row.applied:
+                    self.lost = True
+                    return
+            except Exception:  # tried again before it expires
+                pass
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.thread.join()
+        try:
+            self.session.run(f"DELETE FROM {OWN}.locks WHERE name = %s IF holder = %s", (self.name, self.holder))
+        except Exception:  # it expires
+            pass
+
+
+def locked(name, *command):
+    with Session(ADDRESS) as session, Lock(session, name):
+        return subprocess.run(command, check=False).returncode
+
+
+# keyspaces and roles ------------------------------------------------------------------------------------------------------
+
+
+def schema(path, previous_path=None):
+    with open(path) as file:
+        wanted = json.load(file)
+    previous = {"roles": [], "keyspaces": []}
+    if previous_path and os.path.exists(previous_path):
+        with open(previous_path) as file:
+            previous = json.load(file)
+    with Session(ADDRESS) as session, Lock(session, "membership"):
+        for name, copies in sorted(wanted["system"].items()):
+            if alter(session, name, copies) == "raised" and len(NODES) > 1:
+                # logins and locks are read at one copy: the new ones must not stay empty
+                result = nodetool("repair", "-full", name, check=False)
+                if result.returncode:
+                    raise Refused(f"nodetool repair -full {name}: {result.stdout.strip()[-600:]}")
+        for keyspace in wanted["keyspaces"]:
+            if copies_now(session, keyspace["name"]) is None:
+                durable = str(keyspace["durableWrites"]).lower()
+                session.run(
+                    f"CREATE KEYSPACE {identifier(keyspace['name'])} WITH replication = {replication_of(keyspace['copies'])} AND durable_writes = {durable}"
+                )
+                note(f"created keyspace {keyspace['name']} {replication_of(keyspace['copies'])}")
+            else:
+                alter(session, keyspace["name"], keyspace["copies"])
+        for gone in {k["name"] for k in previous["keyspaces"]} - {k["name"] for k in wanted["keyspaces"]}:
+            note(f"keyspace {gone} has left the code; it stays, with its rows. To drop it: DROP KEYSPACE")
+        for role in wanted["roles"]:
+            before = next((r for r in previous["roles"] if r["name"] == role["name"]), {"grants": {}})
+            apply_role(session, role, before)
+        for gone in {r["name"] for r in previous["roles"]} - {r["name"] for r in wanted["roles"]}:
+            session.run(f"DROP ROLE IF EXISTS {identifier(gone)}")
+            note(f"dropped role {gone}, which has left the code")
+
+
+def alter(session, name, wanted):
+    """One ALTER where the copies differ. What it makes necessary on each node is noted first, so that no crash loses it."""
+    wanted = {dc: n for dc, n in wanted.items() if n}
+    now = copies_now(session, name)
+    if now == wanted or now is None:
+        return None
+    before = {} if now == "simple" else now
+    raised = now == "simple" or any(n > before.get(dc, 0) for dc, n in wanted.items())
+    lowered = any(n > wanted.get(dc, 0) for dc, n in before.items())
+    for column, is_so in (("raised", raised), ("lowered", lowered)):
+        if is_so:
+            session.run(f"UPDATE {OWN}.altered SET {column} = toTimestamp(now()) WHERE keyspace_name = %s", (name,))
+    session.run(f"ALTER KEYSPACE {identifier(name)} WITH replication = {replication_of(wanted)}")
+    note(f"altered keyspace {name}: {before or 'SimpleStrategy'} to {wanted}")
+    return "raised" if raised else "lowered"
+
+
+def apply_role(session, role, before):
+    with open(role["passwordFile"]) as file:
+        password = file.read()
+    rows = session.run("SELECT role, is_superuser FROM system_auth.roles WHERE role = %s", (role["name"],), "LOCAL_ONE")
+    if not rows or rows[0].is_superuser != role["superuser"] or not may_log_in(ADDRESS, (role["name"], password)):
+        make_role(session, role["name"], password, role["superuser"])
+        note(f"{'changed' if rows else 'created'} role {role['name']}")
+    for keyspace, permissions in role["grants"].items():
+        for permission in permissions:
+            session.run(f"GRANT {permission} ON KEYSPACE {identifier(keyspace)} TO {identifier(role['name'])}")
+    for keyspace, permissions in before["grants"].items():
+        for permission in set(permissions) - set(role["grants"].get(keyspace, [])):
+            session.run(f"REVOKE {permission} ON KEYSPACE {identifier(keyspace)} FROM {identifier(role['name'])}")
+
+
+# upkeep -------------------------------------------------------------------------------------------------------------------
+
+
+def upkeep():
+    """Each piece is noted as done when it is done: what a crash interrupts is done again, and nothing twice."""
+    path = os.path.join(DATA, "cdktf-ha-upkeep")
+    now = int(time.time() * 1000)
+    names = sorted(node[0] for node in NODES)
+    if os.path.exists(path):
+        with open(path) as file:
+            done = json.load(file)
+    else:
+        # what this node streamed when it joined is all it has to have
+        done = {"members": names, "since": joined_at(), "raised": {}, "lowered": {}}
+
+    def save():
+        with open(path + ".new", "w") as file:
+            json.dump(done, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(path + ".new", path)
+
+    with Session(ADDRESS) as session:
+        rows = session.run(f"SELECT keyspace_name, raised, lowered FROM {OWN}.altered")
+    for kind, arguments in (("raised", ["repair", "-full", "-pr"]), ("lowered", ["cleanup"])):
+        for row in sorted(rows, key=lambda row: row.keyspace_name):
+            at = getattr(row, kind)
+            at = int(at.timestamp() * 1000) if at else 0
+            if at <= max(done["since"], done[kind].get(row.keyspace_name, 0)):
+                continue
+            timed(f"{kind} replication of {row.keyspace_name}", *arguments, row.keyspace_name)
+            done[kind][row.keyspace_name] = at
+            save()
+    if set(names) - set(done["members"]):
+        timed(f"new nodes {', '.join(sorted(set(names) - set(done['members'])))}", "cleanup")
+    done["members"] = names
+    save()
+    return now
+
+
+def joined_at():
+    """In milliseconds; a moment earlier, because what was altered while the node joined may have passed it by."""
+    return int(os.stat(os.path.join(DATA, "cdktf-ha-node")).st_ctime * 1000) - 1
+
+
+def timed(why, *arguments):
+    command = " ".join(arguments)
+    with Session(ADDRESS) as session, Lock(session, "upkeep"):
+        start = time.monotonic()
+        note(f"nodetool {command} begins: {why}")
+        result = nodetool(*arguments, check=False)
+        if result.returncode:
+            note(f"nodetool {command} failed")
+            raise Refused(f"nodetool {command}: {result.stdout.strip()[-800:]}")
+        note(f"nodetool {command} done after {time.monotonic() - start:.1f} s")
+
+
+def describe():
+    """Statements that make the keyspaces and tables of the ring's users again."""
+    with Session(ADDRESS) as session:
+        for keyspace, copies in keyspaces(session):
+            if is_own(keyspace):
+                continue
+            print(f"CREATE KEYSPACE {identifier(keyspace)} WITH replication = {replication_of(copies)};")
+            metadata = session.cluster.metadata
+            session.cluster.schema_metadata_enabled = True
+            session.cluster.refresh_keyspace_metadata(keyspace)
+            for table in metadata.keyspaces[keyspace].tables.values():
+                print(table.export_as_string())
+
+
+def cql(*statements):
+    with Session(ADDRESS) as session:
+        for statement in statements:
+            for row in session.run(statement):
+                print("\t".join(str(value) for value in row))
+
+
+VERBS = {
+    "settle": settle,
+    "seen": seen,
+    "predecessor": predecessor,
+    "leave": leave,
+    "schema": schema,
+    "upkeep": upkeep,
+    "locked": locked,
+    "describe": describe,
+    "cql": cql,
+}
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    if len(sys.argv) < 2 or sys.argv[1] not in VERBS:
+        sys.exit(__doc__)
+    try:
+        status = VERBS[sys.argv[1]](*sys.argv[2:])
+    except Refused as error:
+        sys.exit(str(error))
+    except (NoHostAvailable, socket.error) as error:
+        sys.exit(re.sub(r"\s+", " ", str(error))[:600])
+    sys.exit(status if isinstance(status, int) and sys.argv[1] == "locked" else 0)

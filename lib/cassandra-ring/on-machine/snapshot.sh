@@ -1,0 +1,41 @@
+#!/bin/bash
+# A snapshot of every keyspace of this node, with the schema: hard links first, so that it is of one moment, then a copy.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=functions.sh
+. /usr/local/lib/cdktf-ha/cassandra/functions.sh
+# shellcheck source=/dev/null
+. "$RING_ETC/snapshots"
+tag=$(date --utc +%Y%m%dT%H%M%SZ)
+ring_nodetool snapshot -t "$tag" >/dev/null
+# whatever happens: links that stay keep deleted files alive
+trap 'ring_nodetool clearsnapshot -t "$tag" >/dev/null || ring_nodetool clearsnapshot "$tag" >/dev/null || true' EXIT
+work=$(mktemp --directory "$RING_DATA/snapshot.XXXXXX")
+trap 'rm --recursive --force "$work"; ring_nodetool clearsnapshot -t "$tag" >/dev/null 2>&1 || true' EXIT
+python3 -B "$RING_LIB/ring.py" describe >"$work/schema.cql"
+# KEYSPACE/TABLE-ID/snapshots/TAG/... becomes KEYSPACE/TABLE/...
+while IFS= read -r directory; do
+  relative=${directory#"$RING_DATA/data/"}
+  keyspace=${relative%%/*}
+  table=${relative#*/}
+  table=${table%%/*}
+  target=$work/data/$keyspace/${table%-*}
+  mkdir --parents "$target"
+  cp --archive --link "$directory/." "$target/"
+done < <(find "$RING_DATA/data" -mindepth 4 -maxdepth 4 -type d -path "*/snapshots/$tag")
+case $SNAPSHOT_KIND in
+  directory)
+    to=$SNAPSHOT_TARGET/$RING_NODE
+    mkdir --parents "$to"
+    chmod 700 "$to"
+    cp --recursive --preserve=timestamps "$work" "$to/$tag.new"
+    sync "$to/$tag.new"
+    mv "$to/$tag.new" "$to/$tag"
+    find "$to" -mindepth 1 -maxdepth 1 -type d -name '2*Z' | sort | head --lines=-"$SNAPSHOT_KEEP" | xargs --no-run-if-empty rm --recursive
+    ;;
+  s3)
+    aws s3 cp --recursive --only-show-errors "$work" "$SNAPSHOT_TARGET/$RING_NODE/$tag"
+    aws s3 ls "$SNAPSHOT_TARGET/$RING_NODE/" | awk '$1 == "PRE" { print $2 }' | grep '^2.*Z/$' | sort | head --lines=-"$SNAPSHOT_KEEP" |
+      while IFS= read -r old; do aws s3 rm --recursive --only-show-errors "$SNAPSHOT_TARGET/$RING_NODE/$old"; done
+    ;;
+esac
+ring_note "snapshot $tag is at $SNAPSHOT_TARGET/$RING_NODE/$tag"

@@ -1,0 +1,139 @@
+import type { Service, ServiceDescription, ServiceFile } from "../push/service";
+import type { Secret } from "../secret/secret";
+import { FACTS_DIRECTORY, script } from "./cassandra-service";
+import { renderSchema, type SchemaModel } from "./keyspace";
+import type { Snapshots } from "./snapshots";
+
+/** Keyspaces and roles, told to the ring by way of one node, when all nodes are there. */
+export class SchemaService implements Service {
+  readonly name = "cassandra-schema";
+
+  constructor(
+    private readonly model: () => SchemaModel,
+    private readonly passwords: () => Readonly<Record<string, Secret>>,
+  ) {}
+
+  describe(): ServiceDescription {
+    const passwords = Object.entries(this.passwords());
+    return {
+      files: [
+        { path: `${FACTS_DIRECTORY}/schema.json`, text: renderSchema(this.model()) },
+        ...passwords.map(([path, secret]): ServiceFile => ({ path, text: secret.placeholder, mode: "0600" })),
+      ],
+      secrets: passwords.map(([, secret]) => secret),
+      hooks: { settle: script("schema.sh") },
+    };
+  }
+}
+
+export interface UpkeepModel {
+  /** Names of all nodes: a new one leaves rows on the old ones that are theirs no longer. */
+  readonly members: readonly string[];
+  /** Copies by keyspace: more of them have to be filled, fewer leave rows behind. */
+  readonly copies: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** systemd's calendar expression; none for no timer. */
+  readonly repair?: string;
+  readonly snapshots?: Snapshots;
+  /** Does the node issue itself its certificate? */
+  readonly issuesCertificate: boolean;
+}
+
+/**
+ * What a node has to do once the ring or a keyspace has changed, cleanup and repair, one node after the other; and what it
+ * does by itself from then on.
+ */
+export class UpkeepService implements Service {
+  readonly name = "cassandra-upkeep";
+
+  constructor(private readonly model: () => UpkeepModel) {}
+
+  describe(): ServiceDescription {
+    const { members, copies, repair, snapshots, issuesCertificate } = this.model();
+    const timers = [
+      ...(repair === undefined
+        ? []
+        : timer("repair", "Repair of this node's ranges", repair, [
+            { path: `${PROGRAMS}/repair`, text: script("repair.sh") },
+          ])),
+      ...(snapshots
+        ? timer("snapshot", "Snapshot of this node's data", snapshots.schedule, [
+            { path: `${PROGRAMS}/snapshot`, text: script("snapshot.sh") },
+            { path: `${PROGRAMS}/restore`, text: script("restore.sh") },
+            { path: `${FACTS_DIRECTORY}/snapshots`, text: snapshots.facts, mode: "0644" },
+          ])
+        : []),
+      ...(issuesCertificate
+        ? timer("certificate", "New certificate for this node, a month before the old one ends", "daily", [
+            { path: `${PROGRAMS}/certificate`, text: script("certificate.sh") },
+          ])
+        : []),
+    ];
+    const state = [
+      `members ${[...members].sort().join(" ")}\n`,
+      ...Object.entries(copies)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([keyspace, counts]) => `keyspace ${keyspace} ${JSON.stringify(counts)}\n`),
+    ];
+    return {
+      packages: snapshots?.packages ?? [],
+      files: [
+        { path: `${FACTS_DIRECTORY}/upkeep`, text: state.join(""), onChange: "none" },
+        ...timers.flatMap(({ files }) => files),
+      ],
+      units: timers.map(({ unit }) => unit),
+      hooks: { settle: script("upkeep.sh") },
+    };
+  }
+}
+
+const PROGRAMS = "/usr/local/lib/cdktf-ha/cassandra";
+
+/** A service that a timer starts, with its program. */
+function timer(
+  name: string,
+  description: string,
+  schedule: string,
+  programs: readonly ServiceFile[],
+): { unit: string; files: ServiceFile[] }[] {
+  const unit = `cassandra-${name}`;
+  return [
+    {
+      unit: `${unit}.timer`,
+      files: [
+        ...programs.map((file): ServiceFile => ({ mode: "0755", onChange: "none", ...file })),
+        {
+          path: `/etc/systemd/system/${unit}.service`,
+          text: `# Managed by cdktf-ha-clusters.
+[Unit]
+Description=${description}
+After=cassandra.service
+Requisite=cassandra.service
+
+[Service]
+Type=oneshot
+ExecStart=${PROGRAMS}/${name}
+Nice=10
+IOSchedulingClass=idle
+`,
+          onChange: "none",
+        },
+        {
+          path: `/etc/systemd/system/${unit}.timer`,
+          text: `# Managed by cdktf-ha-clusters.
+[Unit]
+Description=${description}
+
+[Timer]
+OnCalendar=${schedule}
+RandomizedDelaySec=30min
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+`,
+          onChange: "restart",
+        },
+      ],
+    },
+  ];
+}
