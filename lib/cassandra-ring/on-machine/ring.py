@@ -432,7 +432,9 @@ def schema(path, previous_path=None):
             previous = json.load(file)
     with Session(ADDRESS) as session, Lock(session, "membership"):
         for name, copies in sorted(wanted["system"].items()):
-            if alter(session, name, copies) == "raised" and len(NODES) > 1:
+            # where every node has every row, one node's repair is all that is needed
+            everywhere = all(sum(node[2] == dc for node in NODES) <= n for dc, n in copies.items())
+            if alter(session, name, copies, notes=not everywhere) == "raised" and len(NODES) > 1:
                 # logins and locks are read at one copy: the new ones must not stay empty
                 result = nodetool("repair", "-full", name, check=False)
                 if result.returncode:
@@ -456,7 +458,7 @@ def schema(path, previous_path=None):
             note(f"dropped role {gone}, which has left the code")
 
 
-def alter(session, name, wanted):
+def alter(session, name, wanted, notes=True):
     """One ALTER where the copies differ. What it makes necessary on each node is noted first, so that no crash loses it."""
     wanted = {dc: n for dc, n in wanted.items() if n}
     now = copies_now(session, name)
@@ -466,7 +468,7 @@ def alter(session, name, wanted):
     raised = now == "simple" or any(n > before.get(dc, 0) for dc, n in wanted.items())
     lowered = any(n > wanted.get(dc, 0) for dc, n in before.items())
     for column, is_so in (("raised", raised), ("lowered", lowered)):
-        if is_so:
+        if is_so and notes:
             session.run(f"UPDATE {OWN}.altered SET {column} = toTimestamp(now()) WHERE keyspace_name = %s", (name,))
     session.run(f"ALTER KEYSPACE {identifier(name)} WITH replication = {replication_of(wanted)}")
     note(f"altered keyspace {name}: {before or 'SimpleStrategy'} to {wanted}")

@@ -54,7 +54,16 @@ export function ringRack(
   });
 }
 
-/** What differs from a user's ring: small heaps, and a ring delay of 5 s instead of 30 s. */
+/** A ring delay of 5 s instead of 30 s, and gossip that counts as settled after 1.1 s instead of 8 s: options of tests only. */
+export const QUICK = [
+  "-Dcassandra.ring_delay_ms=5000",
+  "-Dcassandra.gossip_settle_min_wait_ms=500",
+  "-Dcassandra.gossip_settle_interval_ms=200",
+  "-XX:-AlwaysPreTouch",
+  "-XX:TieredStopAtLevel=1",
+];
+
+/** What differs from a user's ring: small heaps, and no patience. */
 export function smallRing(
   stack: TerraformStack,
   props: Partial<CassandraRingProps> & Pick<CassandraRingProps, "platform" | "nodes" | "datacenters">,
@@ -75,7 +84,7 @@ export function smallRing(
     clients: [Peer.cidr(CLIENT)],
     heapMiB: 400,
     openFiles: 20_000,
-    jvmOptions: ["-Dcassandra.ring_delay_ms=5000", "-XX:-AlwaysPreTouch", "-XX:TieredStopAtLevel=1"],
+    jvmOptions: QUICK,
     ...props,
   });
 }
