@@ -12,7 +12,7 @@ import { OPERATOR, roles, site, startSite, VIP } from "./support/site";
 
 /** Which server a request goes to, and what becomes of it when that one is slow, full or dead. */
 let lab: Lab;
-let deployment: Deployment;
+let deployment: Deployment | undefined;
 const servers = Object.fromEntries(
   ["a", "b", "c", "spare-1", "spare-2"].map((name) => [name, new OperatorServer(name)]),
 );
