@@ -320,7 +320,10 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
     if (!backends.length) return [];
     const seconds = Math.max(...backends.map(({ drainTimeout }) => drainTimeout));
     const names = backends.map(({ name }) => name).join(" ");
-    const given = `SERVER=${server} BACKENDS='${names}' SECONDS_AT_MOST=${seconds}\n`;
+    const sticky = backends.filter((backend) => backend.mode === "http" && backend.isSticky);
+    const given =
+      `SERVER=${server} BACKENDS='${names}' STICKY='${sticky.map(({ name }) => name).join(" ")}'` +
+      ` SECONDS_AT_MOST=${seconds}\n`;
     return this.machines.map((machine) => ({
       machine,
       before: given + scriptText(join(ON_MACHINE, "drain.sh")),
