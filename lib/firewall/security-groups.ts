@@ -67,7 +67,9 @@ export class SecurityGroups implements NetworkGate {
           tags: this.props.tags,
         },
       );
-      this.remember(target, rule);
+      // what the target's machines wait for cannot be in a stack that comes later
+      const isLater = TerraformStack.of(scope) !== TerraformStack.of(target.scope);
+      this.remember(isLater && peer instanceof Connections ? peer : target, rule);
       if (peer instanceof Connections && this.props.outgoing) this.admitOut(scope, peer, group, target, port);
     }
   }
