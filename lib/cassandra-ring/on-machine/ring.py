@@ -434,7 +434,7 @@ def schema(path, previous_path=None):
         for name, copies in sorted(wanted["system"].items()):
             # where every node has every row, one node's repair is all that is needed
             everywhere = all(sum(node[2] == dc for node in NODES) <= n for dc, n in copies.items())
-            if alter(session, name, copies, notes=not everywhere) == "raised" and len(NODES) > 1:
+            if alter(session, name, copies, notes=not everywhere) == "raised" and name in ("system_auth", OWN) and len(NODES) > 1:
                 # logins and locks are read at one copy: the new ones must not stay empty
                 result = nodetool("repair", "-full", name, check=False)
                 if result.returncode:
