@@ -121,7 +121,7 @@ export class SecondaryPrivateAddress extends AwsAddress {
 
   override prepare(_scope: Construct, machines: readonly Machine[]): void {
     for (const { aws } of machines) {
-      aws!.leaveAddressesAlone();
+      aws!.expectSecondaryAddress();
       aws!.grant({ actions: ["ec2:AssignPrivateIpAddresses"], resources: [aws!.interfaceArn] });
     }
   }
@@ -168,6 +168,7 @@ export class RoutedAddress extends AwsAddress {
 
   override prepare(scope: Construct, machines: readonly Machine[]): void {
     const first: AwsMachine = machines[0]!.aws!;
+    first.expectOutsideVpc(this.address);
     this.routeTableIds.forEach((routeTableId, index) => {
       new Route(scope, `route-${this.address.replace(/\W/g, "-")}-${index + 1}`, {
         routeTableId,
