@@ -63,6 +63,10 @@ interface News {
 export const REGION = "eu-west-1";
 /** Where machines find AWS's endpoints; an address of the lab's own Internet. */
 const ENDPOINT = "203.0.113.1";
+/** From where this process reaches elastic addresses: somebody on the Internet. */
+export const CLIENT = "203.0.113.9";
+/** Elastic addresses are of this network. */
+const ELASTIC = "198.51.100.0/24";
 const METADATA = "169.254.169.254";
 const SERVICES = ["ec2", "sts", "iam", "secretsmanager", "ssm"];
 
@@ -83,11 +87,12 @@ export class Cloud {
   private power = Promise.resolve();
 
   static async start(lab: Lab): Promise<Cloud> {
-    const python = await installed("--python");
+    const python = await installed("--emulator");
     const directory = join(lab.directory, "aws");
     await run("mkdir", ["-p", directory]);
-    for (const address of [ENDPOINT, METADATA])
+    for (const address of [ENDPOINT, METADATA, CLIENT])
       await run("ip", ["address", "add", `${address}/32`, "dev", "lo"]);
+    await run("ip", ["route", "add", ELASTIC, "dev", "lo", "src", CLIENT]);
     await makeCertificate(directory);
     const emulator = spawn(
       "setpriv",
@@ -170,7 +175,7 @@ export class Cloud {
     await this.power.catch(() => undefined);
     const ended = new Promise((resolve) => this.emulator.once("exit", resolve));
     if (this.emulator.exitCode === null && this.emulator.kill("SIGKILL")) await ended;
-    for (const address of [ENDPOINT, METADATA])
+    for (const address of [ENDPOINT, METADATA, CLIENT])
       await run("ip", ["address", "delete", `${address}/32`, "dev", "lo"], { allowFailure: true });
   }
 
@@ -232,7 +237,7 @@ export class Cloud {
 }
 
 /** What the installation has (install.sh), or what to do. */
-export async function installed(what: "--python" | "--providers"): Promise<string> {
+export async function installed(what: "--emulator" | "--checkov" | "--providers"): Promise<string> {
   const { code, stdout } = await run(join(__dirname, "install.sh"), [what], { allowFailure: true });
   if (code) throw new Error("the AWS emulator is not installed: run machines/aws/install.sh");
   return stdout.trim();

@@ -25,13 +25,12 @@ def answer(environ):
             if environ["REQUEST_METHOD"] != "PUT":
                 return 405, ""
             # The packets with the token die where they would travel further than the instance allows.
-            hops = int(options.get("HttpPutResponseHopLimit", 1))
-            environ["werkzeug.socket"].setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
+            environ["werkzeug.socket"].setsockopt(socket.IPPROTO_IP, socket.IP_TTL, options.http_put_response_hop_limit)
             token = secrets.token_hex(16)
             _tokens[token] = address
             return 200, token
         token = environ.get("HTTP_X_AWS_EC2_METADATA_TOKEN")
-        if _tokens.get(token) != address and (token or options.get("HttpTokens") == "required"):
+        if _tokens.get(token) != address and (token or options.http_tokens == "required"):
             return 401, ""
         text = _text(instance, address, path.removeprefix("/latest/meta-data/").rstrip("/"))
         return (404, "") if text is None else (200, text)

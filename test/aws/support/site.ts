@@ -12,7 +12,7 @@ import {
   type Nodes,
 } from "cdktf-ha-clusters";
 import type { TerraformStack } from "cdktf";
-import { Cloud, REGION } from "../../../machines/aws/cloud";
+import { CLIENT, Cloud, REGION } from "../../../machines/aws/cloud";
 import { Lab } from "../../../machines/lab";
 import { siteService } from "../../machines/support/site";
 
@@ -118,7 +118,7 @@ export function site(
       to: web,
       check: HealthCheck.http("/"),
       checkInterval: 0.5,
-      clients: OPERATORS,
+      clients: [Peer.cidr(CLIENT)],
     });
     return lb;
   };
