@@ -28,6 +28,7 @@ export * from "./platform/aws/aws-platform";
 export type { DataVolume } from "./platform/aws/data-volume";
 export type { AwsMachine } from "./platform/aws/instance";
 export * from "./platform/aws/machine-image";
+export * from "./platform/aws/network";
 export type { AddressOnMachine, MovingAddress } from "./virtual-ip/moving-address";
 export * from "./service-tier/service-tier";
 export * from "./keepalived/keepalived-pair";

@@ -54,6 +54,18 @@ export class ElasticAddress extends AwsAddress {
     return this.existing?.allocationId ?? this.eip!.allocationId;
   }
 
+  override check(scope: Construct, machines: readonly Machine[]): void {
+    super.check(scope, machines);
+    const own = machines.find(({ aws }) => aws!.hasPublicAddress);
+    if (!own) return;
+    refuse(scope, {
+      code: "virtual-ip-mode",
+      what: `${own.name} has a public address of its own, in the place where the elastic virtual IP would be`,
+      allowed: "nodes without 'publicAddresses': a private address has one public address at a time",
+      fix: "a platform without 'publicAddresses' for these nodes, reached by a bastion; see docs/aws.md",
+    });
+  }
+
   override prepare(scope: Construct, machines: readonly Machine[]): void {
     const platform = machines[0]!.platform as { tags?: Record<string, string> };
     // No association by Terraform: keepalived makes a new one at each move, and Terraform would want its own back.

@@ -187,7 +187,8 @@ export class AwsFacts extends Construct {
   }
 }
 
-function expect(source: TerraformDataSource, expectations: readonly Expectation[]): void {
+/** Terraform stops with the problem where the condition does not hold. */
+export function expect(source: TerraformDataSource, expectations: readonly Expectation[]): void {
   const produce = (): unknown =>
     expectations.map(({ condition, problem }) => ({
       condition: `\${${condition}}`,

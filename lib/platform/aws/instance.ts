@@ -21,6 +21,8 @@ export interface AwsMachine {
   readonly interfaceArn: string;
   readonly subnetId: string;
   readonly vpcId: string;
+  /** Has its interface a public address of its own? */
+  readonly hasPublicAddress: boolean;
   /** ARN of something of the machine's own account and region: `arn("ec2", "route-table/rtb-1")`. */
   arn(service: string, resource: string): string;
   /** Gives the instance's role a right. */
@@ -115,6 +117,7 @@ export function createInstance(
     interfaceArn: networkInterface.arn,
     subnetId: subnet.id,
     vpcId: platform.props.vpcId,
+    hasPublicAddress: publicAddress !== undefined,
     arn: (service, resource) => platform.arn(service, resource),
     grant: (right) => rights.grant(right),
     acceptForeignAddresses: () => (foreignAddresses = true),

@@ -60,12 +60,10 @@ def app(environ, start_response):
     environ["wsgi.input"] = io.BytesIO(body)
     params = parameters(environ, body)
     action = params.pop("Action", "") or environ.get("HTTP_X_AMZ_TARGET", "").split(".")[-1]
-    who, status, headers = rights.caller(environ.get("HTTP_AUTHORIZATION")), [], []
+    who, begun = rights.caller(environ.get("HTTP_AUTHORIZATION")), []
 
-    def start(line, fields, exc_info=None):
-        status.append(int(line.split()[0]))
-        headers.extend(fields)
-        return start_response(line, fields, exc_info)
+    def start(line, fields, _=None):
+        begun[:] = [line, fields]  # sent when all has gone well
 
     answer = fault_for(action, who, start)
     if answer is None:
@@ -82,10 +80,12 @@ def app(environ, start_response):
                 # 400: after 500 Terraform tries again, 25 times and in silence
                 traceback.print_exc(limit=-4)
                 answer = error_answer(start, "ec2", 400, "EmulatorFault", repr(error))
-    text = b"".join(answer).decode("utf-8", "replace") if status[-1] >= 400 else ""
+    start_response(*begun)
+    status = int(begun[0].split()[0])
+    text = b"".join(answer).decode("utf-8", "replace") if status >= 400 else ""
     code = re.search(r"<Code>(.*?)</Code>|\"__type\": \"(\w+)\"", text)
     tell(call={
-        "at": at, "from": environ["REMOTE_ADDR"], "who": who, "status": status[-1], "error": code and (code[1] or code[2]),
+        "at": at, "from": environ["REMOTE_ADDR"], "who": who, "status": status, "error": code and (code[1] or code[2]),
         "action": request.action or f"?:{action or environ['REQUEST_METHOD'] + ' ' + environ['PATH_INFO']}",
         "resources": request.resources, "dryRun": params.get("DryRun") == "true",
         # long values are documents and user data; secrets' values are nobody's business

@@ -4,8 +4,9 @@ This network namespace is the VPC's router and its Internet; its bridges are the
 """
 
 import subprocess
+import threading
 
-from cloud import ec2
+from cloud import ec2, lock
 
 _last = None
 
@@ -17,8 +18,10 @@ def follow():
         return
     _last = wanted
     routes, elastic, machines = wanted
-    subprocess.run(["ip", "-batch", "-"], input="\n".join(["route flush proto 201", *routes, "neigh flush all", ""]),
-                   text=True, check=True, capture_output=True)
+    batch = "\n".join(["route flush proto 201", *routes, "neigh flush all", ""])
+    if subprocess.run(["ip", "-force", "-batch", "-"], input=batch, text=True, check=False, capture_output=True).returncode:
+        # a subnet comes with its first machine, which boots after its instance has been told to run
+        threading.Timer(0.3, again).start()
     nat = "\n".join(f"ip daddr {public} dnat to {private}" for public, private in elastic)
     chains = "\n".join(f"chain {chain} {{\n{rules}\n}}" for chain, rules in machines.items())
     senders = "\n".join(f"iifname \"{chain}\" arp saddr ip != {{ {', '.join(addresses)} }} drop" for chain, addresses in _speaks().items())
@@ -32,6 +35,13 @@ def follow():
                f"chain senders {{ type filter hook prerouting priority 10;\n{senders}\n}}"),
     ])
     subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True, capture_output=True)
+
+
+def again():
+    global _last
+    with lock:
+        _last = None
+        follow()
 
 
 def _table(name, content):
