@@ -90,7 +90,7 @@ function rawTexts(): RawTexts {
   for (const [name, contents] of Object.entries(locals)) {
     if (typeof contents === "string") continue;
     const self = /(lb|web)-0-(\d)/.exec(name)!;
-    const kind = /base/.test(name) ? `${self[1]}-machine` : /-(site|haproxy|keepalived)_/.exec(name)![1]!;
+    const kind = name.includes("base") ? `${self[1]}-machine` : /-(site|haproxy|keepalived)_/.exec(name)![1]!;
     services[kind] ??= Object.fromEntries(
       Object.entries(contents as Record<string, string[]>).map(([file, lines]) => [
         file,
@@ -98,7 +98,13 @@ function rawTexts(): RawTexts {
       ]),
     );
   }
-  return { program: locals["cdktf-ha-push-program"] as string, services };
+  const [drain, undrain] = Object.keys(locals).filter((name) => name.startsWith("cdktf-ha-text-"));
+  return {
+    program: locals["cdktf-ha-push-program"] as string,
+    drain: locals[drain!] as string,
+    undrain: locals[undrain!] as string,
+    services,
+  };
 }
 
 function placeholders(line: string): string {

@@ -2,7 +2,6 @@ import { AwsProvider } from "@cdktf/provider-aws/lib/provider";
 import type { TerraformStack } from "cdktf";
 import {
   AwsPlatform,
-  Carrier,
   HaproxyKeepalivedPair,
   HealthCheck,
   MachineImage,
@@ -38,7 +37,6 @@ export function build(stack: TerraformStack, machines: number): void {
     image: MachineImage.id("ami-0123456789abcdef0", { user: "admin" }),
     ssh: { keyName: "key", agent: true },
     admins: [Peer.cidr("10.0.0.0/24")],
-    carrier: Carrier.TERRAFORM_DATA,
   });
   for (let cluster = 0; cluster < machines / 4; cluster++) {
     const web = new ServiceTier(stack, `web-${cluster}`, {

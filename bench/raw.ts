@@ -13,11 +13,20 @@ import { AwsProvider } from "@cdktf/provider-aws/lib/provider";
 import { SecurityGroup } from "@cdktf/provider-aws/lib/security-group";
 import { VpcSecurityGroupEgressRule } from "@cdktf/provider-aws/lib/vpc-security-group-egress-rule";
 import { VpcSecurityGroupIngressRule } from "@cdktf/provider-aws/lib/vpc-security-group-ingress-rule";
-import { DataResource, TerraformLocal, type ITerraformDependable, type TerraformStack } from "cdktf";
+import { NullProvider } from "@cdktf/provider-null/lib/provider";
+import { Resource as NullResource } from "@cdktf/provider-null/lib/resource";
+import {
+  TerraformLocal,
+  type ITerraformDependable,
+  type RemoteExecProvisioner,
+  type TerraformStack,
+} from "cdktf";
 
 /** What somebody writes who has the texts already: files by service, as the library renders them. */
 export interface RawTexts {
   readonly program: string;
+  readonly drain: string;
+  readonly undrain: string;
   /** By service, then by file or control. Values of other resources stand in as `<private-ip lb-1>` and the like. */
   readonly services: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
 }
@@ -32,10 +41,13 @@ interface Node {
 export function build(stack: TerraformStack, machines: number, texts: RawTexts): void {
   const tags = { ManagedBy: "cdktf-ha-clusters" };
   new AwsProvider(stack, "provider", { region: "eu-west-1" });
+  new NullProvider(stack, "null");
   const partition = new DataAwsPartition(stack, "partition");
   const region = new DataAwsRegion(stack, "region");
   const account = new DataAwsCallerIdentity(stack, "account");
   const program = new TerraformLocal(stack, "program", texts.program);
+  const drain = new TerraformLocal(stack, "drain", texts.drain);
+  const undrain = new TerraformLocal(stack, "undrain", texts.undrain);
   const admin = group("ssh");
   const ssh = ingress("ssh-in", admin, {
     cidrIpv4: "10.0.0.0/24",
@@ -97,12 +109,21 @@ export function build(stack: TerraformStack, machines: number, texts: RawTexts):
     return { name, nic, instance };
   }
 
+  function elsewhere({ nic }: Node, text: string): RemoteExecProvisioner {
+    return {
+      type: "remote-exec",
+      connection: { type: "ssh", host: nic.privateIp, user: "admin", agent: "true", timeout: "10s" },
+      inline: [text],
+    };
+  }
+
   function push(
     { name, nic, instance }: Node,
     service: string,
     values: Record<string, string>,
     dependsOn: ITerraformDependable[],
-  ): DataResource {
+    balancers: readonly Node[] = [],
+  ): NullResource {
     const contents: Record<string, string[]> = {};
     for (const [file, lines] of Object.entries(texts.services[service] ?? {})) {
       contents[file] = lines.map((line) =>
@@ -112,18 +133,20 @@ export function build(stack: TerraformStack, machines: number, texts: RawTexts):
     const local = new TerraformLocal(stack, `${name}-${service}-contents`, contents);
     const keys = Object.keys(contents);
     const joined = (key: string): string => `join("\\n", local.${local.friendlyUniqueId}["${key}"])`;
-    return new DataResource(stack, `${name}-${service}`, {
-      triggersReplace: {
+    return new NullResource(stack, `${name}-${service}`, {
+      triggers: {
         machine: instance.id,
         ...Object.fromEntries(keys.map((key) => [key, `\${sha256(${joined(key)})}`])),
       },
       connection: { type: "ssh", host: nic.privateIp, user: "admin", agent: "true", timeout: "300s" },
       dependsOn: [instance, ssh, ...dependsOn],
       provisioners: [
+        ...balancers.map((balancer) => elsewhere(balancer, `SERVER=${name}\n${drain.asString}`)),
         {
           type: "remote-exec",
           inline: [["#!/bin/bash", program.asString, ...keys.map((key) => `\${${joined(key)}}`)].join("\n")],
         },
+        ...balancers.map((balancer) => elsewhere(balancer, `SERVER=${name}\n${undrain.asString}`)),
       ],
     });
   }
@@ -206,10 +229,10 @@ export function build(stack: TerraformStack, machines: number, texts: RawTexts):
     for (const [index, machine] of web.entries()) {
       const mine = values(machine, web[1 - index]!);
       const base = push(machine, "web-machine", mine, rules);
-      before = [push(machine, "site", mine, [base, ...before])];
+      before = [push(machine, "site", mine, [base, ...before], lb)];
     }
     before = [];
-    const first: DataResource[] = [];
+    const first: NullResource[] = [];
     for (const [index, machine] of lb.entries()) {
       const mine = values(machine, lb[1 - index]!);
       const base = push(machine, "lb-machine", mine, [...rules, machine.policy]);
@@ -218,15 +241,15 @@ export function build(stack: TerraformStack, machines: number, texts: RawTexts):
       if (index === 0) first.push(haproxy, keepalived);
       before = [keepalived];
     }
-    const completion = new DataResource(stack, `complete-${cluster}`, {
-      triggersReplace: { machine: lb[0]!.instance.id },
+    const completion = new NullResource(stack, `complete-${cluster}`, {
+      triggers: { machine: lb[0]!.instance.id },
       connection: { type: "ssh", host: lb[0]!.nic.privateIp, user: "admin", agent: "true", timeout: "300s" },
       dependsOn: [...first, ...before],
       provisioners: [{ type: "remote-exec", inline: [`#!/bin/bash\n${program.asString}\nha_main complete`] }],
     });
     completion.addOverride(
       "lifecycle.replace_triggered_by",
-      first.map((one) => `terraform_data.${one.friendlyUniqueId}`),
+      first.map((one) => `null_resource.${one.friendlyUniqueId}`),
     );
   }
 }

@@ -4,4 +4,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v shellcheck >/dev/null || { echo "shellcheck is not installed (Debian, Ubuntu: apt-get install shellcheck)" >&2; exit 1; }
-git ls-files --cached --others --exclude-standard '*.sh' .ci/run | xargs -r shellcheck --external-sources --shell=bash
+listed() { git ls-files --cached --others --exclude-standard -- "$@"; }
+
+# The parts of the push program are one program on the machines: what one sets, another one reads.
+program=$(mktemp --suffix=.sh)
+trap 'rm -f "$program"' EXIT
+listed 'lib/push/on-machine/*.sh' | sort | xargs cat >"$program"
+shellcheck --shell=bash "$program" || { echo "(lines are those of lib/push/on-machine/*.sh joined)" >&2; exit 1; }
+
+listed '*.sh' .ci/run ':!lib/push/on-machine/*.sh' | xargs -r shellcheck --external-sources --shell=bash

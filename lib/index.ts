@@ -10,6 +10,7 @@ export * from "./problem";
 export * from "./problem-codes";
 export { Carrier, CARRIER_CONTEXT } from "./push/carrier";
 export * from "./push/rollout";
+export { shareText, type SharedText } from "./push/program";
 export type { Around } from "./push/push";
 export * from "./push/service";
 export * from "./secret/secret";

@@ -74,7 +74,10 @@ export class SecurityGroups implements NetworkGate {
           tags: this.props.tags,
         },
       );
-      this.remember(target, rule, "inbound", source.config);
+      // what the target's machines wait for cannot be in a stack that comes later
+      const isLater = TerraformStack.of(scope) !== TerraformStack.of(target.scope);
+      this.remember(isLater && peer instanceof Connections ? peer : target, rule);
+      this.count(target, "inbound", source.config);
       if (peer instanceof Connections && this.props.outgoing) this.admitOut(scope, peer, group, target, port);
     }
   }
@@ -100,7 +103,8 @@ export class SecurityGroups implements NetworkGate {
         tags: this.props.tags,
       },
     );
-    this.remember(peer, rule, "outbound", destination);
+    this.remember(peer, rule);
+    this.count(peer, "outbound", destination);
   }
 
   private outgoing(connections: Connections, group: SecurityGroup): void {
@@ -127,7 +131,8 @@ export class SecurityGroups implements NetworkGate {
           tags,
         },
       );
-      this.remember(connections, rule, "outbound", networkConfig(network));
+      this.remember(connections, rule);
+      this.count(connections, "outbound", networkConfig(network));
     }
   }
 
@@ -152,13 +157,11 @@ export class SecurityGroups implements NetworkGate {
     return connections.machines.some(({ platform }) => platform.gate === this);
   }
 
-  private remember(
-    connections: Connections,
-    rule: ITerraformDependable,
-    direction: "inbound" | "outbound",
-    other: object,
-  ): void {
+  private remember(connections: Connections, rule: ITerraformDependable): void {
     this.rules.set(connections, [...(this.rules.get(connections) ?? []), rule]);
+  }
+
+  private count(connections: Connections, direction: "inbound" | "outbound", other: object): void {
     // A rule between groups counts for both families.
     for (const [family, key] of [
       ["IPv4", "cidrIpv6"],

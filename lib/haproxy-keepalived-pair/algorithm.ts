@@ -45,7 +45,11 @@ export class Algorithm {
   ) {}
 }
 
-/** How a client comes back to the server that knows it. */
+/**
+ * How a client comes back to the server that knows it. Changes of the code leave it there while its server stays, drained or
+ * not. Whose server is dead, in maintenance or about to be changed gets another one, and then stays with that one: what only
+ * the first one knew of it is lost. Until a dead server is noticed, its clients wait: for the check, or for three seconds.
+ */
 export class Stickiness {
   /**
    * A cookie of the load balancer's own with the server's name. HTTP only. Every node knows it, so it survives a failover.
@@ -56,7 +60,7 @@ export class Stickiness {
   }
 
   /**
-   * A table of client addresses, shared between the nodes. Works for TCP as well.
+   * A table of client addresses, shared between the nodes: it survives reloads and failovers. Works for TCP as well.
    * @param props.minutes a client is forgotten after, 30 by default; props.entries most clients, 100,000 by default (about 10 MB)
    */
   static sourceAddress(props: { readonly minutes?: number; readonly entries?: number } = {}): Stickiness {

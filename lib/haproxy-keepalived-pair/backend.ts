@@ -94,8 +94,9 @@ export class Backend extends Construct {
     return [...numbers].map((port) => Port.tcp(port));
   }
 
-  get sharesTable(): boolean {
-    return this.props.stickiness?.model.table !== undefined;
+  /** Do clients come back to the server that knows them? */
+  get isSticky(): boolean {
+    return this.props.stickiness !== undefined;
   }
 
   /** States that the code declares, by server. */

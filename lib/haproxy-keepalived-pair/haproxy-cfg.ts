@@ -260,6 +260,9 @@ function backendSection(backend: HaproxyBackend, peers: boolean): string[] {
           "retry-on conn-failure empty-response",
           "http-request disable-l7-retry unless { method GET HEAD OPTIONS }",
           ...timeout("tunnel", TCP_IDLE_SECONDS),
+          "# a machine that died under a request: is it still there?",
+          "srvtcpka-idle 5s",
+          "srvtcpka-intvl 1s",
         ]
       : []),
     ...(backups > 1 ? ["option allbackups"] : []),
@@ -279,8 +282,9 @@ function backendSection(backend: HaproxyBackend, peers: boolean): string[] {
       : []),
     ...backend.extraLines,
     // A database that is no longer the primary must not be written to. But HTTP requests to a server that is down may
-    // still be answered, and those that wait for a connection go to another one: cutting them would make them fail.
-    `default-server ${interval} weight 100${mode === "tcp" ? " on-marked-down shutdown-sessions" : ""}${tlsWords(backend)}`,
+    // still be answered, and those that wait for a connection go to another one: cutting them would make them fail. They
+    // end when the machine itself has not answered for eight seconds, to data or to probes.
+    `default-server ${interval} weight 100 ${mode === "tcp" ? "on-marked-down shutdown-sessions" : "tcp-ut 8s"}${tlsWords(backend)}`,
     ...backend.servers.map((server) => serverLine(server, backend.cookie !== undefined)),
   ]);
 }

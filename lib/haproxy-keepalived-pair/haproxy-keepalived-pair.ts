@@ -11,7 +11,7 @@ import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import type { Nodes, Platform } from "../platform/platform";
 import { checkAtSynth, refuse, warn, type Problem } from "../problem";
-import type { Around } from "../push/push";
+import { shareText } from "../push/program";
 import { Rollout } from "../push/rollout";
 import { scriptText } from "../script-text";
 import type { Secret } from "../secret/secret";
@@ -311,21 +311,13 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
     }
     const backends = [backend];
     this.drained.set(group, backends);
-    target.onDrain?.((server) => this.drainCommands(backends, server));
-  }
-
-  /** Taking a server out of all nodes, and back, while it changes. */
-  private drainCommands(all: readonly Backend[], server: string): Around[] {
-    const backends = all.filter(({ serverNames }) => serverNames.includes(server));
-    if (!backends.length) return [];
-    const seconds = Math.max(...backends.map(({ drainTimeout }) => drainTimeout));
-    const names = backends.map(({ name }) => name).join(" ");
-    const given = `SERVER=${server} BACKENDS='${names}' SECONDS_AT_MOST=${seconds}\n`;
-    return this.machines.map((machine) => ({
-      machine,
-      before: given + scriptText(join(ON_MACHINE, "drain.sh")),
-      after: given + scriptText(join(ON_MACHINE, "undrain.sh")),
-    }));
+    const before = shareText(this, scriptText(join(ON_MACHINE, "drain.sh")));
+    const after = shareText(this, scriptText(join(ON_MACHINE, "undrain.sh")));
+    target.onDrain?.((server) => {
+      const taking = backends.filter(({ serverNames }) => serverNames.includes(server));
+      const variables = drainVariables(taking, server);
+      return taking.length ? this.machines.map((machine) => ({ machine, variables, before, after })) : [];
+    });
   }
 
   private problems(): Problem[] {
@@ -377,3 +369,14 @@ const ANSWERS: VrrpScript = {
 };
 
 export type { Balanceable };
+
+/** What drain.sh and undrain.sh are told. */
+function drainVariables(backends: readonly Backend[], server: string): Record<string, string> {
+  const names = (some: readonly Backend[]): string => some.map(({ name }) => name).join(" ");
+  return {
+    SERVER: server,
+    BACKENDS: names(backends),
+    STICKY: names(backends.filter((backend) => backend.mode === "http" && backend.isSticky)),
+    SECONDS_AT_MOST: String(Math.max(...backends.map(({ drainTimeout }) => drainTimeout))),
+  };
+}

@@ -1,4 +1,4 @@
-import { DataResource, Lazy, TerraformProvider, TerraformStack, type TerraformResource } from "cdktf";
+import { Lazy, TerraformProvider, TerraformResource, TerraformStack, type IResolvable } from "cdktf";
 import { NullProvider } from "@cdktf/provider-null/lib/provider";
 import { Resource as NullResource } from "@cdktf/provider-null/lib/resource";
 import type { Construct } from "constructs";
@@ -30,17 +30,25 @@ export interface Carried {
 
 /** The only place that makes resources with provisioners. */
 export function carry(scope: Construct, id: string, carrier: Carrier, carried: Carried): TerraformResource {
-  const triggers = Lazy.anyValue({ produce: carried.triggers });
+  // Not in a synth's first pass, which looks for values of other stacks: a push shows its own beside these.
+  const atLast = (produce: () => unknown): IResolvable =>
+    Lazy.anyValue({ produce: ({ preparing }) => (preparing ? undefined : produce()) });
+  const triggers = atLast(carried.triggers);
   let resource: TerraformResource;
   if (carrier === Carrier.NULL_RESOURCE) {
     needNullProvider(scope);
     resource = new NullResource(scope, id, { triggers: triggers as never });
   } else {
-    resource = new DataResource(scope, id, { triggersReplace: triggers });
+    // cdktf's own class for it runs `terraform version` at synth, for each resource: a tenth of a second a push.
+    resource = new TerraformResource(scope, id, { terraformResourceType: "terraform_data" });
+    resource.addOverride("triggers_replace", triggers);
   }
   // By override: cdktf's provisioner types have neither `when` nor a connection of tokens, and these are lazy.
   resource.addOverride("connection", carried.connection);
-  resource.addOverride("provisioner", Lazy.anyValue({ produce: () => [...carried.provisioners()] }));
+  resource.addOverride(
+    "provisioner",
+    atLast(() => [...carried.provisioners()]),
+  );
   if (carried.replaceTriggeredBy?.length) {
     resource.addOverride(
       "lifecycle.replace_triggered_by",

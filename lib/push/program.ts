@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { TerraformLocal, TerraformStack } from "cdktf";
@@ -16,12 +17,27 @@ export function pushProgram(): string {
   return text;
 }
 
-/** The program as a value of the stack: every push names it, the JSON holds it once. */
+/** The program as a value of the stack: every push names it. */
 export function pushProgramOf(scope: Construct): string {
+  return shareText(scope, pushProgram(), "cdktf-ha-push-program").reference;
+}
+
+/** A text that stands in the synthesized JSON once, however many resources name it. */
+export interface SharedText {
+  /** Terraform's expression for it. */
+  readonly reference: string;
+}
+
+/** Not at synth: what is added to the tree then may be too late to be written. */
+export function shareText(
+  scope: Construct,
+  text: string,
+  id = `cdktf-ha-text-${createHash("sha256").update(text).digest("hex").slice(0, 12)}`,
+): SharedText {
   const stack = TerraformStack.of(scope);
-  const id = "cdktf-ha-push-program";
   const local =
     (stack.node.tryFindChild(id) as TerraformLocal | undefined) ??
-    new TerraformLocal(stack, id, escapeTemplate(pushProgram()));
-  return local.asString;
+    new TerraformLocal(stack, id, escapeTemplate(text));
+  // not asString: that makes a token, with a stack trace, for each push
+  return { reference: `\${local.${local.friendlyUniqueId}}` };
 }

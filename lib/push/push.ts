@@ -4,25 +4,28 @@ import {
   dependable,
   TerraformElement,
   TerraformLocal,
+  TerraformResource,
   TerraformStack,
   type ITerraformDependable,
-  type TerraformResource,
 } from "cdktf";
 import { Construct } from "constructs";
 import type { Machine } from "../platform/machine";
 import { UPLOAD_DIRECTORY, type Connection } from "../platform/ssh-access";
+import { isToken } from "../problem";
 import { makeBundle, type Bundle } from "./bundle";
 import { carry, type Provisioner } from "./carrier";
 import { escapeTemplate } from "./escape";
-import { pushProgramOf } from "./program";
-import type { Service } from "./service";
+import { pushProgramOf, type SharedText } from "./program";
+import type { Service, ServiceDescription } from "./service";
 
 /** A command on another machine, before and after a push: taking a server out of its load balancers, for one. */
 export interface Around {
   readonly machine: Machine;
-  /** Shell text, run as root. */
-  readonly before: string;
-  readonly after: string;
+  /** What the shell texts are told. */
+  readonly variables: Readonly<Record<string, string>>;
+  /** Shell, run as root. */
+  readonly before: SharedText;
+  readonly after: SharedText;
 }
 
 export interface PushProps {
@@ -36,6 +39,11 @@ export interface PushProps {
   readonly around?: () => readonly Around[];
 }
 
+interface Described {
+  readonly description: ServiceDescription;
+  readonly bundle: Bundle;
+}
+
 const PUSH = Symbol.for("cdktf-ha-clusters/Push");
 
 /** One service onto one machine: one upload and one run, and nothing at all when nothing changed. */
@@ -45,6 +53,7 @@ export class Push extends Construct {
   readonly service: Service;
   private readonly contents: TerraformLocal;
   private readonly program: string;
+  private described?: Described;
 
   /** By a symbol: several copies of this package may be loaded. */
   static isPush(value: unknown): value is Push {
@@ -65,7 +74,9 @@ export class Push extends Construct {
     this.contents = new TerraformLocal(
       this,
       "contents",
-      Lazy.anyValue({ produce: () => this.bundle().contents }),
+      Lazy.anyValue({
+        produce: ({ preparing }) => (preparing ? this.values() : this.renew().contents),
+      }),
     );
     this.resource = carry(this, "run", machine.platform.carrier, {
       connection: scriptNamed(machine, service.name),
@@ -76,7 +87,7 @@ export class Push extends Construct {
       ...machine.readiness(),
       ...(machine.base === this ? [] : [machine.base.resource]),
       // where the commands around this push run, the first push has been as well
-      ...(props.around?.() ?? []).map((around) => around.machine.base.resource),
+      ...this.around().map((there) => there.machine.base.resource),
       ...(props.dependsOn ?? []),
     ]);
   }
@@ -86,9 +97,27 @@ export class Push extends Construct {
     return this.contents.friendlyUniqueId;
   }
 
-  private bundle(): Bundle {
+  /** A synth's first pass only looks for values of other stacks: there is no need to encode everything for it. */
+  private values(): unknown {
+    const { machine, service } = this.props;
+    const { files, hooks = {}, sysctls = {}, secrets = [] } = service.describe(machine);
+    const texts = [...files.map(({ text }) => text), ...Object.values({ ...hooks, ...sysctls })];
+    return [
+      machine.identity,
+      machine.privateAddress,
+      texts.filter(isToken),
+      secrets.map(({ trigger, upload }) => [trigger, upload]),
+    ];
+  }
+
+  /**
+   * A pass over the stack asks for the contents first, since they stand first, and then for the triggers and the
+   * provisioners: what is described for the first serves them all.
+   */
+  private renew(): Bundle {
     const { machine, service, defer } = this.props;
-    return makeBundle(
+    const description = service.describe(machine);
+    const bundle = makeBundle(
       this.node.path,
       {
         machine: machine.name,
@@ -97,13 +126,20 @@ export class Push extends Construct {
         owner: machine.owner,
         defer,
       },
-      service.describe(machine),
+      description,
     );
+    this.described = { description, bundle };
+    return bundle;
+  }
+
+  private get current(): Described {
+    if (!this.described) this.renew();
+    return this.described!;
   }
 
   private triggers(): Record<string, string> {
     const { machine } = this.props;
-    const hashed = Object.entries(this.bundle().triggers).map(([key, trigger]): [string, string] => [
+    const hashed = Object.entries(this.current.bundle.triggers).map(([key, trigger]): [string, string] => [
       key,
       typeof trigger === "string" ? trigger : `\${sha256(${this.contentReference(trigger.content)})}`,
     ]);
@@ -112,9 +148,9 @@ export class Push extends Construct {
 
   private provisioners(): Provisioner[] {
     const { machine, service } = this.props;
-    const around = this.props.around?.() ?? [];
-    const bundle = this.bundle();
-    const uploads = (service.describe(machine).secrets ?? []).filter(({ upload }) => upload !== undefined);
+    const around = this.around();
+    const { bundle, description } = this.current;
+    const uploads = (description.secrets ?? []).filter(({ upload }) => upload !== undefined);
     // The secrets travel in a provisioner of their own: Terraform prints nothing of one that holds a sensitive value.
     const secrets: Provisioner[] = uploads.length
       ? [
@@ -138,18 +174,24 @@ export class Push extends Construct {
       ),
       `${bundle.mark}.`,
     ]);
-    const confirm = service.describe(machine).confirmWithin ? [this.verb(`confirm ${service.name}`)] : [];
+    const confirm = description.confirmWithin ? [this.verb(`confirm ${service.name}`)] : [];
     if (!around.length) return [...first, ...secrets, run, ...confirm];
     // A push that failed has put the last good version back: the node returns to its load balancers first, and the
     // apply fails after that.
     return [
-      ...around.map(({ machine: other, before }) => elsewhere(other, before)),
+      ...around.map((there) => elsewhere(there, there.before)),
       ...secrets,
       run,
       ...confirm,
-      ...around.map(({ machine: other, after }) => elsewhere(other, after)),
+      ...around.map((there) => elsewhere(there, there.after)),
       this.verb(`verdict ${service.name}`),
     ];
+  }
+
+  /** Of this stack only: load balancers of another one know these machines, so theirs is applied after this one. */
+  private around(): readonly Around[] {
+    const stack = TerraformStack.of(this);
+    return (this.props.around?.() ?? []).filter(({ machine }) => TerraformStack.of(machine) === stack);
   }
 
   private verb(words: string): Provisioner {
@@ -204,13 +246,19 @@ function after(
         const addresses = new Set<string>();
         for (const other of others()) {
           const otherStack = TerraformElement.isTerraformElement(other) ? other.cdktfStack : stack;
-          if (otherStack === stack) addresses.add(dependable(other));
+          if (otherStack === stack) addresses.add(addressOf(other));
           else stack.addDependency(otherStack);
         }
         return addresses.size ? [...addresses].sort() : undefined;
       },
     }),
   );
+}
+
+function addressOf(other: ITerraformDependable): string {
+  return TerraformResource.isTerraformResource(other)
+    ? `${other.terraformResourceType}.${other.friendlyUniqueId}`
+    : dependable(other);
 }
 
 function verbOf(program: string, machine: Machine, service: string, words: string): Provisioner {
@@ -228,7 +276,7 @@ function scriptNamed(machine: Machine, name: string): Connection {
   return { ...machine.connection, script_path: `./${UPLOAD_DIRECTORY}/${name}.sh` };
 }
 
-function elsewhere(machine: Machine, text: string): Provisioner {
+function elsewhere({ machine, variables }: Around, { reference }: SharedText): Provisioner {
   return {
     "remote-exec": {
       // A load balancer that cannot be reached serves nobody: the push goes on without it.
@@ -239,7 +287,8 @@ function elsewhere(machine: Machine, text: string): Provisioner {
           "#!/bin/bash",
           "root=(sudo --non-interactive); ((EUID)) || root=()",
           "\"$${root[@]}\" bash -euo pipefail <<'cdktf-ha'",
-          escapeTemplate(text),
+          ...Object.entries(variables).map(([name, value]) => escapeTemplate(`${name}=${shellQuote(value)}`)),
+          reference,
           "cdktf-ha",
         ].join("\n"),
       ],
@@ -263,4 +312,8 @@ function prepare(machine: Machine): Provisioner {
 /** One text: Terraform refuses an empty line among several. */
 function script(lines: readonly string[]): Provisioner {
   return { "remote-exec": { inline: [lines.join("\n")] } };
+}
+
+function shellQuote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }

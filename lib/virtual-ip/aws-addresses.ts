@@ -37,21 +37,26 @@ abstract class AwsAddress extends MovingAddress {
   }
 }
 
+interface ExistingElasticAddress {
+  readonly allocationId: string;
+  readonly address: string;
+}
+
 /** A public address of AWS's that is associated with whichever interface is alive, in any zone. */
 export class ElasticAddress extends AwsAddress {
   readonly mode = "elastic";
-  private eip?: Eip;
+  private made?: ExistingElasticAddress;
 
-  constructor(private readonly existing?: { readonly allocationId: string; readonly address: string }) {
+  constructor(private readonly existing?: ExistingElasticAddress) {
     super();
   }
 
   get address(): string {
-    return this.existing?.address ?? this.eip?.publicIp ?? "an elastic address";
+    return (this.existing ?? this.made)?.address ?? "an elastic address";
   }
 
   private get allocationId(): string {
-    return this.existing?.allocationId ?? this.eip!.allocationId;
+    return (this.existing ?? this.made)!.allocationId;
   }
 
   override check(scope: Construct, machines: readonly Machine[]): void {
@@ -69,8 +74,10 @@ export class ElasticAddress extends AwsAddress {
   override prepare(scope: Construct, machines: readonly Machine[]): void {
     const platform = machines[0]!.platform as { tags?: Record<string, string> };
     // No association by Terraform: keepalived makes a new one at each move, and Terraform would want its own back.
-    if (!this.existing)
-      this.eip = new Eip(scope, "elastic-address", { domain: "vpc", tags: { ...platform.tags } });
+    if (!this.existing) {
+      const eip = new Eip(scope, "elastic-address", { domain: "vpc", tags: { ...platform.tags } });
+      this.made = { allocationId: eip.allocationId, address: eip.publicIp };
+    }
     for (const { aws } of machines) {
       aws!.grant({
         actions: ["ec2:AssociateAddress"],

@@ -1,4 +1,4 @@
-import { HealthCheck, Peer, Servers, ServerTls } from "cdktf-ha-clusters";
+import { HealthCheck, Peer, Port, Servers, ServerTls } from "cdktf-ha-clusters";
 import type { BackendProps } from "cdktf-ha-clusters";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Lab, LabMachine } from "../../machines/lab";
@@ -8,11 +8,11 @@ import { Deployment } from "../support/deployment";
 import { ask, counted, type Answer } from "./support/ask";
 import { awaitServers, report } from "./support/haproxy";
 import { OperatorServer } from "./support/operator-server";
-import { OPERATOR, roles, site, startSite, VIP } from "./support/site";
+import { ADDRESSES, OPERATOR, roles, site, startSite, VIP } from "./support/site";
 
 /** Which server a request goes to, and what becomes of it when that one is slow, full or dead. */
 let lab: Lab;
-let deployment: Deployment;
+let deployment: Deployment | undefined;
 const servers = Object.fromEntries(
   ["a", "b", "c", "spare-1", "spare-2"].map((name) => [name, new OperatorServer(name)]),
 );
@@ -21,7 +21,15 @@ const [a, b, c] = ["a", "b", "c"].map((name) => servers[name]!) as [
   OperatorServer,
   OperatorServer,
 ];
-const PORTS = { queue: 8001, impatient: 8002, weights: 8003, backup: 8004, states: 8005, pair: 8006 };
+const PORTS = {
+  queue: 8001,
+  impatient: 8002,
+  weights: 8003,
+  backup: 8004,
+  states: 8005,
+  pair: 8006,
+  silent: 8007,
+};
 
 const at = (...names: string[]): Servers =>
   Servers.at(Object.fromEntries(names.map((name) => [name, servers[name]!.address])));
@@ -38,9 +46,15 @@ function build(changes: Partial<Record<keyof typeof PORTS, Partial<BackendProps>
     },
     states: { to: at("a", "b"), servers: { b: { state: "maintenance" } } },
     pair: { to: at("a", "b") },
+    silent: {
+      to: Servers.at({ "web-1": `${ADDRESSES["web-1"]}:8090`, a: a.address }),
+      check: HealthCheck.tcp(),
+      servers: { a: { backup: true } },
+    },
   };
   const declare = site(lab, {
-    also: (lb) => {
+    also: (lb, web) => {
+      web.connections.allowFrom(lb.connections, Port.tcp(8090));
       for (const [name, port] of Object.entries(PORTS) as [keyof typeof PORTS, number][])
         lb.balance(name, {
           port,
@@ -59,6 +73,10 @@ function build(changes: Partial<Record<keyof typeof PORTS, Partial<BackendProps>
 beforeAll(async () => {
   lab = await startSite(["lb-1", "lb-2", "web-1", "web-2"]);
   for (const server of Object.values(servers)) await server.start();
+  // reads requests, and never answers
+  await lab
+    .machine("web-1")
+    .ssh("systemd-run --quiet --unit=silent socat TCP-LISTEN:8090,fork,reuseaddr 'EXEC:sleep 300'");
   await build().deploy();
   await ready();
 });
@@ -68,7 +86,7 @@ afterAll(async () => {
 });
 afterEach(() => {
   for (const server of Object.values(servers))
-    Object.assign(server, { milliseconds: 0, healthy: true, breaks: false, arrived: 0, most: 0 });
+    Object.assign(server, { milliseconds: 0, healthy: true, breaks: undefined, arrived: 0, most: 0 });
 });
 
 const nodes = (): LabMachine[] => ["lb-1", "lb-2"].map((name) => lab.machine(name));
@@ -147,15 +165,18 @@ test("a server that calls itself unwell gets no new requests, and may answer tho
   await awaitServers(nodes(), { "pair/a": "UP" });
 });
 
-test("a server that dies under a request: a GET is answered by another one, a POST is never sent twice", async () => {
-  a.breaks = true;
-  expect(bodies(await many(10, PORTS.pair))).toEqual({ b: 10 });
-  expect(a.arrived).toBeGreaterThan(0);
-  a.arrived = b.arrived = 0;
-  const posts = await Promise.all([...Array(10)].map(() => ask({ port: PORTS.pair, method: "POST" })));
-  expect(counted(posts.map(({ status }) => String(status)))).toEqual({ 200: 5, 502: 5 });
-  expect([a.arrived, b.arrived]).toEqual([5, 5]);
-});
+test.each(["close", "reset"] as const)(
+  "a server that dies under a request (%s): a GET is answered by another one, a POST is never sent twice",
+  async (end) => {
+    a.breaks = end;
+    expect(bodies(await many(10, PORTS.pair))).toEqual({ b: 10 });
+    expect(a.arrived).toBeGreaterThan(0);
+    a.arrived = b.arrived = 0;
+    const posts = await Promise.all([...Array(10)].map(() => ask({ port: PORTS.pair, method: "POST" })));
+    expect(counted(posts.map(({ status }) => String(status)))).toEqual({ 200: 5, 502: 5 });
+    expect([a.arrived, b.arrived]).toEqual([5, 5]);
+  },
+);
 
 describe("a server dies under a load of 200 requests a second", () => {
   /** Until every node has noticed; patient clients, so that what was late is told from what failed. */
@@ -185,16 +206,51 @@ describe("a server dies under a load of 200 requests a second", () => {
 
   // Nobody answers for the machine any more. Until the checks have found out, every other connection waits two seconds
   // (`timeout connect`), then goes to another server.
-  test("its machine: connections go to another server after two seconds", async () => {
+  test("its machine: connections go to another server after two seconds, requests under way after eight", async () => {
+    const start = performance.now();
+    const [get, post] = ["GET", "POST"].map(async (method) => {
+      const { status, body } = await ask({ port: PORTS.silent, method, timeoutSeconds: 40 });
+      return { method, status, body: body.trim(), seconds: (performance.now() - start) / 1000 };
+    });
     const { result, noticed } = await underLoad(() => lab.machine("web-1").cutPower());
     report(`web server's power cut, taken out after ${noticed} ms`, result);
     expect(result.failed).toEqual([]);
+    const outcomes = [await get!, await post!];
+    report("requests that were under way at it", JSON.stringify(outcomes));
+    expect(outcomes).toMatchObject([
+      { method: "GET", status: 200, body: "a" },
+      { method: "POST", status: 502 },
+    ]);
+    for (const { seconds } of outcomes) expect(seconds).toBeLessThan(15);
     await lab.machine("web-1").powerOn();
     await ready();
   });
 });
 
 describe("what was said of a server", () => {
+  const tell = (node: LabMachine, command: string): Promise<unknown> =>
+    node.ssh(`echo '${command}' | socat - /run/haproxy/admin.sock`);
+  /** What an operator has told every node. */
+  async function stillHolds(): Promise<void> {
+    await awaitServers(nodes(), { "weights/a": "UP", "weights/b": "MAINT", "weights/c": "UP" });
+    for (const node of nodes()) {
+      const { stdout } = await node.ssh("echo 'get weight weights/c' | socat - /run/haproxy/admin.sock");
+      expect([node.name, stdout.trim()]).toEqual([node.name, "10 (initial 50)"]);
+    }
+  }
+
+  test("by an operator holds through a reload and a restart", async () => {
+    const { active, standby } = await roles(lab);
+    for (const node of [active, standby]) {
+      await tell(node, "set server weights/b state maint");
+      await tell(node, "set server weights/c weight 10");
+    }
+    await active.ssh("systemctl reload haproxy");
+    await standby.ssh("systemctl restart haproxy");
+    await stillHolds();
+    await ready();
+  });
+
   test("holds after a crash of haproxy and after a power cut", async () => {
     await awaitServers(nodes(), { "states/a": "UP", "states/b": "MAINT" });
     const { active, standby } = await roles(lab);
@@ -213,13 +269,15 @@ describe("what was said of a server", () => {
       () => "haproxy did not come back",
     );
     await awaitServers(nodes(), { "states/a": "UP", "states/b": "MAINT" });
+    await stillHolds();
     await ready();
   });
 
-  test("does not hold against the code: a server at another port, and one that gets TLS", async () => {
+  test("holds through a push; but not against the code: a server at another port, and one that gets TLS", async () => {
     const check = HealthCheck.http("/health", { port: c.port });
     await build({ pair: { to: Servers.at({ a: c.address, b: c.address }) } }).deploy();
     expect(bodies(await many(10, PORTS.pair))).toEqual({ c: 10 });
+    await stillHolds();
     // The server speaks no TLS, though its check is fine: plain requests would be answered.
     await build({
       pair: { to: Servers.at({ a: c.address, b: c.address }), check, serverTls: ServerTls.unverified() },

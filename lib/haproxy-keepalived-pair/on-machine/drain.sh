@@ -1,20 +1,33 @@
-# On a load balancer, before a server changes: no new requests to it, and those under way may finish.
-# SERVER, BACKENDS (those it is in) and SECONDS_AT_MOST stand above.
+# On a load balancer, before a server changes: no requests to it, and those under way may finish.
+# SERVER, BACKENDS (those it is in), STICKY (those of them whose HTTP clients it knows) and SECONDS_AT_MOST stand above.
+#
+# A drained server still gets the clients that it knows; one in maintenance gets nobody, and another one serves them. What
+# is under way over HTTP finishes all the same. Connections of TCP would be cut, so there draining has to do.
 socket=/run/haproxy/admin.sock
 [[ -S $socket ]] || exit 0 # not set up yet
 ask() { socat -t 5 STDIO UNIX-CONNECT:"$socket" <<<"$1"; }
-status() { ask 'show stat' | awk -F, -v backend="$1" -v server="$SERVER" '$1 == backend && $2 == server { print $18 }'; }
 drained=()
 for backend in $BACKENDS; do
-  before=$(status "$backend")
-  case $before in
+  read -r others status < <(ask 'show stat' | awk -F, -v backend="$backend" -v server="$SERVER" '
+    $1 != backend || $2 == "BACKEND" { next }
+    $2 == server { status = $18; next }
+    $18 ~ /^(UP|no check)/ { others++ }
+    END { print others + 0, status }')
+  case $status in
     '') continue ;;              # comes with this very change
     DRAIN* | MAINT*) continue ;; # somebody else took it out, and will bring it back
   esac
-  ask "set server $backend/$SERVER state drain" >/dev/null
-  printf '%s\n' "$before" >"/run/cdktf-ha-drained-$backend-$SERVER"
+  if [[ $others == 0 ]]; then
+    echo "$SERVER is the only one in $backend that can serve: requests go on while it changes"
+    continue
+  fi
+  state=drain
+  [[ " $STICKY " != *" $backend "* ]] || state=maint
+  printf '%s\n' "$status" >"/var/lib/haproxy/drained-$backend-$SERVER"
+  ask "set server $backend/$SERVER state $state" >/dev/null
   drained+=("$backend")
 done
+((${#drained[@]})) || exit 0
 under_way() {
   ask 'show stat' | awk -F, -v drained=" ${drained[*]} " -v server="$SERVER" \
     '$2 == server && index(drained, " " $1 " ") { sessions += $5 } END { print sessions + 0 }'

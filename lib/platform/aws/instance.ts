@@ -131,7 +131,8 @@ export function createInstance(
     name,
     platform,
     zone,
-    privateAddress: networkInterface.privateIp,
+    // A fixed one is known without AWS, also in other stacks.
+    privateAddress: node.privateAddress ?? networkInterface.privateIp,
     subnet: subnet.cidr,
     connection: connectionTo(access, publicAddress?.publicIp ?? networkInterface.privateIp),
     identity: instance.id,

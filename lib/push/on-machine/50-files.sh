@@ -37,10 +37,10 @@ ha_put() {
   fi
   (umask 022 && mkdir -p "$(dirname "$path")")
   new=$path.cdktf-ha-new
-  cp "$dir/root$path" "$new" && chown "$owner:$group" "$new" && chmod "$mode" "$new" && ha_replace "$new" "$path" || {
+  if ! { cp "$dir/root$path" "$new" && chown "$owner:$group" "$new" && chmod "$mode" "$new" && ha_replace "$new" "$path"; }; then
     rm --force "$new"
     return 1
-  }
+  fi
 }
 
 # ha_put_original PATH: as it was before the first push: the package's own file, or nothing

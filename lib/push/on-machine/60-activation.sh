@@ -67,7 +67,6 @@ ha_await_health() {
   local dir=$1 limit until
   limit=$(ha_setting "$dir" healthy-within 30)
   until=$((SECONDS + limit))
-  HA_HEALTH_SINCE=$(ha_now)
   : >"$HA_WORDS.health"
   while ! ha_is_healthy "$dir" >"$HA_WORDS.health" 2>&1; do
     if ((SECONDS >= until)); then

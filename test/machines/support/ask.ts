@@ -1,6 +1,6 @@
 import * as http from "node:http";
 import * as https from "node:https";
-import type { PeerCertificate, TLSSocket } from "node:tls";
+import { TLSSocket, type PeerCertificate } from "node:tls";
 import { VIP } from "./site";
 
 /** A request to the pair, as a client of any name, address and cookie makes it. */
@@ -52,7 +52,8 @@ export function ask(question: Question = {}): Promise<Answer> {
       },
       (response) => {
         const body: Buffer[] = [];
-        const certificate = tls && (response.socket as TLSSocket).getPeerCertificate();
+        const { socket } = response;
+        const certificate = socket instanceof TLSSocket ? socket.getPeerCertificate() : undefined;
         response.on("data", (chunk: Buffer) => body.push(chunk));
         response.on("error", reject);
         response.on("end", () =>

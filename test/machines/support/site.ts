@@ -5,6 +5,7 @@ import {
   ServiceTier,
   SshPlatform,
   VirtualIp,
+  type BalanceProps,
   type HaproxyKeepalivedPairProps,
   type Machine,
   type Service,
@@ -82,6 +83,7 @@ export function siteService(page: (machine: Machine) => string = ({ name }) => `
 export interface SiteProps {
   readonly pair?: Partial<HaproxyKeepalivedPairProps>;
   readonly checkPath?: string;
+  readonly stickiness?: BalanceProps["stickiness"];
   readonly page?: (machine: Machine) => string;
   /** More of the stack. */
   readonly also?: (lb: HaproxyKeepalivedPair, web: ServiceTier, stack: TerraformStack) => void;
@@ -108,6 +110,7 @@ export function site(lab: Lab, props: SiteProps = {}): (stack: TerraformStack) =
       to: web,
       check: HealthCheck.http(props.checkPath ?? "/"),
       checkInterval: 0.5,
+      stickiness: props.stickiness,
       clients: [Peer.cidr(OPERATOR), Peer.cidr(ADDRESSES.client)],
     });
     props.also?.(lb, web, stack);
