@@ -26,6 +26,8 @@ export interface MachineSpec {
   readonly hostname?: string;
   /** Directory trees that lie over the root file system, read-only, topmost first. Default: none. */
   readonly layers?: readonly string[];
+  /** A program that is run before the first boot with the root file system's directory: an image's own. Default: none. */
+  readonly prepare?: string;
 }
 
 export type Flavour = "demo" | "tests";
@@ -212,6 +214,7 @@ export class LabMachine {
       DIRECTORY: this.lab.directory,
       LAYERS: this.lowerLayers,
       PUBLIC_KEY: `${this.lab.privateKeyFile}.pub`,
+      PREPARE: this.spec.prepare ?? "",
     };
     // setpriv: the machine dies with this process. Each of these programs becomes the next one, so that the
     // child is nspawn in the end.

@@ -50,7 +50,8 @@ export class Machine extends Construct {
   readonly departures?: ITerraformDependable;
   /** Present on EC2. */
   readonly aws?: AwsMachine;
-  private readonly groups: Connections[] = [];
+  /** Groups whose rules hold for this machine. */
+  readonly groups: Connections[] = [];
   private readonly joined?: (connections: Connections) => void;
   private readonly services = new Map<string, Service>();
 
@@ -132,6 +133,7 @@ export class Machine extends Construct {
     inbound.push(...this.groups.flatMap((group) => inboundRules(group, this)));
     const outbound = this.platform.outgoing && [
       ...this.platform.outgoing,
+      ...(this.aws ? [INSTANCE_METADATA] : []),
       ...this.groups.flatMap((group) => outboundRules(group, this)),
     ];
     const localhostOnly = this.groups.flatMap((group) =>
@@ -166,6 +168,15 @@ export class Machine extends Construct {
     return problems;
   }
 }
+
+/** Where an instance learns who it is and gets its credentials; no gate of AWS's stands in between. */
+const INSTANCE_METADATA: Rule = {
+  protocol: "tcp",
+  first: 80,
+  last: 80,
+  network: "169.254.169.254/32",
+  purpose: "instance metadata",
+};
 
 const MACHINE = Symbol.for("cdktf-ha-clusters/Machine");
 

@@ -36,16 +36,16 @@ ha_unpack() {
   done
 }
 
-# ha_table FILE: a table of the bundle for `read`, with fields parted by the unit separator: `read` takes several tabs for
-# one, and would let the field after an empty one slip into its place
-ha_table() { if [[ -e $1 ]]; then tr "\t" "\037" <"$1"; fi; }
-
 # ha_manifest DIR: the files of a bundle, a line each: KIND INDEX MODE OWNER GROUP ON-CHANGE PATH, parted by tabs.
 # KIND is `file`, `filled` (a file with placeholders) or `absent` (a path that must not be there).
 ha_manifest() { cat "$1/control/manifest" 2>/dev/null || true; }
 
 # ha_entry DIR PATH: the manifest's line of one path, nothing if it has none
 ha_entry() { ha_manifest "$1" | awk -F '\t' -v path="$2" '$7 == path'; }
+
+# ha_table FILE: a list of fields parted by tabs, with \037 between them: to `read` two tabs are one, and the fields behind
+# an empty one would move up.
+ha_table() { [[ ! -e $1 ]] || tr '\t' '\037' <"$1"; }
 
 # ha_build_root DIR: the files under their own paths, filled in, with their owners and modes
 ha_build_root() {

@@ -1,0 +1,7 @@
+/** @type {import("jest").Config} */
+module.exports = {
+  // A sealed lab, a life told in order.
+  ...require("../machines/jest.config.js"),
+  rootDir: __dirname,
+  testEnvironment: "<rootDir>/../machines/support/environment.js",
+};
