@@ -14,7 +14,7 @@ import time
 from cassandra import ConsistencyLevel
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
-from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, RetryPolicy
+from cassandra.policies import ConstantReconnectionPolicy, ConstantSpeculativeExecutionPolicy, DCAwareRoundRobinPolicy, RetryPolicy
 
 
 class OnOtherNodes(RetryPolicy):
@@ -41,6 +41,8 @@ profile = ExecutionProfile(
     retry_policy=OnOtherNodes(),
     consistency_level=ConsistencyLevel.name_to_value[settings["consistency"]],
     request_timeout=20,
+    # a node that lost its power says nothing at all: after half a second another one is asked too
+    speculative_execution_policy=ConstantSpeculativeExecutionPolicy(delay=0.5, max_attempts=2),
 )
 cluster = Cluster(
     settings["contactPoints"],
