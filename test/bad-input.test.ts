@@ -25,6 +25,7 @@ import {
   type Service,
 } from "../lib";
 import { Template } from "../lib/testing";
+import { refusedRings, warnedRings } from "./cassandra-ring/wrong-rings";
 import { newAws, newRack, newStack } from "./support/stack";
 
 /** Whatever is wrong is refused or warned of, with a stable code, who, what, what is right and what to do. */
@@ -451,7 +452,10 @@ const refusedAtPlan: Partial<Record<ProblemCode, (stack: TerraformStack) => unkn
 /** Not to be had by wrong input in a test: two names with one hash. */
 const unreachable: ProblemCode[] = ["server-id-clash"];
 
-describe.each(Object.entries(refused))("%s", (code, cases) => {
+const allRefused = [...Object.entries(refused), ...Object.entries(refusedRings)];
+const allWarned = { ...warned, ...warnedRings };
+
+describe.each(allRefused)("%s", (code, cases) => {
   test.each(cases)("%s", (_, build) => {
     const stack = newStack();
     let error: unknown;
@@ -468,7 +472,7 @@ describe.each(Object.entries(refused))("%s", (code, cases) => {
   });
 });
 
-test.each(Object.entries(warned))("%s is warned of", (code, build) => {
+test.each(Object.entries(allWarned))("%s is warned of", (code, build) => {
   const stack = newStack();
   build(stack);
   Template.synth(stack).hasWarning(code as ProblemCode);
@@ -488,7 +492,7 @@ test.each(Object.entries(refusedAtPlan))("%s is refused while Terraform plans", 
 });
 
 test("every code is tried", () => {
-  const tried = [refused, warned, refusedAtPlan].flatMap((cases) => Object.keys(cases));
+  const tried = [refused, refusedRings, allWarned, refusedAtPlan].flatMap((cases) => Object.keys(cases));
   expect([...new Set([...tried, ...unreachable])].sort()).toEqual(Object.keys(PROBLEM_CODES).sort());
 });
 

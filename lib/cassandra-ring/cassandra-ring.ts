@@ -2,21 +2,22 @@ import { Construct } from "constructs";
 import { Connections, type Connectable } from "../firewall/connections";
 import type { Peer } from "../firewall/peer";
 import { Port } from "../firewall/port";
-import type { Machine } from "../platform/machine";
+import type { DataVolume } from "../platform/aws/data-volume";
+import { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
-import type { Nodes, Platform } from "../platform/platform";
+import type { NodeProps, Nodes, Platform } from "../platform/platform";
 import { checkAtSynth, refuse, tell } from "../problem";
 import { Rollout } from "../push/rollout";
 import { Secret } from "../secret/secret";
 import type { ClusterTopology } from "../topology/topology";
-import { CassandraService, FACTS_DIRECTORY, type NodeSource } from "./cassandra-service";
+import { CassandraService, DATA_DIRECTORY, FACTS_DIRECTORY, type NodeSource } from "./cassandra-service";
 import { CassandraVersion, type Java } from "./cassandra-version";
 import type { YamlModel, YamlValue } from "./cassandra-yaml";
 import { CassandraInstallation } from "./installation";
 import type { KeyspaceProps, RoleProps, SchemaModel } from "./keyspace";
 import { changeOrder, defaultSeeds, racksOf, type RingNode } from "./layout";
 import { metricsOf, type Metrics, type MetricsProps } from "./metrics";
-import { checkRing, problemsOfRing, warnOfRing } from "./ring-problems";
+import { checkCertificates, checkRing, problemsOfRing, warnOfRing } from "./ring-problems";
 import type { Snapshots } from "./snapshots";
 import type { RingTls } from "./tls";
 import { toleranceOf, toleranceText, type Tolerance } from "./tolerance";
@@ -58,6 +59,12 @@ export interface CassandraRingProps {
   readonly seeds?: readonly string[];
   /** Several datacenters by name, instead of `platform` and `nodes`. The ring begins in the first one. */
   readonly datacenters?: Readonly<Record<string, DatacenterProps>>;
+  /**
+   * On AWS: a volume for each node's data, apart from its instance; with a file system at the first start, mounted at
+   * /var/lib/cassandra. On hosts that exist, mount a disk there yourself.
+   * @default - the data lie on the root volume and go with the instance
+   */
+  readonly dataVolume?: DataVolume;
   /** Created, and changed, by an apply. One that leaves the code stays in the ring. @default none */
   readonly keyspaces?: readonly KeyspaceProps[];
   /** Logins for clients. One that leaves the code is dropped. @default none */
@@ -167,6 +174,7 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
       members.flatMap(({ nodes }) => nodes),
       this.seeds,
     );
+    checkCertificates(this);
     this.machines = this.nodes.map(({ machine }) => machine);
     this.connections = this.connect(id);
     for (const machine of this.machines) machine.mayRead(...this.secrets());
@@ -310,7 +318,7 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
     { platform, nodes: given, seeds }: DatacenterProps,
   ): { nodes: RingNode[]; seeds: RingNode[] } {
     const scope = this.props.datacenters ? new Construct(this, name) : this;
-    const nodes = machinesOf(scope, platform, given).map((machine) => ({
+    const nodes = machinesOf(scope, platform, this.withVolumes(platform, given)).map((machine) => ({
       name: machine.name,
       machine,
       datacenter: name,
@@ -328,6 +336,25 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
       });
     });
     return { nodes, seeds: chosen };
+  }
+
+  private withVolumes(platform: Platform, nodes: Nodes): Nodes {
+    const { dataVolume } = this.props;
+    if (!dataVolume) return nodes;
+    if (platform.placesByHost) {
+      refuse(this, {
+        code: "conflicting-setting",
+        what: "'dataVolume' on hosts that exist already",
+        allowed: "AWS, where the platform makes the volume",
+        fix: `leave it out, and mount a disk of the host at ${DATA_DIRECTORY}`,
+      });
+    }
+    const entries = Array.isArray(nodes)
+      ? (nodes as readonly string[]).map((name): [string, NodeProps] => [name, {}])
+      : Object.entries(nodes as Readonly<Record<string, NodeProps | Machine>>);
+    return Object.fromEntries(
+      entries.map(([name, node]) => [name, Machine.isMachine(node) ? node : { dataVolume, ...node }]),
+    );
   }
 
   private connect(id: string): Connections {

@@ -48,6 +48,7 @@ const TLS_DIRECTORY = "/etc/cassandra/tls";
 /** One node of a ring: Java, Cassandra and everything that it reads. */
 export class CassandraService implements Service {
   readonly name = "cassandra";
+  readonly handsOver = true;
 
   constructor(
     private readonly source: NodeSource,
@@ -59,7 +60,7 @@ export class CassandraService implements Service {
     const { tls } = source;
     const node = source.nodeOf(machine);
     return {
-      packages: this.packages(),
+      packages: this.packages(machine),
       // a new Java or CQL library is used at the next restart
       onPackageChange: "none",
       users: [{ name: "cassandra", home: DATA_DIRECTORY }],
@@ -71,6 +72,7 @@ export class CassandraService implements Service {
       files: [
         ...this.configs(machine, node),
         ...this.programs(),
+        ...(machine.aws?.dataVolumeId === undefined ? [] : [DATA_MOUNT]),
         ...(tls ? this.tlsFiles(tls, node) : []),
         ...(source.metrics ? [{ path: source.metrics.configPath, text: source.metrics.config }] : []),
       ],
@@ -103,7 +105,7 @@ export class CassandraService implements Service {
     };
   }
 
-  private packages(): ServicePackage[] {
+  private packages(machine: Machine): ServicePackage[] {
     const { version, java } = this.source;
     const major = java?.major ?? version.java[0]!;
     return [
@@ -113,6 +115,7 @@ export class CassandraService implements Service {
       ...(this.source.installation.kind === "directory"
         ? []
         : [{ name: "curl", unlessCommand: "curl" }, { name: "ca-certificates" }]),
+      ...(machine.aws?.dataVolumeId === undefined ? [] : [{ name: "xfsprogs", unlessCommand: "mkfs.xfs" }]),
       ...(this.source.tls ? [{ name: "openssl", unlessCommand: "openssl" }] : []),
     ];
   }
@@ -165,6 +168,7 @@ export class CassandraService implements Service {
       RING_ADDRESS: node.machine.privateAddress,
       RING_DATACENTER: node.datacenter,
       RING_RACK: node.rack,
+      RING_VOLUME: node.machine.aws?.dataVolumeId ?? "",
       RING_TOKENS: source.yaml(node).numTokens,
       RING_FOUNDER: source.nodes[0]!.name,
       RING_JOIN_SECONDS: source.joinWithin,
@@ -227,6 +231,7 @@ export class CassandraService implements Service {
       program("nodetool", "nodetool.sh"),
       program("install.sh", "install.sh"),
       program("stores.sh", "stores.sh"),
+      program("volume.sh", "volume.sh"),
       program("ring.py", "ring.py", "0644"),
       {
         path: "/usr/local/bin/nodetool",
@@ -237,6 +242,25 @@ export class CassandraService implements Service {
     ];
   }
 }
+
+/** The unit's name is the path's, as systemd wants it; the label is given when the file system is made. */
+const DATA_MOUNT: ServiceFile = {
+  path: "/etc/systemd/system/var-lib-cassandra.mount",
+  text: `# Managed by cdktf-ha-clusters.
+[Unit]
+Description=Data of Apache Cassandra
+
+[Mount]
+What=LABEL=ha-cassandra
+Where=${DATA_DIRECTORY}
+Type=xfs
+Options=noatime
+
+[Install]
+WantedBy=multi-user.target
+`,
+  onChange: "none",
+};
 
 export function script(file: string): string {
   return scriptText(join(ON_MACHINE, file));

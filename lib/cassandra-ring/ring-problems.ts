@@ -1,4 +1,5 @@
-import { checkRange, refuse, refuseToken, warn, type Problem } from "../problem";
+import { memoryGiBOf } from "../platform/aws/instance-memory";
+import { checkRange, isToken, refuse, refuseToken, warn, type Problem } from "../problem";
 import type { Secret } from "../secret/secret";
 import type { CassandraRing } from "./cassandra-ring";
 import { CassandraVersion } from "./cassandra-version";
@@ -173,6 +174,21 @@ function refuseTwice(ring: CassandraRing, kind: string, known: Set<string>, name
   known.add(name);
 }
 
+/** Asked when the nodes are known. */
+export function checkCertificates(ring: CassandraRing): void {
+  const { tls, nodes } = ring;
+  if (!tls?.certificates) return;
+  for (const { name } of nodes) {
+    if (tls.certificates[name]) continue;
+    refuse(ring, {
+      code: "tls-without-certificate",
+      what: `node '${name}' has no certificate`,
+      allowed: "a certificate with its key for every node",
+      fix: `RingTls.given({ "${name}": Secret... })`,
+    });
+  }
+}
+
 /** What works, but not as well as its author may think. */
 export function warnOfRing(ring: CassandraRing): void {
   for (const { name } of ring.props.keyspaces ?? []) warnOfKeyspace(ring, name);
@@ -213,6 +229,23 @@ function warnOfKeyspace(ring: CassandraRing, keyspace: string): void {
   }
 }
 
+/** Where the type of an instance tells its memory; elsewhere the machine itself refuses. */
+function heapProblems({ heapMiB, nodes }: CassandraRing): Problem[] {
+  return nodes.flatMap(({ name, machine }): Problem[] => {
+    const type = machine.aws?.instanceType;
+    const memory = type === undefined || isToken(type) ? undefined : memoryGiBOf(type);
+    if (heapMiB === undefined || memory === undefined || heapMiB <= memory * 1024 * 0.8) return [];
+    return [
+      {
+        code: "heap-too-large",
+        what: `'heapMiB' is ${heapMiB}, node '${name}' is a ${type} with ${memory} GiB`,
+        allowed: `at most ${Math.floor(memory * 1024 * 0.8)}: Java needs as much again outside of the heap, files in memory the rest`,
+        fix: "a larger instanceType, or leave 'heapMiB' out",
+      },
+    ];
+  });
+}
+
 /** What shows only in the whole. */
 export function problemsOfRing(ring: CassandraRing): Problem[] {
   const problems: Problem[] = [];
@@ -240,16 +273,6 @@ export function problemsOfRing(ring: CassandraRing): Problem[] {
       });
     }
   }
-  const { tls } = ring;
-  if (tls?.certificates) {
-    for (const { name } of ring.nodes.filter((node) => !tls.certificates![node.name])) {
-      problems.push({
-        code: "tls-without-certificate",
-        what: `node '${name}' has no certificate`,
-        allowed: "a certificate with its key for every node",
-        fix: `RingTls.given({ "${name}": Secret... })`,
-      });
-    }
-  }
+  problems.push(...heapProblems(ring));
   return problems;
 }

@@ -26,8 +26,10 @@ export interface MachineProps {
   readonly identity: string;
   /** What must exist before anything can be pushed: gates, rights, volumes. Asked at synth. */
   readonly readiness?: () => readonly ITerraformDependable[];
-  /** Done when every machine that leaves the code has left: no other one is changed before. */
-  readonly departures?: ITerraformDependable;
+  /** Done when every machine that leaves the code has left: no other one is changed before. Asked at synth. */
+  readonly departures?: () => ITerraformDependable | undefined;
+  /** Told when a service comes that has something to hand over before its machine goes. */
+  readonly handsOver?: () => void;
   /** Told of every group the machine joins. */
   readonly joined?: (connections: Connections) => void;
   readonly aws?: AwsMachine;
@@ -47,11 +49,12 @@ export class Machine extends Construct {
   /** What must exist before anything can be pushed. Asked at synth. */
   readonly readiness: () => readonly ITerraformDependable[];
   /** Done when every machine that leaves the code has left. */
-  readonly departures?: ITerraformDependable;
+  readonly departures: () => ITerraformDependable | undefined;
   /** Present on EC2. */
   readonly aws?: AwsMachine;
   /** Groups whose rules hold for this machine. */
   readonly groups: Connections[] = [];
+  private readonly toldOfHandover?: () => void;
   private readonly joined?: (connections: Connections) => void;
   private readonly services = new Map<string, Service>();
 
@@ -73,7 +76,8 @@ export class Machine extends Construct {
     this.aws = props.aws;
     this.joined = props.joined;
     this.readiness = props.readiness ?? (() => []);
-    this.departures = props.departures;
+    this.departures = props.departures ?? (() => undefined);
+    this.toldOfHandover = props.handsOver;
     this.base = new Push(this, "base", { machine: this, service: new BaseService() });
     checkAtSynth(this, () => this.problems());
   }
@@ -86,6 +90,11 @@ export class Machine extends Construct {
   /** Names of everything that is pushed here. */
   get serviceNames(): string[] {
     return [BASE_SERVICE, ...this.services.keys()];
+  }
+
+  /** Has one of its services something to hand over before it leaves? */
+  get handsOver(): boolean {
+    return [...this.services.values()].some(({ handsOver }) => handsOver === true);
   }
 
   /** A group whose rules hold for this machine too. */
@@ -105,6 +114,7 @@ export class Machine extends Construct {
       });
     }
     this.services.set(service.name, service);
+    if (service.handsOver) this.toldOfHandover?.();
   }
 
   /** Lets the machine read a secret that it fetches by itself. */

@@ -122,7 +122,7 @@ export class SshPlatform extends Construct implements Platform {
       subnet: host.subnet ?? (prefix === undefined ? undefined : parseNetwork(host.address)?.cidr),
       connection: connectionTo(this.access(host), host.ssh?.host ?? address, host.ssh?.hostKey),
       identity: host.generation === undefined ? address : `${address} ${host.generation}`,
-      departures: this.members.resource,
+      departures: () => this.members.resource,
     });
     this.machines.set(name, machine);
     return machine;

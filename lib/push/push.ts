@@ -231,7 +231,8 @@ export class Completion extends Construct {
 
 /** A node that leaves hands its rows over while the others' firewalls still let it in: they change after it. */
 function departures(machine: Machine): ITerraformDependable[] {
-  return machine.departures ? [machine.departures] : [];
+  const departed = machine.departures();
+  return departed ? [departed] : [];
 }
 
 /**

@@ -107,6 +107,8 @@ export interface ServiceDescription {
 export interface Service {
   /** Unique on a machine: `haproxy`, `keepalived`. */
   readonly name: string;
+  /** Must its `leave` hook have done its work before an instance of AWS goes? @default false - the instance just goes */
+  readonly handsOver?: boolean;
   /** Asked at synth, when everything that adds to the service has been said. */
   describe(machine: Machine): ServiceDescription;
 }

@@ -3,7 +3,7 @@ import { DataAwsPartition } from "@cdktf/provider-aws/lib/data-aws-partition";
 import { DataAwsRegion } from "@cdktf/provider-aws/lib/data-aws-region";
 import { KeyPair } from "@cdktf/provider-aws/lib/key-pair";
 import { PlacementGroup } from "@cdktf/provider-aws/lib/placement-group";
-import { TerraformStack } from "cdktf";
+import { TerraformStack, type ITerraformDependable } from "cdktf";
 import { Construct } from "constructs";
 import { Connections } from "../../firewall/connections";
 import type { Peer } from "../../firewall/peer";
@@ -14,6 +14,7 @@ import { contains, isIp, parseNetwork } from "../../net";
 import { checkAtSynth, isToken, refuse, refuseToken, warn, type Problem } from "../../problem";
 import { carrierOf, type Carrier } from "../../push/carrier";
 import type { Machine } from "../machine";
+import { Members } from "../members";
 import { outgoingRules, type Outgoing } from "../outgoing";
 import type { NodeProps, Platform } from "../platform";
 import { checkSshAccess, type SshAccess } from "../ssh-access";
@@ -102,6 +103,8 @@ export class AwsPlatform extends Construct implements Platform {
   readonly tags: Readonly<Record<string, string>>;
   /** Lets admins in to every machine. */
   readonly administration: Connections;
+  private members?: Members;
+  private toldOfKey = false;
   private readonly names = new Map<string, Machine>();
   private readonly placements = new Map<Construct, { group: PlacementGroup; zones: string[] }>();
   private account?: { readonly partition: string; readonly region: string; readonly id: string };
@@ -287,6 +290,34 @@ export class AwsPlatform extends Construct implements Platform {
         cidr === undefined ? "an address of the zone's subnet" : `an address of ${cidr}, the zone's subnet`,
       fix: "choose a free one, or leave it out: the interface keeps what AWS chooses",
     });
+  }
+
+  /** Done when every instance that leaves the code has handed over what it has; nothing where none has anything. */
+  get departures(): ITerraformDependable | undefined {
+    return this.members?.resource;
+  }
+
+  /** A service has come that has something to hand over before its instance goes; an instance without one just goes. */
+  handOver(): void {
+    if (this.members || this.toldOfKey) return;
+    const { privateKey, privateKeyFile } = this.props.ssh;
+    if (privateKey) {
+      this.toldOfKey = true;
+      warn(this, {
+        code: "removal-needs-key",
+        what: "'ssh.privateKey' is a variable, and machines of the platform have something to hand over when they leave",
+        allowed: "privateKeyFile or agent: a key from a variable would stand in the state",
+        fix: "load the key into an agent in CI; or run `cdktf-ha leave` on the machine before it leaves the code",
+      });
+      return;
+    }
+    this.members = new Members(this, () =>
+      Object.fromEntries(
+        [...this.names]
+          .filter(([, machine]) => machine.handsOver)
+          .map(([name, { connection }]) => [name, { connection, privateKeyFile }]),
+      ),
+    );
   }
 
   private problems(): Problem[] {

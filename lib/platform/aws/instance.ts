@@ -149,6 +149,8 @@ export function createInstance(
       ...(volume ? [volume] : []),
       ...(publicAddress ? [publicAddress] : []),
     ],
+    departures: () => platform.departures,
+    handsOver: () => platform.handOver(),
     joined: (group) => groups.push(group),
     aws,
   });
