@@ -24,9 +24,11 @@ export function pushProgramOf(scope: Construct): string {
 
 /** A text that stands in the synthesized JSON once, however many resources name it. */
 export interface SharedText {
-  /** Terraform's expression for it. */
+  /** A token, to be put into other texts. */
   readonly reference: string;
 }
+
+const references = new WeakMap<TerraformLocal, string>();
 
 /** Not at synth: what is added to the tree then may be too late to be written. */
 export function shareText(
@@ -38,6 +40,8 @@ export function shareText(
   const local =
     (stack.node.tryFindChild(id) as TerraformLocal | undefined) ??
     new TerraformLocal(stack, id, escapeTemplate(text));
-  // not asString: that makes a token, with a stack trace, for each push
-  return { reference: `\${local.${local.friendlyUniqueId}}` };
+  // once: every token that cdktf makes has a stack trace, and every push names this one
+  let reference = references.get(local);
+  if (reference === undefined) references.set(local, (reference = local.asString));
+  return { reference };
 }

@@ -175,3 +175,17 @@ test("a user's test reads who may connect", () => {
   expect(() => template.hasPort(web, port(80)).toNobody()).toThrow("it is open to stack/lb");
   expect(() => template.file("web-1", "/etc/nothing")).toThrow("web-1 gets no /etc/nothing; it gets:");
 });
+
+test("every machine gets the program itself as its command `cdktf-ha`", () => {
+  const stack = newStack();
+  new HaproxyKeepalivedPair(stack, "lb", { platform: newRack(stack) }).balance("web", {
+    port: 80,
+    to: Servers.at({ a: "192.0.2.1:80" }),
+  });
+  const { locals = {} } = Template.synth(stack).json as { locals?: Record<string, Record<string, string[]>> };
+  const texts = Object.values(locals).flatMap((contents) => contents["/usr/local/sbin/cdktf-ha"] ?? []);
+  // an expression of Terraform's, not the text of one
+  expect(texts.filter((line) => line.includes("local."))).toEqual(
+    Array<string>(2).fill("${local.cdktf-ha-push-program}"),
+  );
+});
