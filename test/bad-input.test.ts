@@ -452,8 +452,8 @@ const refusedAtPlan: Partial<Record<ProblemCode, (stack: TerraformStack) => unkn
 /** Not to be had by wrong input in a test: two names with one hash. */
 const unreachable: ProblemCode[] = ["server-id-clash"];
 
-const allRefused = [...Object.entries(refused), ...Object.entries(refusedRings)];
-const allWarned = { ...warned, ...warnedRings };
+const allRefused = [...Object.entries(refused), ...Object.entries(refusedRings())];
+const allWarned = { ...warned, ...warnedRings() };
 
 describe.each(allRefused)("%s", (code, cases) => {
   test.each(cases)("%s", (_, build) => {
@@ -492,7 +492,7 @@ test.each(Object.entries(refusedAtPlan))("%s is refused while Terraform plans", 
 });
 
 test("every code is tried", () => {
-  const tried = [refused, refusedRings, allWarned, refusedAtPlan].flatMap((cases) => Object.keys(cases));
+  const tried = [refused, refusedRings(), allWarned, refusedAtPlan].flatMap((cases) => Object.keys(cases));
   expect([...new Set([...tried, ...unreachable])].sort()).toEqual(Object.keys(PROBLEM_CODES).sort());
 });
 

@@ -177,7 +177,6 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
     checkCertificates(this);
     this.machines = this.nodes.map(({ machine }) => machine);
     this.connections = this.connect(id);
-    for (const machine of this.machines) machine.mayRead(...this.secrets());
     this.ready = this.rollOut();
     warnOfRing(this);
     for (const { name } of props.keyspaces ?? []) tell(this, toleranceText(this.toleranceOf(name)));
@@ -431,14 +430,6 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
     return Object.fromEntries(
       (this.props.roles ?? []).map(({ name, password }) => [passwordFile(name), password]),
     );
-  }
-
-  private secrets(): Secret[] {
-    return [
-      this.superuser.password,
-      ...(this.props.roles ?? []).map(({ password }) => password),
-      ...(this.tls?.authority ? [this.tls.authority] : Object.values(this.tls?.certificates ?? {})),
-    ];
   }
 
   private needThrift(): void {

@@ -27,7 +27,11 @@ export interface BackendProps {
   readonly to: Balanceable;
   /** Port of the servers. @default - what `to` says */
   readonly serverPort?: number;
-  /** @default - what `to` says, else "http" */
+  /**
+   * Over tcp, connections to a server that is found dead are cut, also those that are just being made: a database that is
+   * no longer the primary must not be written to. Whoever connects again gets another server.
+   * @default - what `to` says, else "http"
+   */
   readonly mode?: "http" | "tcp";
   /** @default Algorithm.roundRobin() */
   readonly algorithm?: Algorithm;

@@ -51,7 +51,10 @@ export class HealthCheck {
     });
   }
 
-  /** PostgreSQL answers a start-up packet, whether or not it knows the user: any server, primary or replica. */
+  /**
+   * PostgreSQL answers a start-up packet: any server, primary or replica. It need not know the user, which has no password
+   * and never logs in; but its pg_hba.conf must let this user in from the load balancers' addresses, by whatever method.
+   */
   static postgresql(props: { readonly user?: string } = {}): HealthCheck {
     return new HealthCheck({
       kind: "postgresql",

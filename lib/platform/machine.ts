@@ -1,4 +1,4 @@
-import { TerraformStack, type ITerraformDependable } from "cdktf";
+import { Aspects, TerraformStack, type ITerraformDependable } from "cdktf";
 import { Construct } from "constructs";
 import { inboundRules, outboundRules, type Connections } from "../firewall/connections";
 import type { HostRules } from "../firewall/nftables";
@@ -8,7 +8,6 @@ import { checkAtSynth, refuse, type Problem } from "../problem";
 import { Push } from "../push/push";
 import type { Service } from "../push/service";
 import type { AwsMachine } from "./aws/instance";
-import type { Secret } from "../secret/secret";
 import { BASE_SERVICE, BaseService } from "./base-service";
 import type { Platform } from "./platform";
 import type { Connection } from "./ssh-access";
@@ -55,6 +54,8 @@ export class Machine extends Construct {
   /** Groups whose rules hold for this machine. */
   readonly groups: Connections[] = [];
   private readonly toldOfHandover?: () => void;
+  /** What was pushed here before, by whichever cluster: whoever builds on it comes after. */
+  readonly pushes: Push[] = [];
   private readonly joined?: (connections: Connections) => void;
   private readonly services = new Map<string, Service>();
 
@@ -80,6 +81,8 @@ export class Machine extends Construct {
     this.toldOfHandover = props.handsOver;
     this.base = new Push(this, "base", { machine: this, service: new BaseService() });
     checkAtSynth(this, () => this.problems());
+    // By an aspect: when everything has been said, and before anything is synthesized.
+    Aspects.of(this).add({ visit: (node) => (node === this ? this.grantSecrets() : undefined) });
   }
 
   /** Who manages the machine, as the machine remembers it. */
@@ -117,9 +120,10 @@ export class Machine extends Construct {
     if (service.handsOver) this.toldOfHandover?.();
   }
 
-  /** Lets the machine read a secret that it fetches by itself. */
-  mayRead(...secrets: readonly Secret[]): void {
-    for (const { right } of secrets) {
+  /** Lets the machine read the secrets that its services fetch by themselves. */
+  private grantSecrets(): void {
+    const services = [...this.services.values()];
+    for (const { right } of services.flatMap((service) => service.describe(this).secrets ?? [])) {
       if (!right || !this.aws) continue;
       const { action, resource } = right;
       const arn = resource.startsWith("arn:") ? resource : this.aws.arn(action.split(":")[0]!, resource);

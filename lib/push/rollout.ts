@@ -98,7 +98,7 @@ export class Rollout extends Construct {
       const ends = group.map((node) => {
         const mine = this.pushNode(node, previous, waits);
         pushes.push(...mine);
-        return mine.at(-1)!.resource;
+        return (mine.at(-1) ?? node.machine.base).resource;
       });
       previous = ends;
     });
@@ -130,6 +130,7 @@ export class Rollout extends Construct {
         defer,
         around,
       });
+      machine.pushes.push(push);
       before = [push.resource];
       return push;
     });

@@ -14,7 +14,7 @@ import type { ClusterTopology } from "../topology/topology";
 export interface ServiceTierProps {
   readonly platform: Platform;
   readonly nodes: Nodes;
-  /** On every node, in this order. */
+  /** On every node, in this order. None for machines whose image brings all: only their firewall is pushed. */
   readonly services: readonly Service[];
   /** Where the nodes answer. */
   readonly port: number;

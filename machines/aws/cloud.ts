@@ -157,7 +157,8 @@ export class Cloud {
   /** Machines' packets to the API are lost, or arrive again. */
   async setReachable(reachable: boolean): Promise<void> {
     const removal = "table ip aws_gone\ndelete table ip aws_gone\n";
-    const loss = `table ip aws_gone { chain in { type filter hook input priority 0; iifname "br-*" ip daddr ${ENDPOINT} drop; } }`;
+    const chain = `type filter hook input priority 0\niifname "br-*" ip daddr ${ENDPOINT} drop`;
+    const loss = `table ip aws_gone {\nchain in {\n${chain}\n}\n}\n`;
     await run("nft", ["-f", "-"], { input: removal + (reachable ? "" : loss) });
   }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What tests against an emulated AWS need beside machines/: the emulator's Python environment, checkov's, and Terraform's
 # AWS provider unpacked, so that any number of labs can use it at once. All are kept in $HA_MACHINES_CACHE.
-#   install.sh               builds what is missing
+#   install.sh               builds what is missing; status 3 where only the provider is not to be had
 #   install.sh --emulator    prints the emulator's python, --checkov the program, --providers the provider's directory;
 #                            status 1 where it is missing
 # The provider comes from a file-system mirror in $HA_TERRAFORM_MIRROR (by default terraform-mirror in a directory
@@ -52,7 +52,11 @@ build_providers() {
     printf 'terraform {\n  required_providers {\n    aws = { source = "hashicorp/aws", version = "%s" }\n  }\n}\n' "$version" \
       >"$part/configuration/main.tf"
     TF_CLI_CONFIG_FILE=/dev/null terraform -chdir="$part/configuration" providers mirror "$part" >/dev/null ||
-      { rm -rf "$part"; fail "the AWS provider $version is neither in $mirror nor to be had from the registry"; }
+      {
+        rm -rf "$part"
+        echo "$0: the AWS provider $version is neither in $mirror nor to be had from the registry" >&2
+        exit 3
+      }
     rm -r "$part/configuration"
     find "$part" -name '*.json' -delete # an index speaks of archives
   fi

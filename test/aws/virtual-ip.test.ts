@@ -31,7 +31,7 @@ const holders = {
   secondary: () => account.holders({ secondary: SECONDARY }),
 };
 
-const secret = Secret.awsSecretsManager("site/vault", { jsonKey: "word" });
+const secret = Secret.awsSecretsManager("site/vault");
 /** A text that only this machine may read, with the right of its own role. */
 const secretService: Service = {
   name: "vault",
@@ -122,7 +122,7 @@ beforeAll(async () => {
   account = new Account(cloud);
   await cloud.call("secretsmanager", "create_secret", {
     Name: "site/vault",
-    SecretString: JSON.stringify({ word: SECRET }),
+    SecretString: SECRET,
   });
   deployment = await AwsDeployment.create(lab, cloud, build());
 }, 120_000);

@@ -1,7 +1,7 @@
 import type { TerraformStack } from "cdktf";
 import {
   CassandraInstallation,
-  CassandraRing,
+  type CassandraRing,
   CassandraVersion,
   Java,
   RingTls,
@@ -23,105 +23,113 @@ const keyspace = (replicationFactor: number | Record<string, number>): Partial<C
 });
 const archive = (sha256: string) => () => CassandraInstallation.archive("5.0.6", "/srv/c.tar.gz", { sha256 });
 
-export const refusedRings: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => unknown][]>> = {
-  "java-mismatch": [
-    ["a Java that nothing runs on", () => Java.openjdk(21)],
-    ["a Java that this release does not run on", ring({ java: Java.openjdk(8) })],
-  ],
-  "checksum-needed": [["an archive without one", archive("")]],
-  "unknown-datacenter": [["of a keyspace", ring(keyspace({ elsewhere: 3 }))]],
-  "unknown-keyspace": [
-    [
-      "of a grant",
-      (stack) => newRing(stack, { roles: [role(stack, { grants: { other: ["SELECT"] } })], ...keyspace(3) }),
+export function refusedRings(): Partial<Record<ProblemCode, [string, (stack: TerraformStack) => unknown][]>> {
+  return {
+    "java-mismatch": [
+      ["a Java that nothing runs on", () => Java.openjdk(21)],
+      ["a Java that this release does not run on", ring({ java: Java.openjdk(8) })],
     ],
-    ["asked for", (stack) => newRing(stack).toleranceOf("other")],
-  ],
-  "unknown-seed": [["not a node", ring({ seeds: ["cassandra-9"] })]],
-  "replication-above-nodes": [["4 copies on 3 nodes", ring(keyspace(4))]],
-  "thrift-is-gone": [
-    ["5.0", ring({ thrift: true })],
-    ["its contact points", (stack) => newRing(stack).thriftContactPoints],
-  ],
-  "heap-too-large": [
-    [
-      "for the instance's type",
-      (stack) =>
-        newRing(stack, {
-          platform: newAws(stack),
-          nodes: { "cassandra-1": { instanceType: "m5.large" } },
-          heapMiB: 7000,
+    "checksum-needed": [["an archive without one", archive("")]],
+    "unknown-datacenter": [["of a keyspace", ring(keyspace({ elsewhere: 3 }))]],
+    "unknown-keyspace": [
+      [
+        "of a grant",
+        (stack) =>
+          newRing(stack, { roles: [role(stack, { grants: { other: ["SELECT"] } })], ...keyspace(3) }),
+      ],
+      ["asked for", (stack) => newRing(stack).toleranceOf("other")],
+    ],
+    "unknown-seed": [["not a node", ring({ seeds: ["cassandra-9"] })]],
+    "replication-above-nodes": [["4 copies on 3 nodes", ring(keyspace(4))]],
+    "thrift-is-gone": [
+      ["5.0", ring({ thrift: true })],
+      ["its contact points", (stack) => newRing(stack).thriftContactPoints],
+    ],
+    "heap-too-large": [
+      [
+        "for the instance's type",
+        (stack) =>
+          newRing(stack, {
+            platform: newAws(stack),
+            nodes: { "cassandra-1": { instanceType: "m5.large" } },
+            heapMiB: 7000,
+          }),
+      ],
+    ],
+    "secret-not-shared": [
+      ["the superuser's", ring({ superuser: { password: Secret.generated("ring-password") } })],
+      ["a role's", (stack) => newRing(stack, { roles: [role(stack, { password: Secret.generated("x") })] })],
+      [
+        "the authority's",
+        ring({ tls: RingTls.authority(Secret.generated("ca"), { trusted: [CERTIFICATE] }) }),
+      ],
+    ],
+    "bad-name": [
+      ["a cluster", ring({ clusterName: "a'b" })],
+      ["a datacenter", ring({ datacenter: "a b" })],
+      ["a keyspace", ring({ keyspaces: [{ name: "a-b" }] })],
+      ["a keyspace of Cassandra's own", ring({ keyspaces: [{ name: "system_auth" }] })],
+      [
+        "the default superuser",
+        (stack) =>
+          newRing(stack, {
+            superuser: { name: "cassandra", password: Secret.variable(stack, "p") },
+          }),
+      ],
+      ["a release", () => CassandraInstallation.apt("latest")],
+      ["a role that is not there", (stack) => newRing(stack).credentials("nobody")],
+    ],
+    "duplicate-name": [
+      ["keyspaces", ring({ keyspaces: [{ name: "a" }, { name: "a" }] })],
+      ["a role and the superuser", (stack) => newRing(stack, { roles: [role(stack, { name: "admin" })] })],
+    ],
+    "number-out-of-range": [
+      ["no copy", ring(keyspace(0))],
+      ["tokens", ring({ numTokens: 0 })],
+      ["a heap", ring({ heapMiB: 16 })],
+      ["phi", ring({ phiConvictThreshold: 20 })],
+      ["snapshots that are kept", () => Snapshots.directory("/srv", { keep: 0 })],
+    ],
+    "bad-address": [
+      ["a mirror", () => CassandraInstallation.apt("5.0.6", { mirror: "http://example.net" })],
+      ["a bucket", () => Snapshots.s3("bucket")],
+    ],
+    "bad-path": [
+      ["an installation's", () => CassandraInstallation.directory("5.0.6", "opt")],
+      ["a Java's", () => Java.at("jdk")],
+      ["of snapshots", () => Snapshots.directory("snapshots")],
+    ],
+    "tls-without-certificate": [
+      ["nobody is trusted", () => RingTls.given({}, { trusted: [] })],
+      ["a node has none", ring({ tls: RingTls.given({}, { trusted: [CERTIFICATE] }) })],
+    ],
+    "conflicting-setting": [
+      ["a release of another line", ring({ installation: CassandraInstallation.apt("4.1.10") })],
+      ["no nodes", ring({ nodes: undefined })],
+      ["a setting of the ring's own", ring({ settings: { num_tokens: 1 } })],
+      ["two seeds' lists", ring({ settings: { seed_provider: [] } })],
+      ["a heap among the options", ring({ jvmOptions: ["-Xmx4G"] })],
+      ["a volume for hosts", ring({ dataVolume: { sizeGiB: 10 } })],
+      [
+        "optional TLS on 3.11",
+        ring({
+          version: CassandraVersion.V3_11,
+          tls: RingTls.given({}, { trusted: [CERTIFICATE], internode: "optional" }),
         }),
+      ],
     ],
-  ],
-  "secret-not-shared": [
-    ["the superuser's", ring({ superuser: { password: Secret.generated("ring-password") } })],
-    ["a role's", (stack) => newRing(stack, { roles: [role(stack, { password: Secret.generated("x") })] })],
-    ["the authority's", ring({ tls: RingTls.authority(Secret.generated("ca"), { trusted: [CERTIFICATE] }) })],
-  ],
-  "bad-name": [
-    ["a cluster", ring({ clusterName: "a'b" })],
-    ["a datacenter", ring({ datacenter: "a b" })],
-    ["a keyspace", ring({ keyspaces: [{ name: "a-b" }] })],
-    ["a keyspace of Cassandra's own", ring({ keyspaces: [{ name: "system_auth" }] })],
-    [
-      "the default superuser",
-      (stack) =>
-        newRing(stack, {
-          superuser: { name: "cassandra", password: Secret.variable(stack, "p") },
-        }),
-    ],
-    ["a release", () => CassandraInstallation.apt("latest")],
-    ["a role that is not there", (stack) => newRing(stack).credentials("nobody")],
-  ],
-  "duplicate-name": [
-    ["keyspaces", ring({ keyspaces: [{ name: "a" }, { name: "a" }] })],
-    ["a role and the superuser", (stack) => newRing(stack, { roles: [role(stack, { name: "admin" })] })],
-  ],
-  "number-out-of-range": [
-    ["no copy", ring(keyspace(0))],
-    ["tokens", ring({ numTokens: 0 })],
-    ["a heap", ring({ heapMiB: 16 })],
-    ["phi", ring({ phiConvictThreshold: 20 })],
-    ["snapshots that are kept", () => Snapshots.directory("/srv", { keep: 0 })],
-  ],
-  "bad-address": [
-    ["a mirror", () => CassandraInstallation.apt("5.0.6", { mirror: "http://example.net" })],
-    ["a bucket", () => Snapshots.s3("bucket")],
-  ],
-  "bad-path": [
-    ["an installation's", () => CassandraInstallation.directory("5.0.6", "opt")],
-    ["a Java's", () => Java.at("jdk")],
-    ["of snapshots", () => Snapshots.directory("snapshots")],
-  ],
-  "tls-without-certificate": [
-    ["nobody is trusted", () => RingTls.given({}, { trusted: [] })],
-    ["a node has none", ring({ tls: RingTls.given({}, { trusted: [CERTIFICATE] }) })],
-  ],
-  "conflicting-setting": [
-    ["a release of another line", ring({ installation: CassandraInstallation.apt("4.1.10") })],
-    ["no nodes", ring({ nodes: undefined })],
-    ["a setting of the ring's own", ring({ settings: { num_tokens: 1 } })],
-    ["two seeds' lists", ring({ settings: { seed_provider: [] } })],
-    ["a heap among the options", ring({ jvmOptions: ["-Xmx4G"] })],
-    ["a volume for hosts", ring({ dataVolume: { sizeGiB: 10 } })],
-    [
-      "optional TLS on 3.11",
-      ring({
-        version: CassandraVersion.V3_11,
-        tls: RingTls.given({}, { trusted: [CERTIFICATE], internode: "optional" }),
-      }),
-    ],
-  ],
-  "empty-rollout": [["no datacenter", ring({ platform: undefined, nodes: undefined, datacenters: {} })]],
-};
+    "empty-rollout": [["no datacenter", ring({ platform: undefined, nodes: undefined, datacenters: {} })]],
+  };
+}
 
 /** What works, but not as well as its author may think. */
-export const warnedRings: Partial<Record<ProblemCode, (stack: TerraformStack) => unknown>> = {
-  "one-copy": ring(keyspace(1)),
-  "even-replication": ring(keyspace(2)),
-  "uneven-zones": ring({ nodes: ["cassandra-1", "cassandra-2", "cassandra-3", "cassandra-4"] }),
-};
+export function warnedRings(): Partial<Record<ProblemCode, (stack: TerraformStack) => unknown>> {
+  return {
+    "one-copy": ring(keyspace(1)),
+    "even-replication": ring(keyspace(2)),
+    "uneven-zones": ring({ nodes: ["cassandra-1", "cassandra-2", "cassandra-3", "cassandra-4"] }),
+  };
+}
 
 function role(
   stack: TerraformStack,

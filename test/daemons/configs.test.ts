@@ -25,9 +25,11 @@ function run(text: string): { status: number | null; words: string } {
   return { status, words: `${stdout}${stderr}` };
 }
 
-/** What the machine would put in for the placeholders. */
+/** What Terraform would put in for its references, and the machine for the placeholders. */
 function filled(text: string): string {
-  return text
+  const references = [...new Set(text.match(/\$\{aws_network_interface\.[\w.-]+\}/g))];
+  return references
+    .reduce((known, reference, index) => known.replaceAll(reference, `10.1.0.${index + 4}`), text)
     .replaceAll("@@HA:fact:interface@@", "eth0")
     .replaceAll("@@HA:fact:bundle@@", "0123456789abcdef")
     .replace(/@@HA:quotable:[^@]*@@/g, `a "password" with $ and %`);
@@ -131,7 +133,7 @@ describe("nft --check", () => {
     "%s",
     (name, text) => {
       const path = join(directory, `${name}.nft`);
-      writeFileSync(path, text);
+      writeFileSync(path, filled(text));
       expect(run(`nft --check --file ${path}`)).toEqual({ status: 0, words: "" });
     },
   );

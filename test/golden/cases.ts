@@ -7,12 +7,13 @@ import {
   Secret,
   Servers,
   ServerTls,
+  ServiceTier,
   Stickiness,
   Tls,
   VirtualIp,
 } from "../../lib";
 import { Template } from "../../lib/testing";
-import { newRack, newStack } from "../support/stack";
+import { newAws, newRack, newStack } from "../support/stack";
 
 /** A configuration that an operator can read and that the real daemon accepts. */
 export interface GoldenCase {
@@ -122,6 +123,12 @@ export function goldenCases(): GoldenCase[] {
       pair
         .listen("through", outer, { port: 443, mode: "tcp", tls: Tls.passthrough(), clients: anyone })
         .route({ host: "inner.example.net" }, inner);
+    }),
+    pairCase("aws", (stack) => {
+      const platform = newAws(stack);
+      const web = new ServiceTier(stack, "web", { platform, nodes: ["web-1", "web-2", "web-3"], port: 8080, services: [] });
+      const pair = new HaproxyKeepalivedPair(stack, "lb", { platform, virtualIp: VirtualIp.elastic() });
+      pair.balance("web", { port: 443, clients: anyone, to: web, tls: Tls.certificate(Secret.awsSecretsManager("site/tls")) });
     }),
     pairCase("one-node", (stack) => {
       const pair = new HaproxyKeepalivedPair(stack, "lb", { platform: newRack(stack), nodes: ["lb-1"] });

@@ -385,7 +385,7 @@ test("destroyed: services stopped, files gone, packages' own files back, the fir
   for (const name of ["lb-1", "lb-2"]) {
     const machine = lab.machine(name);
     const { stdout } = await machine.ssh(
-      "systemctl is-active haproxy keepalived; nft list tables; ls /etc/systemd/system | grep -c cdktf; head -1 /etc/haproxy/haproxy.cfg; ls /usr/local/sbin",
+      "systemctl is-active haproxy keepalived; nft list tables; ls /etc/systemd/system | grep -c cdktf; head -1 /etc/haproxy/haproxy.cfg; ls /usr/local/sbin | grep cdktf",
       { allowFailure: true },
     );
     expect(stdout).toBe("inactive\ninactive\n0\nglobal\n");

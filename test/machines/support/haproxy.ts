@@ -18,6 +18,7 @@ export async function serverStates(node: LabMachine): Promise<Record<string, str
 export async function awaitServers(
   nodes: readonly LabMachine[],
   wanted: Readonly<Record<string, string>>,
+  seconds = 30,
 ): Promise<number> {
   const start = performance.now();
   for (const node of nodes) {
@@ -27,7 +28,7 @@ export async function awaitServers(
         states = await serverStates(node);
         return Object.entries(wanted).every(([server, state]) => states[server] === state);
       },
-      30,
+      seconds,
       () => `servers of ${node.name}: ${JSON.stringify(states)}, wanted ${JSON.stringify(wanted)}`,
     );
   }

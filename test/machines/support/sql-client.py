@@ -1,0 +1,55 @@
+"""sql-client.py write|read HOST PORT PASSWORD STOP-FILE: statements until the file is there; a JSON line for each.
+
+write: numbers, one after the other, over a connection that is kept as long as it lives, as an application does.
+read: how many numbers there are, over a connection of its own each time.
+"""
+
+import json
+import os
+import sys
+import time
+
+import psycopg2
+
+kind, host, port, password, stop = sys.argv[1:]
+
+
+def connect():
+    connection = psycopg2.connect(
+        host=host, port=port, user="app", password=password, dbname="postgres", connect_timeout=2
+    )
+    connection.autocommit = True
+    return connection
+
+
+def ask(connection, statement, *values):
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return cursor.fetchone()
+
+
+def note(start, **facts):
+    print(json.dumps({"at": start * 1000, "ms": (time.time() - start) * 1000, **facts}), flush=True)
+
+
+kept = None
+number = 0
+while not os.path.exists(stop):
+    start = time.time()
+    number += 1
+    try:
+        if kind == "write":
+            kept = kept or connect()
+            _, server = ask(
+                kept, "insert into numbers values (%s) returning n, host(inet_server_addr())", number
+            )
+            note(start, ok=True, number=number, server=server)
+        else:
+            connection = connect()
+            _, server = ask(connection, "select count(*), host(inet_server_addr()) from numbers")
+            connection.close()
+            note(start, ok=True, server=server)
+    except psycopg2.Error as error:
+        note(start, ok=False, number=number, error=" ".join(str(error).split()))
+        kept = None
+    time.sleep(max(0, start + 0.05 - time.time()))

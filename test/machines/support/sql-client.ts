@@ -1,0 +1,71 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { LabMachine } from "../../../machines/lab";
+import { LoadResult, type LoadRequest } from "../../../machines/load";
+
+/** A statement that was done, or not. */
+export interface Statement extends LoadRequest {
+  /** What was written. */
+  readonly number?: number;
+  /** Address of the database server that did it. */
+  readonly server?: string;
+}
+
+export interface Statements {
+  readonly all: readonly Statement[];
+  readonly done: readonly Statement[];
+  /** For the figures. */
+  readonly result: LoadResult;
+}
+
+export interface SqlTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly password: string;
+}
+
+/** Output of a statement, by psql on a machine, over a connection of its own. */
+export async function psql(
+  machine: LabMachine,
+  { host, port, password }: SqlTarget,
+  statement: string,
+  user = "app",
+): Promise<string> {
+  const environment = `PGPASSWORD='${password}' PGCONNECT_TIMEOUT=5`;
+  const options = `-X --no-align --tuples-only --quiet --host ${host} --port ${port} --username ${user}`;
+  const { stdout } = await machine.ssh(`${environment} psql ${options} postgres`, {
+    input: `\\set ON_ERROR_STOP on\n${statement};\n`,
+  });
+  return stdout.trim();
+}
+
+/** An application on a machine of its own that asks a database again and again, 20 times a second where it can. */
+export class SqlClient {
+  private static started = 0;
+  private readonly stopFile = `/run/sql-client-${SqlClient.started++}`;
+  private readonly output: Promise<{ stdout: string }>;
+
+  constructor(
+    private readonly machine: LabMachine,
+    kind: "write" | "read",
+    { host, port, password }: SqlTarget,
+  ) {
+    this.output = readFile(join(__dirname, "sql-client.py"), "utf8").then((input) =>
+      machine.ssh(`timeout 150 python3 - ${kind} ${host} ${port} '${password}' ${this.stopFile}`, {
+        input,
+        timeoutSeconds: 160,
+      }),
+    );
+    this.output.catch(() => undefined); // told by stop()
+  }
+
+  async stop(): Promise<Statements> {
+    await this.machine.ssh(`touch ${this.stopFile}`);
+    const { stdout } = await this.output;
+    const all = stdout
+      .split("\n")
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as Statement);
+    return { all, done: all.filter(({ ok }) => ok), result: new LoadResult(all) };
+  }
+}
