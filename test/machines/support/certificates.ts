@@ -30,6 +30,11 @@ export class Authority {
     readonly certificate: string,
   ) {}
 
+  /** Its certificate and its key in one text, for those who issue by it. */
+  async bundle(): Promise<string> {
+    return this.certificate + (await readFile(join(this.directory, "key.pem"), "utf8"));
+  }
+
   /** A certificate for names and addresses; the first one is its subject. */
   async issue(...names: readonly string[]): Promise<KeyPair> {
     const path = (file: string): string => join(this.directory, `${this.issued}-${file}`);

@@ -12,33 +12,61 @@ import {
   type SshHost,
 } from "cdktf-ha-clusters";
 import type { TerraformStack } from "cdktf";
-import { Lab, type LabMachine } from "../../../machines/lab";
+import { Lab, type LabMachine, type MachineSpec } from "../../../machines/lab";
 import { waitUntil } from "../../../machines/run";
+import type { Outcome } from "../../support/deployment";
 import { OPERATOR } from "./site";
 
 export const RELEASE = "5.0.6";
 export const CLIENT = "10.77.0.31";
-export const VARIABLES = { "ring-password": "it's a \"password\"; $HOME", "esmond-password": "another one" };
+export const VARIABLES = { "ring-password": 'it\'s a "password"; $HOME', "esmond-password": "another one" };
+
+/** Addresses of a ring's machines. */
+export const NODES = {
+  "cassandra-1": "10.77.0.61",
+  "cassandra-2": "10.77.0.62",
+  "cassandra-3": "10.77.0.63",
+  "cassandra-4": "10.77.0.64",
+} as const;
+export type NodeName = keyof typeof NODES;
+export const FIRST_THREE: readonly NodeName[] = ["cassandra-1", "cassandra-2", "cassandra-3"];
+export const ALL_UP = { "cassandra-1": "UN", "cassandra-2": "UN", "cassandra-3": "UN" };
 
 /** The operator's computer has fetched it before: there is no network in here. */
 function cassandraLayer(): string {
   return execFileSync(join(__dirname, "cassandra/fetch.sh"), [RELEASE], { encoding: "utf8" }).trim();
 }
 
+/** A machine with Cassandra's software. */
+export function nodeSpec(address: string): MachineSpec {
+  return { address: `${address}/24`, layers: [cassandraLayer()], diskMiB: 2048 };
+}
+
 /** Machines with Cassandra on them, not started, and a client and a stranger without. */
 export function startRingSite(nodes: Readonly<Record<string, string>>): Promise<Lab> {
-  const layers = [cassandraLayer()];
   return Lab.start(
     {
-      ...Object.fromEntries(
-        Object.entries(nodes).map(([name, address]) => [name, { address: `${address}/24`, layers, diskMiB: 2048 }]),
-      ),
+      ...Object.fromEntries(Object.entries(nodes).map(([name, address]) => [name, nodeSpec(address)])),
       client: { address: `${CLIENT}/24` },
       stranger: { address: "10.77.0.41/24" },
     },
     { flavour: "tests" },
   );
 }
+
+/** A ring as a user would write it, of the first three nodes in three racks unless it says otherwise. */
+export const ringOf =
+  (lab: Lab, props: Partial<CassandraRingProps> = {}, addresses: Partial<Record<NodeName, string>> = {}) =>
+  (stack: TerraformStack): void => {
+    const hosts = Object.entries({ ...NODES, ...addresses }).map(
+      ([name, address], index): [string, SshHost] => [
+        name,
+        { address: `${address}/24`, zone: `rack-${(index % 3) + 1}` },
+      ],
+    );
+    const platform = ringRack(stack, lab, Object.fromEntries(hosts));
+    smallRing(stack, { platform, nodes: FIRST_THREE, ...props });
+  };
 
 /** Hosts as a user would write them. */
 export function ringRack(
@@ -108,6 +136,9 @@ export class CqlLoad {
       readonly consistency?: "QUORUM" | "LOCAL_QUORUM";
       readonly datacenter?: string;
       readonly perSecond?: number;
+      /** With TLS: whose certificates the client trusts, and its own with its key. */
+      readonly trusted?: string;
+      readonly certificate?: string;
     },
   ): Promise<CqlLoad> {
     const all = {
@@ -159,10 +190,84 @@ export class CqlLoad {
   }
 }
 
+/** The action while a client writes and reads at LOCAL_QUORUM all along: nothing may fail, nothing may be lost. */
+export async function underLoad(
+  lab: Lab,
+  what: string,
+  action: () => Promise<Outcome>,
+  settings: Partial<Parameters<typeof CqlLoad.start>[1]> = {},
+): Promise<Outcome> {
+  const contactPoints = FIRST_THREE.map((name) => NODES[name]);
+  const load = await CqlLoad.start(lab.machine("client"), { contactPoints, ...settings });
+  let outcome: Outcome;
+  let result: LoadOutcome;
+  try {
+    outcome = await action();
+  } finally {
+    result = await load.stop();
+  }
+  const { operations, failed, wrong, lost, slowestMs, acknowledged } = result;
+  figure(
+    `${what}: ${outcome.seconds.toFixed(0)} s; ${operations} operations, ${failed.length} failed; ${acknowledged} rows acknowledged, ${lost} lost; slowest ${slowestMs} ms`,
+  );
+  expect(failed).toEqual([]);
+  expect({ wrong, lost }).toEqual({ wrong: 0, lost: 0 });
+  expect(operations).toBeGreaterThan(50);
+  return outcome;
+}
+
+/** What the nodes noted, with the seconds at which they did, in the order of time. */
+export async function notesOf(
+  lab: Lab,
+  names: readonly string[],
+): Promise<{ at: number; node: string; text: string }[]> {
+  const notes = await Promise.all(
+    names.map(async (node) => {
+      const { stdout } = await lab
+        .machine(node)
+        .ssh("journalctl --identifier=cdktf-ha-cassandra --output=short-unix --no-pager --quiet");
+      return stdout.split("\n").flatMap((line) => {
+        const [, at, text] = /^(\d+\.\d+) .*?cdktf-ha-cassandra(?:\[\d+\])?: (.*)$/.exec(line) ?? [];
+        return text === undefined ? [] : [{ at: Number(at), node, text }];
+      });
+    }),
+  );
+  return notes.flat().sort((a, b) => a.at - b.at);
+}
+
+/** From when to when each node did something, by what it noted; fails where two did it at once. */
+export function oneAfterTheOther(
+  notes: Awaited<ReturnType<typeof notesOf>>,
+  what: string,
+): { node: string; from: number; to: number }[] {
+  const spans: { node: string; from: number; to: number }[] = [];
+  let open: { node: string; at: number } | undefined;
+  for (const { node, at, text } of notes.filter((note) => note.text.includes(what))) {
+    if (text.includes(" begins")) {
+      expect([what, "while", open?.node]).toEqual([what, "while", undefined]);
+      open = { node, at };
+    } else if (text.includes(" done")) {
+      expect(open?.node).toBe(node);
+      spans.push({ node, from: open!.at, to: at });
+      open = undefined;
+    }
+  }
+  expect(open).toBeUndefined();
+  return spans;
+}
+
+/** Does somebody listen there, who lets this machine in? */
+export async function isOpen(from: LabMachine, address: string, port: number): Promise<boolean> {
+  const { code } = await from.ssh(`timeout 2 bash -c 'exec 3<>/dev/tcp/${address}/${port}'`, {
+    allowFailure: true,
+  });
+  return code === 0;
+}
+
 /** STATE by name, as one node sees the ring. */
 export async function statesOf(
   node: LabMachine,
-  names: Readonly<Record<string, string>>,
+  names: Readonly<Record<string, string>> = NODES,
 ): Promise<Record<string, string>> {
   const { stdout } = await node.ssh("nodetool status 2>/dev/null | awk '/^[UD][NJLM] /{print $1, $2}'", {
     allowFailure: true,

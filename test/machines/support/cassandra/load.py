@@ -7,6 +7,7 @@ An operation has failed when the driver's own retries, on other nodes, have not 
 import json
 import os
 import signal
+import ssl
 import sys
 import threading
 import time
@@ -44,8 +45,21 @@ profile = ExecutionProfile(
     # a node that lost its power says nothing at all: after half a second another one is asked too
     speculative_execution_policy=ConstantSpeculativeExecutionPolicy(delay=0.5, max_attempts=2),
 )
+def tls():
+    if "trusted" not in settings:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(cadata=settings["trusted"])
+    with open("/root/client.pem", "w") as file:
+        file.write(settings["certificate"])
+    context.load_cert_chain("/root/client.pem")
+    return context
+
+
 cluster = Cluster(
     settings["contactPoints"],
+    ssl_context=tls(),
     auth_provider=PlainTextAuthProvider(settings["user"], settings["password"]),
     execution_profiles={EXEC_PROFILE_DEFAULT: profile},
     reconnection_policy=ConstantReconnectionPolicy(1, max_attempts=None),
