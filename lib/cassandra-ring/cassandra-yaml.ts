@@ -128,6 +128,10 @@ export function renderCassandraYaml(model: YamlModel): string {
 
 function tlsSettings(version: CassandraVersion, tls: YamlTls): Record<string, YamlValue> {
   const v40 = version.atLeast(CassandraVersion.V4_0);
+  // one setting, that 4.1 has renamed
+  const legacyPort = version.unitsInValues
+    ? "legacy_ssl_storage_port_enabled"
+    : "enable_legacy_ssl_storage_port";
   const stores = {
     keystore: tls.keystore,
     keystore_password: tls.password,
@@ -143,9 +147,7 @@ function tlsSettings(version: CassandraVersion, tls: YamlTls): Record<string, Ya
       : {
           server_encryption_options: {
             internode_encryption: "all",
-            ...(v40
-              ? { optional: tls.internode === "optional", legacy_ssl_storage_port_enabled: false }
-              : {}),
+            ...(v40 ? { optional: tls.internode === "optional", [legacyPort]: false } : {}),
             require_client_auth: true,
             require_endpoint_verification: false,
             ...stores,

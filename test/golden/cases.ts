@@ -13,6 +13,7 @@ import {
   VirtualIp,
 } from "../../lib";
 import { Template } from "../../lib/testing";
+import { ringCases } from "../cassandra-ring/golden";
 import { newAws, newRack, newStack } from "../support/stack";
 
 /** A configuration that an operator can read and that the real daemon accepts. */
@@ -134,6 +135,7 @@ export function goldenCases(): GoldenCase[] {
       const pair = new HaproxyKeepalivedPair(stack, "lb", { platform: newRack(stack), nodes: ["lb-1"] });
       pair.balance("web", { port: 80, clients: anyone, to: web() });
     }),
+    ...ringCases(),
   ];
 }
 

@@ -51,7 +51,7 @@ afterAll(() => lab.stop());
 test("a plain ring: nodes speak unencrypted", async () => {
   await deployment.deploy();
   for (const name of FIRST_THREE) expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
-}, 400_000);
+}, 600_000);
 
 test("TLS as an offer: nodes with and without understand each other, a plain client goes on", async () => {
   const offered = await withTls(old, "1", {
@@ -60,7 +60,7 @@ test("TLS as an offer: nodes with and without understand each other, a plain cli
     client: "optional",
   });
   await underLoad(lab, "TLS as an offer, three restarts", () => offered.deploy());
-}, 400_000);
+}, 600_000);
 
 test("TLS as a must, with a client that has a certificate", async () => {
   const required = await withTls(old, "1", { trusted: [old.certificate] });
@@ -72,7 +72,7 @@ test("TLS as a must, with a client that has a certificate", async () => {
     .ssh(`openssl s_client -tls1_2 -connect ${NODES["cassandra-1"]}:7000 </dev/null 2>&1 || true`);
   expect(stdout).toMatch(/issuer=.*old/);
   expect(stdout).toMatch(/alert/);
-}, 400_000);
+}, 600_000);
 
 test("who has no certificate, or one of a stranger's authority, is refused; so is who speaks plainly", async () => {
   const stranger = await Authority.create(lab.directory, "stranger");
@@ -138,4 +138,4 @@ test("another authority: trusted first, then in use, then the old one is dropped
     expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
   }
   expect(await Promise.all(FIRST_THREE.map(starts))).toEqual(before);
-}, 400_000);
+}, 600_000);

@@ -57,7 +57,7 @@ test("an archive that is not the one that was checked is not unpacked; the right
   const { stdout: command } = await node().ssh("ps -o args= -C java");
   expect(command).toContain(`/opt/cassandra/${RELEASE}/lib`);
   Object.assign(one, right);
-}, 400_000);
+}, 600_000);
 
 test.each<[string, Partial<CassandraRingProps>, RegExp]>([
   ["another cluster name", { clusterName: "Other Cluster" }, /belongs to the cluster 'Esmond Cluster'/],

@@ -43,7 +43,7 @@ test("three nodes deployed: all up and normal, seen from each", async () => {
     "SELECT keyspace_name, replication FROM system_schema.keyspaces",
   );
   expect(systems.find((row) => row.startsWith("system_auth"))).toContain("'datacenter1': '3'");
-}, 400_000);
+}, 600_000);
 
 test("applied again: nothing to do", async () => {
   const before = await Promise.all(FIRST_THREE.map(starts));
@@ -124,7 +124,7 @@ test("from 2 to 3 copies, and away from SimpleStrategy: altered once, repaired o
       .ssh(`nodetool repair -full --preview ${keyspace} 2>&1`);
     expect(stdout).toContain("Previewed data was in sync");
   }
-}, 400_000);
+}, 600_000);
 
 test("a rolling change of the configuration: one node after the other, no operation fails", async () => {
   const changed = await deployment
@@ -140,7 +140,7 @@ test("a rolling change of the configuration: one node after the other, no operat
   const after = await Promise.all(FIRST_THREE.map(starts));
   expect(after.filter((start, index) => start !== before[index])).toHaveLength(3);
   for (const name of FIRST_THREE) expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
-}, 400_000);
+}, 600_000);
 
 test("a configuration that Cassandra does not take is refused on the first node; nobody notices", async () => {
   const before = await Promise.all(FIRST_THREE.map(starts));
@@ -163,4 +163,4 @@ test("a configuration that is well-formed but does not run goes back on the firs
   expect(outcome.output).toContain("back on the last good version, which is healthy");
   expect((await Promise.all(FIRST_THREE.map(starts))).slice(1)).toEqual(before.slice(1));
   expect(await statesOf(lab.machine("cassandra-2"))).toEqual(ALL_UP);
-}, 400_000);
+}, 600_000);
