@@ -1,0 +1,164 @@
+import { CassandraVersion, Peer, Port, RingTls, Secret, ServiceTier } from "../../lib";
+import { changeOrder, compareNames, defaultSeeds, type RingNode } from "../../lib/cassandra-ring/layout";
+import { Template } from "../../lib/testing";
+import { newAws, newStack } from "../support/stack";
+import { CERTIFICATE, newRing, ringHosts } from "./rings";
+
+const node = (name: string, rack: string, datacenter = "dc"): RingNode => ({
+  name,
+  rack,
+  datacenter,
+  machine: undefined as never,
+});
+const names = (nodes: readonly RingNode[]): string[] => nodes.map(({ name }) => name);
+
+test("seeds: one of each rack, three at most, stable by name; two where there is one rack", () => {
+  const nodes = ["a", "b", "c", "d"].flatMap((rack, index) => [
+    node(`n-${index + 11}`, rack),
+    node(`n-${index + 2}`, rack),
+  ]);
+  expect(names(defaultSeeds(nodes))).toEqual(["n-2", "n-3", "n-4"]);
+  expect(names(defaultSeeds([...nodes].reverse()))).toEqual(["n-2", "n-3", "n-4"]);
+  expect(names(defaultSeeds([node("n-10", "a"), node("n-9", "a"), node("n-1", "a")]))).toEqual([
+    "n-1",
+    "n-9",
+  ]);
+});
+
+test("nodes begin datacenter after datacenter, seeds first, then by name and number", () => {
+  const nodes = [node("n-10", "a"), node("n-2", "a"), node("m-1", "a", "other"), node("n-1", "b")];
+  expect(names(changeOrder(nodes, [nodes[0]!, nodes[2]!]))).toEqual(["n-10", "n-1", "n-2", "m-1"]);
+  expect(["n-10", "n-9", "n-1"].sort(compareNames)).toEqual(["n-1", "n-9", "n-10"]);
+});
+
+test("ports: the ring's own, the clients', and JMX for nobody", () => {
+  const stack = newStack();
+  const ring = newRing(stack, { clients: [Peer.cidr("10.0.2.0/24")] });
+  const web = new ServiceTier(stack, "web", {
+    platform: stack.node.findChild("rack") as never,
+    nodes: ["cassandra-6"],
+    port: 80,
+    services: [{ name: "plain", describe: () => ({ files: [] }) }],
+  });
+  ring.connections.allowFrom(web);
+  const template = Template.synth(stack).hasNoErrors();
+  template.hasPort(ring, Port.tcp(9042)).onlyFrom(ring, web, Peer.cidr("10.0.2.0/24"));
+  template.hasPort(ring, Port.tcp(7000)).onlyFrom(ring);
+  for (const port of [7001, 7199, 9160]) template.hasPort(ring, Port.tcp(port)).toNobody();
+  expect(template.file("cassandra-1", "/etc/cdktf-ha/firewall.nft")).toMatch(/7199/);
+});
+
+test("3.11 with Thrift and TLS: 9160 for clients, 7001 for the ring; what esmond is told", () => {
+  const stack = newStack();
+  const client = Peer.cidr("10.0.2.0/24");
+  const ring = newRing(stack, {
+    version: CassandraVersion.V3_11,
+    thrift: true,
+    clients: [client],
+    keyspaces: [{ name: "esmond", replicationFactor: 2 }],
+    nodes: ["cassandra-1", "cassandra-2"],
+    tls: RingTls.authority(Secret.variable(stack, "authority"), { trusted: [CERTIFICATE] }),
+  });
+  expect(ring.contactPoints).toBe("10.0.1.61,10.0.1.62");
+  expect(ring.esmondSettings()).toBe(
+    "cassandra_servers = 10.0.1.61:9160,10.0.1.62:9160\ncassandra_replicas = 2\n",
+  );
+  const template = Template.synth(stack).hasNoErrors();
+  template.hasPort(ring, Port.tcp(9160)).onlyFrom(client);
+  template.hasPort(ring, Port.tcp(7001)).onlyFrom(ring);
+});
+
+test("the rollout: node after node, then keyspaces by one node, then upkeep node after node", () => {
+  const stack = newStack();
+  newRing(stack, { keyspaces: [{ name: "esmond" }] });
+  const pushes = Template.synth(stack).resources("terraform_data");
+  const short = (name: string): string =>
+    /(cassandra-\d[_-](?:cassandra(?:-schema|-upkeep)?|base)|members|dissolve)(?=_|$)/.exec(name)?.[1] ??
+    name;
+  const waits = Object.fromEntries(
+    Object.entries(pushes).map(([name, { depends_on: on }]) => [
+      short(name),
+      ((on ?? []) as string[]).map(short).filter((other) => !other.endsWith("_base")),
+    ]),
+  );
+  expect(waits).toMatchObject({
+    "cassandra-1-cassandra": [],
+    "cassandra-2-cassandra": ["cassandra-1-cassandra"],
+    "cassandra-3-cassandra": ["cassandra-2-cassandra"],
+    "cassandra-1-cassandra-schema": ["cassandra-3-cassandra"],
+    "cassandra-1-cassandra-upkeep": ["cassandra-1-cassandra-schema"],
+    "cassandra-2-cassandra-upkeep": ["cassandra-1-cassandra-upkeep"],
+    "cassandra-3-cassandra-upkeep": ["cassandra-2-cassandra-upkeep"],
+  });
+});
+
+test("the tolerance is told at synth, and in the topology", () => {
+  const stack = newStack();
+  const ring = newRing(stack, { keyspaces: [{ name: "esmond", replicationFactor: 3 }] });
+  expect(ring.toleranceOf("esmond")).toMatchObject({ withACopyLeft: 2, localQuorum: { datacenter1: 1 } });
+  expect(ring.topology()).toMatchObject({
+    kind: "CassandraRing",
+    members: [1, 2, 3].map((n) => ({ name: `cassandra-${n}`, zone: `rack-${n}`, roles: ["node", "seed"] })),
+    survives: { failures: 1, of: "node" },
+  });
+});
+
+test("two datacenters: each its own nodes first among the seeds, and its own copies", () => {
+  const stack = newStack();
+  const platform = ringHosts(stack);
+  const ring = newRing(stack, {
+    datacenters: {
+      here: { platform, nodes: ["cassandra-1", "cassandra-2", "cassandra-3"] },
+      there: { platform, nodes: ["cassandra-4", "cassandra-5"], seeds: ["cassandra-5"] },
+    },
+    keyspaces: [{ name: "esmond" }],
+  });
+  expect(ring.copiesOf("esmond")).toEqual({ here: 3, there: 2 });
+  const template = Template.synth(stack).hasNoErrors();
+  const seeds = (name: string): string | undefined =>
+    /seeds: '([^']*)'/.exec(template.file(name, "/etc/cassandra/cassandra.yaml"))?.[1];
+  expect(seeds("cassandra-1")).toBe("10.0.1.61,10.0.1.62,10.0.1.63,10.0.1.65");
+  expect(seeds("cassandra-4")).toBe("10.0.1.65,10.0.1.61,10.0.1.62,10.0.1.63");
+  expect(template.file("cassandra-4", "/etc/cassandra/cassandra-rackdc.properties")).toContain("dc=there");
+});
+
+describe("on AWS", () => {
+  const stack = newStack();
+  newRing(stack, {
+    platform: newAws(stack, { ssh: { keyName: "ops", privateKeyFile: "~/.ssh/ops" } }),
+    dataVolume: { sizeGiB: 500 },
+  });
+  const template = Template.synth(stack).hasNoErrors();
+
+  test("a volume for each node, mounted where the data lie", () => {
+    expect(Object.values(template.resources("aws_ebs_volume"))).toHaveLength(3);
+    expect(template.file("cassandra-1", "/etc/systemd/system/var-lib-cassandra.mount")).toContain(
+      "Where=/var/lib/cassandra",
+    );
+    expect(template.file("cassandra-1", "/etc/cassandra/cdktf-ha/ring")).toMatch(/RING_VOLUME=\S+/);
+  });
+
+  test("a node that leaves the code hands over its rows before its instance goes", () => {
+    const [members] = Object.entries(template.resources("terraform_data")).filter(([name]) =>
+      name.includes("members"),
+    );
+    const { for_each: each } = members![1] as unknown as { for_each: Record<string, { host: string }> };
+    expect(Object.keys(each)).toEqual(["cassandra-1", "cassandra-2", "cassandra-3"]);
+    expect(each["cassandra-1"]!.host).toMatch(/^\$\{aws_/);
+  });
+});
+
+test("a password goes into an upload of its own, and into nothing that Terraform keeps", () => {
+  const stack = newStack();
+  newRing(stack, { roles: [{ name: "esmond", password: Secret.variable(stack, "esmond-password") }] });
+  const { json } = Template.synth(stack);
+  const pushes = Object.values(Template.synth(stack).resources("terraform_data"));
+  const kept = [
+    json.locals,
+    pushes.map(({ triggers_replace, connection }) => [triggers_replace, connection]),
+  ];
+  for (const name of ["var.esmond-password", "var.ring-password"]) {
+    expect(JSON.stringify(pushes)).toContain(name);
+    expect(JSON.stringify(kept)).not.toContain(name);
+  }
+});
