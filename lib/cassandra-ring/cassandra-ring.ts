@@ -177,6 +177,7 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
     checkCertificates(this);
     this.machines = this.nodes.map(({ machine }) => machine);
     this.connections = this.connect(id);
+    this.grantBucket();
     this.ready = this.rollOut();
     warnOfRing(this);
     for (const { name } of props.keyspaces ?? []) tell(this, toleranceText(this.toleranceOf(name)));
@@ -403,6 +404,19 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
       nodes: this.machines.map((machine) => ({ machine, services: [upkeep] })),
       dependsOn: keyspaces.last,
     }).last;
+  }
+
+  /** Each node may write and read its own snapshots, and no other node's. */
+  private grantBucket(): void {
+    const bucket = this.props.snapshots?.bucket;
+    if (!bucket) return;
+    for (const { name, aws } of this.machines) {
+      aws?.grant({ actions: ["s3:ListBucket"], resources: [aws.arn("s3", bucket.name)] });
+      aws?.grant({
+        actions: ["s3:PutObject", "s3:GetObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
+        resources: [aws.arn("s3", `${bucket.name}/${bucket.prefix}${name}/*`)],
+      });
+    }
   }
 
   private schema(): SchemaModel {

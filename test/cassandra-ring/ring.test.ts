@@ -1,4 +1,4 @@
-import { CassandraVersion, Peer, Port, RingTls, Secret, ServiceTier } from "../../lib";
+import { CassandraVersion, Peer, Port, RingTls, Secret, ServiceTier, Snapshots } from "../../lib";
 import { changeOrder, compareNames, defaultSeeds, type RingNode } from "../../lib/cassandra-ring/layout";
 import { Template } from "../../lib/testing";
 import { newAws, newStack } from "../support/stack";
@@ -127,6 +127,7 @@ describe("on AWS", () => {
   newRing(stack, {
     platform: newAws(stack, { ssh: { keyName: "ops", privateKeyFile: "~/.ssh/ops" } }),
     dataVolume: { sizeGiB: 500 },
+    snapshots: Snapshots.s3("s3://archive/rings/one"),
   });
   const template = Template.synth(stack).hasNoErrors();
 
@@ -136,6 +137,14 @@ describe("on AWS", () => {
       "Where=/var/lib/cassandra",
     );
     expect(template.file("cassandra-1", "/etc/cassandra/cdktf-ha/ring")).toMatch(/RING_VOLUME=\S+/);
+  });
+
+  test("each node may write and read its own snapshots only", () => {
+    const documents = JSON.stringify(template.json.data?.aws_iam_policy_document);
+    for (const name of ["cassandra-1", "cassandra-2", "cassandra-3"]) {
+      expect(documents).toMatch(new RegExp(`:s3:::archive/rings/one/${name}/\\*`));
+    }
+    expect(documents).toMatch(/"s3:ListBucket"\],"resources":\["arn:\S+?:s3:::archive"\]/);
   });
 
   test("a node that leaves the code hands over its rows before its instance goes", () => {

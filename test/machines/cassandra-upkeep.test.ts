@@ -63,7 +63,7 @@ test.each<[string, Partial<CassandraRingProps>, RegExp]>([
   ["another cluster name", { clusterName: "Other Cluster" }, /belongs to the cluster 'Esmond Cluster'/],
   [
     "another datacenter",
-    { datacenter: "elsewhere", keyspaces: [] },
+    { datacenter: "elsewhere" },
     /is in datacenter datacenter1, rack rack-1/,
   ],
   ["another number of tokens", { numTokens: 4 }, /has 16 tokens/],

@@ -193,7 +193,9 @@ export class AwsPlatform extends Construct implements Platform {
       region: new DataAwsRegion(this, "region").id,
       id: new DataAwsCallerIdentity(this, "account").accountId,
     };
-    return `arn:${this.account.partition}:${service}:${this.account.region}:${this.account.id}:${resource}`;
+    // a bucket's name is one in the whole world
+    const place = service === "s3" ? ":" : `${this.account.region}:${this.account.id}`;
+    return `arn:${this.account.partition}:${service}:${place}:${resource}`;
   }
 
   private subnet(scope: Construct, zone: string): AwsSubnet {

@@ -27,7 +27,7 @@ export interface AwsMachine {
   readonly dataVolumeId?: string;
   /** Has its interface a public address of its own? */
   readonly hasPublicAddress: boolean;
-  /** ARN of something of the machine's own account and region: `arn("ec2", "route-table/rtb-1")`. */
+  /** ARN of something of the machine's own account and region, or of a bucket: `arn("ec2", "route-table/rtb-1")`. */
   arn(service: string, resource: string): string;
   /** Gives the instance's role a right. */
   grant(right: Right): void;
