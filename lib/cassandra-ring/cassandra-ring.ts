@@ -141,7 +141,7 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
   readonly openFiles: number;
   readonly joinWithin: number;
   readonly logLevels: Readonly<Record<string, string>>;
-  /** In the order in which they begin and change: seeds first. */
+  /** In the order in which they begin and change: datacenter after datacenter, each by name. */
   readonly nodes: readonly RingNode[];
   /** What whoever comes after the ring depends on: all nodes are up, keyspaces and roles are there. */
   readonly ready: Rollout["last"];
@@ -170,10 +170,7 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
       this.membersOf(name, datacenter),
     );
     this.seeds = members.flatMap(({ seeds }) => seeds);
-    this.nodes = changeOrder(
-      members.flatMap(({ nodes }) => nodes),
-      this.seeds,
-    );
+    this.nodes = changeOrder(members.flatMap(({ nodes }) => nodes));
     checkCertificates(this);
     this.machines = this.nodes.map(({ machine }) => machine);
     this.connections = this.connect(id);

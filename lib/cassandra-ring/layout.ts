@@ -20,13 +20,12 @@ export function defaultSeeds(nodes: readonly RingNode[]): RingNode[] {
 }
 
 /**
- * In which order nodes begin and change: seeds first, since a ring begins with one, then the others; datacenter after
- * datacenter, each by name.
+ * In which order nodes begin and change: datacenter after datacenter, each by name. Never by what may change later, such as
+ * who is a seed: Terraform remembers the order, and has no way from one to its opposite (a cycle of destroyed resources).
  */
-export function changeOrder(nodes: readonly RingNode[], seeds: readonly RingNode[]): RingNode[] {
+export function changeOrder(nodes: readonly RingNode[]): RingNode[] {
   const datacenters = [...new Set(nodes.map(({ datacenter }) => datacenter))];
-  const rank = (node: RingNode): number =>
-    datacenters.indexOf(node.datacenter) * 2 + (seeds.includes(node) ? 0 : 1);
+  const rank = (node: RingNode): number => datacenters.indexOf(node.datacenter);
   return [...nodes].sort((a, b) => rank(a) - rank(b) || compareNames(a.name, b.name));
 }
 

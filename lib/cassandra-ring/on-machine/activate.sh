@@ -38,6 +38,10 @@ set_aside() {
   done
 }
 
+first_seeds() { # ADDRESS...
+  sed -E "s/^( *- seeds:).*/\1 '$(IFS=, && printf '%s' "$*")'/" "$RING_YAML" >"$RING_FIRST/cassandra.yaml"
+}
+
 # A node that has no data yet founds the ring, joins it, or takes the place of a dead one.
 prepare_first_start() {
   local address old alive=()
@@ -54,11 +58,13 @@ prepare_first_start() {
     [[ $RING_NODE == "$RING_FOUNDER" ]] ||
       ring_fail "no other node of the ring answers on port 7000, and a ring begins with $RING_FOUNDER: is that one up, and does its firewall let this machine in?"
     ring_note "begins the ring '$RING_CLUSTER'"
+    # its own and only seed, whoever the seeds are later
+    first_seeds "$RING_ADDRESS"
     printf '%s\n' -Dcassandra.superuser_setup_delay_ms=0 >"$RING_FIRST/options"
     return
   fi
   # A node that is its own seed skips the bootstrap and serves an empty disk. Until it has joined, its seeds are the others.
-  sed -E "s/^( *- seeds:).*/\1 '$(IFS=, && printf '%s' "${alive[*]:0:3}")'/" "$RING_YAML" >"$RING_FIRST/cassandra.yaml"
+  first_seeds "${alive[@]:0:3}"
   : >"$RING_FIRST/options"
   old=$(ring_cql predecessor "${alive[@]}") || ring_fail "the ring could not be asked whether this node takes another one's place: $old"
   if [[ -n $old ]]; then

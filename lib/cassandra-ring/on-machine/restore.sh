@@ -21,9 +21,10 @@ for keyspace in "${keyspaces[@]}"; do
   for from in "$work/data/$keyspace"/*/; do
     table=$(basename "$from")
     compgen -G "$from*-Data.db" >/dev/null || continue
-    # the directory of the table as it is now: the newest, where one of the name was dropped before
-    to=$(find "$RING_DATA/data/$keyspace" -mindepth 1 -maxdepth 1 -type d -name "$table-*" -printf '%T@ %p\n' | sort -rn | head -n 1 | cut -d ' ' -f 2)
-    [[ -n $to ]] || ring_fail "there is no table $keyspace.$table: run $work/schema.cql first (python3 $RING_LIB/ring.py cql ...)"
+    # the directory of the table as it is now: one of its name that was dropped before has its own
+    id=$(ring_cql cql "SELECT id FROM system_schema.tables WHERE keyspace_name = '$keyspace' AND table_name = '$table'")
+    [[ -n $id ]] || ring_fail "there is no table $keyspace.$table: run its statement of $SNAPSHOT_TARGET/$RING_NODE/$tag/schema.cql first (python3 $RING_LIB/ring.py cql ...)"
+    to=$RING_DATA/data/$keyspace/$table-${id//-/}
     # under numbers of their own: a file of the same name is another one
     number=$(($(date +%s) * 10))
     while IFS= read -r data; do
