@@ -61,11 +61,7 @@ test("an archive that is not the one that was checked is not unpacked; the right
 
 test.each<[string, Partial<CassandraRingProps>, RegExp]>([
   ["another cluster name", { clusterName: "Other Cluster" }, /belongs to the cluster 'Esmond Cluster'/],
-  [
-    "another datacenter",
-    { datacenter: "elsewhere" },
-    /is in datacenter datacenter1, rack rack-1/,
-  ],
+  ["another datacenter", { datacenter: "elsewhere" }, /is in datacenter datacenter1, rack rack-1/],
   ["another number of tokens", { numTokens: 4 }, /has 16 tokens/],
   ["a heap that does not fit", { heapMiB: 900_000 }, /does not fit into this machine's/],
   ["a Java that is not there", { java: Java.openjdk(11) }, /runs on Java|openjdk-11/],
