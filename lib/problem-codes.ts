@@ -15,6 +15,11 @@ export const PROBLEM_CODES = {
   "ssh-access-unclear": "A machine is reached with exactly one kind of key.",
   "removal-needs-key":
     "Terraform can run nothing on a machine that has left the code with a key from a variable.",
+  "subnet-outside-vpc": "Machines and groups of different VPCs cannot refer to each other.",
+  "wrong-architecture": "The processor cannot run the image's programs.",
+  "image-not-fixed":
+    "A node that has an image of its own would be replaced whenever a newer one is published.",
+  "over-limit": "AWS refuses more than its limit in the middle of an apply.",
   "one-zone": "A zone that fails takes every node with it.",
   "no-host-firewall": "Without the host's firewall every port a daemon opens is open to everybody.",
   // push
@@ -31,6 +36,7 @@ export const PROBLEM_CODES = {
   // virtual IP
   "virtual-ip-outside-subnet": "Machines of another subnet would never ask for the address on this segment.",
   "virtual-ip-is-a-node": "Two machines would answer for one address all the time.",
+  "virtual-ip-inside-vpc": "The VPC's own route to the subnet wins over every other one.",
   "virtual-ip-mode": "This way of moving an address does not work where these machines are.",
   "virtual-router-id-clash": "Two groups with one id on one segment take each other's adverts for their own.",
   "virtual-ip-taken": "Two groups would fight for one address.",

@@ -47,7 +47,8 @@ export function checkAtSynth(scope: IConstruct, problems: () => readonly Problem
   });
 }
 
-function problemText(path: string, { code, what, allowed, fix }: Problem): string {
+/** What is shown of a problem. */
+export function problemText(path: string, { code, what, allowed, fix }: Problem): string {
   return `${path}: ${what} [${code}]\n  allowed: ${allowed}\n  fix: ${fix}`;
 }
 

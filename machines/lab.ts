@@ -65,6 +65,11 @@ export class Lab {
     return lab;
   }
 
+  /** Of all machines, on or off. */
+  get names(): readonly string[] {
+    return [...this.machines.keys()];
+  }
+
   /** Throws if there is none of this name. */
   machine(name: string): LabMachine {
     const machine = this.machines.get(name);

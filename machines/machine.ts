@@ -24,6 +24,8 @@ export interface MachineSpec {
   readonly diskMiB?: number;
   /** Default: the machine's name in the lab. */
   readonly hostname?: string;
+  /** A program that is run before the first boot with the root file system's directory: an image's own. Default: none. */
+  readonly prepare?: string;
 }
 
 export type Flavour = "demo" | "tests";
@@ -210,6 +212,7 @@ export class LabMachine {
       DIRECTORY: this.lab.directory,
       LAYERS: this.lowerLayers,
       PUBLIC_KEY: `${this.lab.privateKeyFile}.pub`,
+      PREPARE: this.spec.prepare ?? "",
     };
     // setpriv: the machine dies with this process. Each of these programs becomes the next one, so that the
     // child is nspawn in the end.

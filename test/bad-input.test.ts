@@ -1,6 +1,9 @@
 import { Lazy, type TerraformStack } from "cdktf";
+import { Construct } from "constructs";
 import {
   Algorithm,
+  AwsNetwork,
+  Connections,
   HaproxyKeepalivedPair,
   HealthCheck,
   InvalidInput,
@@ -45,8 +48,37 @@ const file =
   };
 const token = Lazy.stringValue({ produce: () => "a" });
 
+function awsTier(stack: TerraformStack, name: string): ServiceTier {
+  return new ServiceTier(stack, name, {
+    platform: newAws(stack),
+    nodes: [`${name}-1`],
+    port: 80,
+    services: [plain],
+  });
+}
+
 /** Wrong values, by the code they are refused with. A value of the whole topology is told at synth. */
 const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => unknown][]>> = {
+  "image-not-fixed": [
+    ["a node's own", (stack) => newAws(stack).machine(stack, "web-1", { image: MachineImage.debian12() })],
+  ],
+  "over-limit": [
+    [
+      "rules of a security group",
+      (stack) => {
+        const web = awsTier(stack, "web");
+        for (let n = 0; n < 61; n++) web.connections.allowFrom(Peer.cidr(`192.0.2.${n}`), Port.tcp(80));
+      },
+    ],
+    [
+      "groups of an interface",
+      (stack) => {
+        const [machine] = awsTier(stack, "web").machines;
+        for (let n = 1; n <= 4; n++)
+          new Connections(new Construct(stack, `group-${n}`), { name: `group-${n}` }).addMachine(machine!);
+      },
+    ],
+  ],
   "concrete-value-needed": [
     ["a zone", (stack) => newRack(stack, { hosts: { a: { address: "10.0.0.1", zone: token } } })],
   ],
@@ -137,6 +169,10 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ["of AWS", (stack) => newAws(stack).machine(stack, "web-1", { zone: "z" })],
     ["against the host's own", (stack) => newRack(stack).machine(stack, "lb-1", { zone: "rack-2" })],
     ["no subnets", (stack) => newAws(stack, { subnets: {} })],
+    [
+      "of a network to be made",
+      (stack) => new AwsNetwork(stack, "n", { cidr: "10.1.0.0/16", zones: ["a", "1a"] }),
+    ],
   ],
   "zone-needed": [
     [
@@ -237,6 +273,14 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
   ],
   "virtual-ip-is-a-node": [["the first node's", vip("10.0.1.66/27")]],
   "virtual-ip-mode": [
+    [
+      "an elastic address beside public ones",
+      (stack) =>
+        pair(stack, {
+          platform: newAws(stack, { publicAddresses: true }),
+          virtualIp: VirtualIp.elastic(),
+        }),
+    ],
     ["AWS's on a rack", (stack) => pair(stack, { virtualIp: VirtualIp.elastic() })],
     [
       "a secondary address over two subnets",
@@ -383,6 +427,27 @@ const warned: Partial<Record<ProblemCode, (stack: TerraformStack) => unknown>> =
   "removal-needs-key": (stack) => newRack(stack, { ssh: { privateKey: Secret.variable(stack, "key") } }),
 };
 
+/** What only AWS knows is compared while Terraform plans: test/aws applies these. */
+const refusedAtPlan: Partial<Record<ProblemCode, (stack: TerraformStack) => unknown>> = {
+  "subnet-outside-vpc": (stack) => newAws(stack),
+  "bad-cidr": (stack) => newAws(stack),
+  "one-zone": (stack) => newAws(stack),
+  "wrong-architecture": (stack) => newAws(stack).machine(stack, "web-1", {}),
+  "over-limit": (stack) => {
+    const nodes = { "lb-1": { zone: "a" }, "lb-2": { zone: "a" } };
+    pair(stack, { platform: newAws(stack), nodes, virtualIp: VirtualIp.secondaryPrivateIp("10.1.0.90") });
+  },
+  "virtual-ip-inside-vpc": (stack) =>
+    pair(stack, {
+      platform: newAws(stack),
+      virtualIp: VirtualIp.routeTable("10.1.9.1", { routeTableIds: ["rtb-1"] }),
+    }),
+  "unknown-zone": (stack) => {
+    newAws(stack);
+    new AwsNetwork(stack, "n", { cidr: "10.1.0.0/16" });
+  },
+};
+
 /** Not to be had by wrong input in a test: two names with one hash. */
 const unreachable: ProblemCode[] = ["server-id-clash"];
 
@@ -409,10 +474,22 @@ test.each(Object.entries(warned))("%s is warned of", (code, build) => {
   Template.synth(stack).hasWarning(code as ProblemCode);
 });
 
-test("every code is tried", () => {
-  expect([...Object.keys(refused), ...Object.keys(warned), ...unreachable].sort()).toEqual(
-    Object.keys(PROBLEM_CODES).sort(),
+test.each(Object.entries(refusedAtPlan))("%s is refused while Terraform plans", (code, build) => {
+  const stack = newStack();
+  build(stack);
+  const sources = Object.values(Template.synth(stack).json.data ?? {}).flatMap((all) => Object.values(all));
+  const texts = sources.flatMap(({ lifecycle }) =>
+    ((lifecycle as { postcondition?: { error_message: string }[] } | undefined)?.postcondition ?? []).map(
+      ({ error_message }) => error_message,
+    ),
   );
+  const text = texts.find((message) => message.includes(`[${code}]`));
+  expect(text).toMatch(/^\S.*: .+ \[[\w-]+\]\n {2}allowed: .+\n {2}fix: .+$/s);
+});
+
+test("every code is tried", () => {
+  const tried = [refused, warned, refusedAtPlan].flatMap((cases) => Object.keys(cases));
+  expect([...new Set([...tried, ...unreachable])].sort()).toEqual(Object.keys(PROBLEM_CODES).sort());
 });
 
 test("problems of the whole topology are told together", () => {

@@ -24,6 +24,8 @@ export class SecurityGroups implements NetworkGate {
   private readonly groups = new Map<Connections, SecurityGroup>();
   private readonly ids = new Map<Construct, Set<string>>();
   private readonly rules = new Map<Connections, ITerraformDependable[]>();
+  /** Rules by group, direction and family of addresses, as AWS counts them. */
+  private readonly counts = new Map<string, number>();
 
   constructor(private readonly props: SecurityGroupsProps) {}
 
@@ -51,6 +53,11 @@ export class SecurityGroups implements NetworkGate {
     return this.rules.get(connections) ?? [];
   }
 
+  /** Groups with more rules than AWS takes, with their numbers: `lb: 61 rules from IPv4 addresses`. */
+  beyond(limit: number): string[] {
+    return [...this.counts].filter(([, count]) => count > limit).map(([what, count]) => `${what}: ${count}`);
+  }
+
   admit(target: Connections, { peer, port, purpose }: Admission): void {
     const group = this.groupOf(target);
     // In the peer's stack if it has one of its own: it depends on the target's already, never the other way round.
@@ -70,6 +77,7 @@ export class SecurityGroups implements NetworkGate {
       // what the target's machines wait for cannot be in a stack that comes later
       const isLater = TerraformStack.of(scope) !== TerraformStack.of(target.scope);
       this.remember(isLater && peer instanceof Connections ? peer : target, rule);
+      this.count(target, "inbound", source.config);
       if (peer instanceof Connections && this.props.outgoing) this.admitOut(scope, peer, group, target, port);
     }
   }
@@ -83,18 +91,20 @@ export class SecurityGroups implements NetworkGate {
     port: Port,
   ): void {
     if (!this.isMine(peer)) return;
+    const destination = { referencedSecurityGroupId: target.id };
     const rule = new VpcSecurityGroupEgressRule(
       scope,
       this.id(scope, `to-${to.name}-${portId(port)}-of-${peer.name}`),
       {
         securityGroupId: this.groupOf(peer).id,
-        referencedSecurityGroupId: target.id,
+        ...destination,
         description: describe(`to ${to.name}`),
         ...protocolOf(port),
         tags: this.props.tags,
       },
     );
     this.remember(peer, rule);
+    this.count(peer, "outbound", destination);
   }
 
   private outgoing(connections: Connections, group: SecurityGroup): void {
@@ -122,6 +132,7 @@ export class SecurityGroups implements NetworkGate {
         },
       );
       this.remember(connections, rule);
+      this.count(connections, "outbound", networkConfig(network));
     }
   }
 
@@ -148,6 +159,18 @@ export class SecurityGroups implements NetworkGate {
 
   private remember(connections: Connections, rule: ITerraformDependable): void {
     this.rules.set(connections, [...(this.rules.get(connections) ?? []), rule]);
+  }
+
+  private count(connections: Connections, direction: "inbound" | "outbound", other: object): void {
+    // A rule between groups counts for both families.
+    for (const [family, key] of [
+      ["IPv4", "cidrIpv6"],
+      ["IPv6", "cidrIpv4"],
+    ] as const) {
+      if (key in other) continue;
+      const what = `'${connections.scope.node.path}' ${direction} ${family}`;
+      this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
+    }
   }
 
   /** Ids are readable, and every one is used once. */

@@ -97,7 +97,6 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
     if (this.machines.length > 1) this.connections.allowInternally(Port.tcp(this.peersPort));
     const statistics = props.statistics;
     if (statistics) {
-      for (const machine of this.machines) machine.mayRead(statistics.password);
       this.connections.addPort("statistics", Port.tcp(statistics.port ?? 8404));
       for (const peer of statistics.clients) this.connections.allowFrom(peer, "statistics");
     }
@@ -154,7 +153,6 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
     }
     const listener = new Listener(this, name, props, backend);
     this.listeners.set(name, listener);
-    for (const machine of this.machines) machine.mayRead(...listener.certificates);
     this.connections.addPort(name, Port.tcp(props.port));
     for (const peer of props.clients ?? []) {
       this.connections.allowFrom(peer, name, ...listener.ports.slice(1));

@@ -36,7 +36,7 @@ export interface VrrpInstance {
   readonly preempt: boolean;
   /** Seconds a returned node waits before it takes the addresses back. */
   readonly preemptDelay: number;
-  /** With prefix lengths. */
+  /** With prefix lengths. Where there are none, the instance has the address of {@link markerOf} on its loopback. */
   readonly addresses: readonly string[];
   /** Addresses of another family than the first ones: they move along, but are not in the advert. */
   readonly furtherAddresses: readonly string[];
@@ -117,7 +117,9 @@ function instanceLines(model: KeepalivedModel, instance: VrrpInstance): string[]
     ...block("unicast_peer", model.peerAddresses),
     ...block(
       "virtual_ipaddress",
-      instance.addresses.map((address) => `${address} dev ${model.interface}`),
+      instance.addresses.length
+        ? instance.addresses.map((address) => `${address} dev ${model.interface}`)
+        : [`${markerOf(instance)} dev lo scope host`],
     ),
     ...block(
       "virtual_ipaddress_excluded",
@@ -132,6 +134,15 @@ function instanceLines(model: KeepalivedModel, instance: VrrpInstance): string[]
     `  notify ${NOTIFY_SCRIPT}`,
     "}",
   ];
+}
+
+/**
+ * VRRP version 3 has no advert without an address, and keepalived does not start without one. Where the machines
+ * themselves never see the address that moves (an elastic one), this stands for it: of a link-local block that is
+ * reserved (RFC 3927), so nobody's, and not on any network.
+ */
+export function markerOf({ virtualRouterId }: Pick<VrrpInstance, "virtualRouterId">): string {
+  return `169.254.255.${virtualRouterId}/32`;
 }
 
 function unitName(unit: string): string {

@@ -50,6 +50,8 @@ export class KeepalivedPair extends Construct implements Connectable {
     this.ready = new Rollout(this, "rollout", {
       nodes: this.machines.map((machine) => ({ machine, services: [keepalived] })),
       standbyFirst: true,
+      // without the units that it tracks keepalived would be in FAULT, and its push fail
+      dependsOn: this.machines.flatMap(({ pushes }) => pushes.map(({ resource }) => resource)),
     }).last;
   }
 

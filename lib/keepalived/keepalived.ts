@@ -6,6 +6,7 @@ import type { Machine } from "../platform/machine";
 import { Fact, type Service, type ServiceDescription, type ServiceFile } from "../push/service";
 import { scriptText } from "../script-text";
 import {
+  markerOf,
   NOTIFY_SCRIPT,
   renderKeepalivedConf,
   SCRIPT_USER,
@@ -96,10 +97,12 @@ export class Keepalived extends Construct implements Service {
       processes: this.props.processes ?? [],
       scripts: this.props.scripts ?? [],
     });
-    const addresses = instances.flatMap(({ addresses: own, furtherAddresses }) => [
-      ...own,
-      ...furtherAddresses,
-    ]);
+    const addresses = instances.flatMap((instance) => {
+      const own = [...instance.addresses, ...instance.furtherAddresses];
+      return own.length
+        ? own.map((address) => `${address} ${Fact.INTERFACE}\n`)
+        : [`${markerOf(instance)} lo\n`];
+    });
     const script = (path: string, file: string): ServiceFile => ({
       path,
       text: scriptText(join(ON_MACHINE, file)),
@@ -122,7 +125,7 @@ export class Keepalived extends Construct implements Service {
         { path: "/etc/keepalived/keepalived.conf", text: conf },
         {
           path: "/etc/keepalived/cdktf-ha-addresses",
-          text: addresses.map((address) => `${address} ${Fact.INTERFACE}\n`).join(""),
+          text: addresses.join(""),
           onChange: "none",
         },
         {

@@ -1,4 +1,4 @@
-import { TerraformStack, type ITerraformDependable } from "cdktf";
+import { Aspects, TerraformStack, type ITerraformDependable } from "cdktf";
 import { Construct } from "constructs";
 import { inboundRules, outboundRules, type Connections } from "../firewall/connections";
 import type { HostRules } from "../firewall/nftables";
@@ -8,7 +8,6 @@ import { checkAtSynth, refuse, type Problem } from "../problem";
 import { Push } from "../push/push";
 import type { Service } from "../push/service";
 import type { AwsMachine } from "./aws/instance";
-import type { Secret } from "../secret/secret";
 import { BASE_SERVICE, BaseService } from "./base-service";
 import type { Platform } from "./platform";
 import type { Connection } from "./ssh-access";
@@ -46,7 +45,10 @@ export class Machine extends Construct {
   readonly readiness: () => readonly ITerraformDependable[];
   /** Present on EC2. */
   readonly aws?: AwsMachine;
-  private readonly groups: Connections[] = [];
+  /** Groups whose rules hold for this machine. */
+  readonly groups: Connections[] = [];
+  /** What was pushed here before, by whichever cluster: whoever builds on it comes after. */
+  readonly pushes: Push[] = [];
   private readonly joined?: (connections: Connections) => void;
   private readonly services = new Map<string, Service>();
 
@@ -70,6 +72,8 @@ export class Machine extends Construct {
     this.readiness = props.readiness ?? (() => []);
     this.base = new Push(this, "base", { machine: this, service: new BaseService() });
     checkAtSynth(this, () => this.problems());
+    // By an aspect: when everything has been said, and before anything is synthesized.
+    Aspects.of(this).add({ visit: (node) => (node === this ? this.grantSecrets() : undefined) });
   }
 
   /** Who manages the machine, as the machine remembers it. */
@@ -101,9 +105,10 @@ export class Machine extends Construct {
     this.services.set(service.name, service);
   }
 
-  /** Lets the machine read a secret that it fetches by itself. */
-  mayRead(...secrets: readonly Secret[]): void {
-    for (const { right } of secrets) {
+  /** Lets the machine read the secrets that its services fetch by themselves. */
+  private grantSecrets(): void {
+    const services = [...this.services.values()];
+    for (const { right } of services.flatMap((service) => service.describe(this).secrets ?? [])) {
       if (!right || !this.aws) continue;
       const { action, resource } = right;
       const arn = resource.startsWith("arn:") ? resource : this.aws.arn(action.split(":")[0]!, resource);
@@ -127,6 +132,7 @@ export class Machine extends Construct {
     inbound.push(...this.groups.flatMap((group) => inboundRules(group, this)));
     const outbound = this.platform.outgoing && [
       ...this.platform.outgoing,
+      ...(this.aws ? [INSTANCE_METADATA] : []),
       ...this.groups.flatMap((group) => outboundRules(group, this)),
     ];
     const localhostOnly = this.groups.flatMap((group) =>
@@ -161,6 +167,15 @@ export class Machine extends Construct {
     return problems;
   }
 }
+
+/** Where an instance learns who it is and gets its credentials; no gate of AWS's stands in between. */
+const INSTANCE_METADATA: Rule = {
+  protocol: "tcp",
+  first: 80,
+  last: 80,
+  network: "169.254.169.254/32",
+  purpose: "instance metadata",
+};
 
 const MACHINE = Symbol.for("cdktf-ha-clusters/Machine");
 

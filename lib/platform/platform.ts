@@ -3,6 +3,8 @@ import type { NetworkGate } from "../firewall/connections";
 import type { Peer } from "../firewall/peer";
 import type { Rule } from "../firewall/rule-set";
 import type { Carrier } from "../push/carrier";
+import type { DataVolume } from "./aws/data-volume";
+import type { MachineImage } from "./aws/machine-image";
 import type { Machine } from "./machine";
 
 /** Where one node of a cluster runs. */
@@ -16,6 +18,13 @@ export interface NodeProps {
   readonly instanceType?: string;
   /** Fixed private address on AWS, inside the zone's subnet. @default - AWS chooses, and the interface keeps it */
   readonly privateAddress?: string;
+  /**
+   * The node's own AMI on AWS: a change replaces the node. Change one node, apply, and go on with the next.
+   * @default - the platform's image at the time the instance was made; a newer one never replaces it
+   */
+  readonly image?: MachineImage;
+  /** A volume on AWS that outlives the instance and moves to the one that replaces it. @default - none */
+  readonly dataVolume?: DataVolume;
 }
 
 /** Machines from somewhere: EC2, or hosts that exist already. */

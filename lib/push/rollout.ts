@@ -130,6 +130,7 @@ export class Rollout extends Construct {
         defer,
         around,
       });
+      machine.pushes.push(push);
       before = [push.resource];
       return push;
     });

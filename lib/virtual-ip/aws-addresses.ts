@@ -59,6 +59,18 @@ export class ElasticAddress extends AwsAddress {
     return (this.existing ?? this.made)!.allocationId;
   }
 
+  override check(scope: Construct, machines: readonly Machine[]): void {
+    super.check(scope, machines);
+    const own = machines.find(({ aws }) => aws!.hasPublicAddress);
+    if (!own) return;
+    refuse(scope, {
+      code: "virtual-ip-mode",
+      what: `${own.name} has a public address of its own, in the place where the elastic virtual IP would be`,
+      allowed: "nodes without 'publicAddresses': a private address has one public address at a time",
+      fix: "a platform without 'publicAddresses' for these nodes, reached by a bastion; see docs/aws.md",
+    });
+  }
+
   override prepare(scope: Construct, machines: readonly Machine[]): void {
     const platform = machines[0]!.platform as { tags?: Record<string, string> };
     // No association by Terraform: keepalived makes a new one at each move, and Terraform would want its own back.
@@ -128,7 +140,7 @@ export class SecondaryPrivateAddress extends AwsAddress {
 
   override prepare(_scope: Construct, machines: readonly Machine[]): void {
     for (const { aws } of machines) {
-      aws!.leaveAddressesAlone();
+      aws!.expectSecondaryAddress();
       aws!.grant({ actions: ["ec2:AssignPrivateIpAddresses"], resources: [aws!.interfaceArn] });
     }
   }
@@ -175,6 +187,7 @@ export class RoutedAddress extends AwsAddress {
 
   override prepare(scope: Construct, machines: readonly Machine[]): void {
     const first: AwsMachine = machines[0]!.aws!;
+    first.expectOutsideVpc(this.address);
     this.routeTableIds.forEach((routeTableId, index) => {
       new Route(scope, `route-${this.address.replace(/\W/g, "-")}-${index + 1}`, {
         routeTableId,

@@ -8,7 +8,7 @@ export interface AddressOnMachine {
   readonly cidr?: string;
   /**
    * A program that makes the network send the address here: `take` as the node becomes master, `verify` every ten seconds
-   * while it is. Status 0 when the address is here.
+   * while it is. Status 0 when the address is here. `try` tells whether the node could, and changes nothing.
    */
   readonly claim?: string;
 }

@@ -8,6 +8,7 @@
 #   DIRECTORY                   holds disk/ (the tmpfs of the overlay's upper layer) and root/ (mount point)
 #   LAYERS                      lower layers of the root file system, topmost first, separated by ":"
 #   PUBLIC_KEY                  the file that becomes authorized_keys
+#   PREPARE                     a program that is run on the root file system before the first boot, or empty
 set -euo pipefail
 umask 022
 # shellcheck source-path=SCRIPTDIR source=cgroups.sh
@@ -39,6 +40,7 @@ HOSTS
     chown --recursive --reference="$root/$home" "$root/$home/.ssh"
   done
   ssh-keygen -q -t ed25519 -N '' -C "root@$MACHINE_HOSTNAME" -f "$root/etc/ssh/ssh_host_ed25519_key"
+  [[ -z ${PREPARE:-} ]] || "$PREPARE" "$root"
   : >"$disk/personalised"
 }
 

@@ -199,7 +199,13 @@ describe("virtual IPs", () => {
     expect(template.file("lb-1", "/usr/local/lib/cdktf-ha/vrrp-claims/main.1")).toMatch(
       /^ALLOCATION='\$\{aws_eip\.\S+\.allocation_id\}'$/m,
     );
-    expect(template.file("lb-1", "/etc/keepalived/keepalived.conf")).not.toContain("virtual_ipaddress");
+    // keepalived does not start without any address
+    expect(template.file("lb-1", "/etc/keepalived/keepalived.conf")).toMatch(
+      /virtual_ipaddress \{\n\s+169\.254\.255\.\d+\/32 dev lo scope host\n\s+\}/,
+    );
+    expect(template.file("lb-1", "/etc/keepalived/cdktf-ha-addresses")).toMatch(
+      /^169\.254\.255\.\d+\/32 lo\n$/,
+    );
   });
 
   test("secondary private address: the interfaces are keepalived's to change", () => {

@@ -5,3 +5,7 @@ while read -r name; do
   echo "$name is $state"
   [[ $state == MASTER || $state == BACKUP ]]
 done </etc/keepalived/cdktf-ha-instances
+# This node has the rights to take the addresses over: else that would show in the night when it has to.
+for claim in /usr/local/lib/cdktf-ha/vrrp-claims/*; do
+  [[ ! -x $claim ]] || runuser --user=keepalived_script -- timeout 15 "$claim" try
+done

@@ -17,6 +17,7 @@ import type { Machine } from "../machine";
 import { outgoingRules, type Outgoing } from "../outgoing";
 import type { NodeProps, Platform } from "../platform";
 import { checkSshAccess, type SshAccess } from "../ssh-access";
+import { AwsFacts } from "./facts";
 import { createInstance } from "./instance";
 import { MachineImage } from "./machine-image";
 
@@ -25,6 +26,8 @@ export interface AwsSubnet {
   readonly id: string;
   /** Its network, so that fixed addresses can be checked. @default - unknown */
   readonly cidr?: string;
+  /** Its availability zone at AWS: `eu-west-1a`. @default - looked up where it is needed */
+  readonly availabilityZone?: string;
 }
 
 export interface AwsSsh extends SshAccess {
@@ -68,8 +71,17 @@ export interface AwsPlatformProps {
    * @default 60 - a busy machine behind a bastion needs some seconds for a new connection
    */
   readonly firewallConfirmWithin?: number;
+  /** AWS's quotas, where yours are other than those every account begins with. */
+  readonly limits?: AwsLimits;
   /** @default - the context value `cdktf-ha-clusters:carrier`, else null_resource */
   readonly carrier?: Carrier;
+}
+
+export interface AwsLimits {
+  /** Rules of a security group in one direction for one family of addresses. @default 60 */
+  readonly rulesPerGroup?: number;
+  /** Security groups of a network interface. @default 5 */
+  readonly groupsPerInterface?: number;
 }
 
 /** EC2's limit of a spread placement group in one zone. */
@@ -86,6 +98,7 @@ export class AwsPlatform extends Construct implements Platform {
   readonly carrier: Carrier;
   readonly gate: SecurityGroups;
   readonly image: MachineImage;
+  readonly facts: AwsFacts;
   readonly tags: Readonly<Record<string, string>>;
   /** Lets admins in to every machine. */
   readonly administration: Connections;
@@ -109,6 +122,11 @@ export class AwsPlatform extends Construct implements Platform {
     this.firewallConfirmWithin = props.firewallConfirmWithin ?? 60;
     this.carrier = carrierOf(this, props.carrier);
     this.image = props.image ?? MachineImage.debian12();
+    this.facts = new AwsFacts(this, "facts", {
+      vpcId: props.vpcId,
+      subnets: Object.fromEntries(this.zones.map((zone) => [zone, subnetOf(props.subnets[zone]!)])),
+    });
+    this.facts.checkSubnets();
     this.tags = { ManagedBy: "cdktf-ha-clusters", ...props.tags };
     this.gate = new SecurityGroups({ vpcId: props.vpcId, tags: this.tags, outgoing: this.outgoing });
     this.administration = new Connections(new Construct(this, "administration"), { name: "ssh" });
@@ -146,7 +164,11 @@ export class AwsPlatform extends Construct implements Platform {
 
   /** The AMI, looked up once. */
   get ami(): string {
-    return (this.imageId ??= this.image.resolve(this));
+    if (this.imageId === undefined) {
+      this.imageId = this.image.resolve(this);
+      this.facts.image(this, this.image);
+    }
+    return this.imageId;
   }
 
   get keyName(): string {
@@ -181,7 +203,7 @@ export class AwsPlatform extends Construct implements Platform {
         fix: "add a subnet for it, or correct the name",
       });
     }
-    return typeof subnet === "string" ? { id: subnet } : subnet;
+    return subnetOf(subnet);
   }
 
   private placement(scope: Construct, zone: string): PlacementGroup | undefined {
@@ -281,6 +303,29 @@ export class AwsPlatform extends Construct implements Platform {
         });
       }
     }
+    const { rulesPerGroup = 60, groupsPerInterface = 5 } = this.props.limits ?? {};
+    const fix = "fewer and larger networks, fewer ports; or 'limits', once AWS has raised your quota";
+    for (const count of this.gate.beyond(rulesPerGroup)) {
+      problems.push({
+        code: "over-limit",
+        what: `rules of ${count}`,
+        allowed: `${rulesPerGroup} rules of a security group in one direction`,
+        fix,
+      });
+    }
+    for (const machine of this.names.values()) {
+      if (machine.groups.length <= groupsPerInterface) continue;
+      problems.push({
+        code: "over-limit",
+        what: `${machine.name} is in ${machine.groups.length} groups: ${machine.groups.map(({ name }) => name).join(", ")}`,
+        allowed: `${groupsPerInterface} security groups of a network interface`,
+        fix: "fewer clusters on the machine; or 'limits', once AWS has raised your quota",
+      });
+    }
     return problems;
   }
+}
+
+function subnetOf(subnet: string | AwsSubnet): AwsSubnet {
+  return typeof subnet === "string" ? { id: subnet } : subnet;
 }

@@ -62,6 +62,11 @@ export class MachineImage {
     private readonly source: { readonly id?: string; readonly lookup?: LookupProps },
   ) {}
 
+  /** The AMI's id where it is a certain one. */
+  get id(): string | undefined {
+    return this.source.id;
+  }
+
   /** The AMI's id, looked up once for the platform. */
   resolve(scope: Construct): string {
     const { id, lookup } = this.source;

@@ -43,6 +43,10 @@ ha_manifest() { cat "$1/control/manifest" 2>/dev/null || true; }
 # ha_entry DIR PATH: the manifest's line of one path, nothing if it has none
 ha_entry() { ha_manifest "$1" | awk -F '\t' -v path="$2" '$7 == path'; }
 
+# ha_table FILE: a list of fields parted by tabs, with \037 between them: to `read` two tabs are one, and the fields behind
+# an empty one would move up.
+ha_table() { [[ ! -e $1 ]] || tr '\t' '\037' <"$1"; }
+
 # ha_build_root DIR: the files under their own paths, filled in, with their owners and modes
 ha_build_root() {
   local dir=$1 kind index mode owner group path

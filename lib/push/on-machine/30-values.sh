@@ -52,7 +52,7 @@ ha_fact() {
 ha_gather_secrets() {
   local dir=$1 uploaded=$2 name kind a b c
   mkdir -p "$dir/secrets"
-  while IFS=$'\t' read -r name kind a b c; do
+  while IFS=$'\037' read -r name kind a b c; do
     case $kind in
       uploaded) ha_secret_uploaded "$uploaded" "$name" >"$dir/secrets/$name" ;;
       generated) ha_secret_generated "$a" "$b" >"$dir/secrets/$name" ;;
@@ -64,7 +64,7 @@ ha_gather_secrets() {
       parameter-store) ha_secret_aws "$name" "$b" "$c" ssm get-parameter --with-decryption --name "$a" --query Parameter.Value >"$dir/secrets/$name" ;;
       *) ha_die "unknown kind of secret: $kind" ;;
     esac || exit 1
-  done < <(cat "$dir/control/secrets" 2>/dev/null)
+  done < <(ha_table "$dir/control/secrets")
 }
 
 # The upload has a line for each secret: NAME BASE64

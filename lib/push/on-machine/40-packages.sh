@@ -6,13 +6,13 @@
 # there is such a command already, however it came there, the package is not needed.
 ha_install_packages() {
   local dir=$1 name version command have missing=() unit masked=()
-  while IFS=$'\t' read -r name version command; do
+  while IFS=$'\037' read -r name version command; do
     [[ -n $command ]] && command -v "$command" >/dev/null && continue
     have=$(dpkg-query --show --showformat='${db:Status-Abbrev}${Version}' "$name" 2>/dev/null || true)
     # shellcheck disable=SC2053 # the version is a pattern
     [[ $have == 'ii '* && (-z $version || ${have#ii } == $version) ]] && continue
     missing+=("$name${version:+=$version}")
-  done < <(cat "$dir/control/packages" 2>/dev/null)
+  done < <(ha_table "$dir/control/packages")
   ((${#missing[@]})) || return 0
   ha_say "installing ${missing[*]}"
   # Debian starts a daemon as soon as it is installed, with a config that is not ours (Cassandra would join a cluster
@@ -56,14 +56,14 @@ ha_apt() { # LOG PACKAGE...
 # control/users: NAME HOME GROUPS (by commas), parted by tabs: system users without a login
 ha_create_users() {
   local name home groups
-  while IFS=$'\t' read -r name home groups; do
+  while IFS=$'\037' read -r name home groups; do
     if ! getent passwd "$name" >/dev/null; then
       useradd --system --user-group --no-create-home --home-dir "${home:-/nonexistent}" --shell /usr/sbin/nologin "$name" ||
         ha_die "user $name could not be made"
       ha_say "made system user $name"
     fi
     [[ -z $groups ]] || usermod --append --groups "$groups" "$name" || ha_die "user $name could not join $groups"
-  done < <(cat "$1/control/users" 2>/dev/null)
+  done < <(ha_table "$1/control/users")
 }
 
 # control/directories: MODE OWNER GROUP PATH, parted by tabs. A directory that leaves the code stays: it may hold data.

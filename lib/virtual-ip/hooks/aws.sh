@@ -11,3 +11,12 @@ metadata() {
 AWS_DEFAULT_REGION=$(metadata placement/region)
 export AWS_DEFAULT_REGION
 ec2() { aws ec2 "$@" --output text --cli-connect-timeout 2 --cli-read-timeout 5; }
+
+# A call that is only tried: AWS refuses it in the end either way, and its words tell whether the right was there.
+may() {
+  local words
+  words=$(ec2 "$@" 2>&1) || case $words in
+    *DryRunOperation* | *InvalidParameterValue*) ;;
+    *) echo "$words" && exit 1 ;;
+  esac
+}

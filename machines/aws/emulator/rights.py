@@ -1,0 +1,121 @@
+"""IAM as AWS enforces it. moto checks signatures and actions; to it every resource is `*` and every condition is met."""
+
+import fnmatch
+import json
+import re
+
+from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
+from moto.iam import access_control
+
+from cloud import REGION, ec2, iam, request, sts
+
+# Which parameters of an EC2 call name what the policy has to allow; a call not named here is about "*".
+# Source: AWS's Service Authorization Reference.
+EC2_RESOURCES = {
+    "AssociateAddress": {"AllocationId": "elastic-ip", "NetworkInterfaceId": "network-interface", "InstanceId": "instance"},
+    "AssignPrivateIpAddresses": {"NetworkInterfaceId": "network-interface"},
+    "UnassignPrivateIpAddresses": {"NetworkInterfaceId": "network-interface"},
+    "ReplaceRoute": {"RouteTableId": "route-table"},
+    "CreateRoute": {"RouteTableId": "route-table"},
+    "StartInstances": {"InstanceId": "instance"},
+    "StopInstances": {"InstanceId": "instance"},
+    "RebootInstances": {"InstanceId": "instance"},
+}
+
+
+class Refused(Exception):
+    """An answer in AWS's words instead of what was asked for."""
+
+    def __init__(self, service, status, code, message):
+        super().__init__(message)
+        self.service, self.status, self.code = service, status, code
+
+
+def enforce():
+    check = access_control.IAMRequestBase.check_action_permitted
+
+    def check_each(self, resource):
+        service, action = self._action.split(":", 1)
+        request.action = self._action
+        request.resources = _resources(service, action) or [resource]
+        for arn in request.resources:
+            check(self, arn)
+        if request.params.get("DryRun") == "true":
+            raise Refused(service, 412, "DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+
+    permitted = access_control.IAMPolicyStatement.is_action_permitted
+
+    def permitted_here(self, action, resource="*", *args, **kwargs):
+        if action.startswith("ec2:") and not _met(self._statement.get("Condition", {}), resource):
+            return access_control.PermissionResult.NEUTRAL
+        return permitted(self, action, resource, *args, **kwargs)
+
+    def match(pattern, text):  # moto takes "." and "?" of a pattern for a regular expression's
+        return re.match(fnmatch.translate(pattern), text, re.IGNORECASE if ":" in pattern[:24] else 0)
+
+    def deny(self):
+        words = (f"User: {self._access_key.arn} is not authorized to perform: {self._action} on resource: "
+                 f"{', '.join(request.resources)} because no identity-based policy allows the {self._action} action")
+        if self._service == "ec2":
+            raise Refused("ec2", 403, "UnauthorizedOperation", f"You are not authorized to perform this operation. {words}")
+        json_code = "AccessDeniedException" if self._service in ("secretsmanager", "ssm", "kms", "dynamodb") else "AccessDenied"
+        raise Refused(self._service, 403, json_code, words)
+
+    access_control.IAMRequestBase.check_action_permitted = check_each
+    access_control.IAMPolicyStatement._match = staticmethod(match)
+    access_control.IAMPolicyStatement.is_action_permitted = permitted_here
+    access_control.IAMRequest._raise_access_denied = deny
+
+
+def make_user(name, policy):
+    """A user with this inline policy; again with another policy: the same keys."""
+    if name not in [user.name for user in iam.users.values()]:
+        iam.create_user(REGION, name)
+        iam.create_access_key(name)
+    iam.put_user_policy(name, "all", json.dumps(policy))
+    key = iam.get_user(name).access_keys[0]
+    return {"accessKeyId": key.access_key_id, "secretAccessKey": key.secret_access_key}
+
+
+def caller(authorization):
+    """Role and session, or user, behind the access key of a request; never the key itself."""
+    key = re.search(r"Credential=([^/]+)/", authorization or "")
+    if not key:
+        return "nobody"
+    for role in sts.assumed_roles:
+        if role.access_key_id == key[1]:
+            return f"{role.role_arn.split('/')[-1]}/{role.session_name}"
+    for user in iam.users.values():
+        if key[1] in [each.access_key_id for each in user.access_keys]:
+            return user.name
+    return "unknown"
+
+
+def _resources(service, action):
+    params = request.params
+    if service == "ec2":
+        kinds = EC2_RESOURCES.get(action, {})
+        return [f"arn:aws:ec2:{REGION}:{ACCOUNT}:{kinds[kind]}/{value}" for name, value in params.items()
+                for kind in [re.sub(r"\.\d+$", "", name)] if kind in kinds]
+    if service == "secretsmanager" and "SecretId" in params:
+        from moto.secretsmanager.models import secretsmanager_backends
+        secret = secretsmanager_backends[ACCOUNT][REGION].secrets.get(params["SecretId"])
+        return [secret.arn] if secret else []
+    if service == "ssm" and "Name" in params:
+        return [f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{params['Name'].removeprefix('/')}"]
+    return []
+
+
+def _met(conditions, arn):
+    """Conditions on the resource's tags. Any other condition is not met: loud, not silently granted."""
+    tags = {tag["key"]: tag["value"] for tag in ec2.describe_tags({"resource-id": [arn.split("/")[-1]]})}
+    for operator, wanted in conditions.items():
+        for key, values in wanted.items():
+            tag = re.fullmatch(r"(?:aws|ec2):ResourceTag/(.+)", key)
+            values = values if isinstance(values, list) else [values]
+            if operator not in ("StringEquals", "StringLike") or not tag or tag[1] not in tags:
+                return False
+            same = fnmatch.fnmatchcase if operator == "StringLike" else str.__eq__
+            if not any(same(tags[tag[1]], value) for value in values):
+                return False
+    return True
