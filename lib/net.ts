@@ -2,6 +2,9 @@ import * as ipaddr from "ipaddr.js";
 
 /** IP arithmetic, in one place; the parsing is ipaddr.js's. Pure. */
 
+/** This computer, for whoever forwards a port of it. */
+export const LOCALHOST = "127.0.0.1";
+
 /** `10.0.0.5` or `2001:db8::5`; the strict dotted form, not inet_aton's shorthands. */
 export function isIp(text: string): boolean {
   // by its characters first: ipaddr.js tries, and an exception for each token in a large stack is slow

@@ -1,5 +1,5 @@
 import { AwsProvider } from "@cdktf/provider-aws/lib/provider";
-import { App, TerraformOutput, TerraformStack } from "cdktf";
+import { App, S3Backend, TerraformOutput, TerraformStack } from "cdktf";
 import type { Construct } from "constructs";
 import {
   AwsPlatform,
@@ -38,6 +38,14 @@ class LoadBalancer extends TerraformStack {
   constructor(scope: Construct, id: string) {
     super(scope, id);
     new AwsProvider(this, "aws", { region: "eu-west-1" });
+    new S3Backend(this, {
+      bucket: "example-terraform-state",
+      key: "load-balancer.tfstate",
+      region: "eu-west-1",
+      encrypt: true,
+    });
+    // A lock beside the state, from Terraform 1.10 on; before, `dynamodbTable` of the backend.
+    this.addOverride("terraform.backend.s3.use_lockfile", true);
 
     const aws = new AwsPlatform(this, "platform", {
       vpcId: "vpc-0123456789abcdef0",

@@ -4,6 +4,7 @@ import { inboundRules, outboundRules, type Connections } from "../firewall/conne
 import type { HostRules } from "../firewall/nftables";
 import { Peer } from "../firewall/peer";
 import type { Rule } from "../firewall/rule-set";
+import { LOCALHOST } from "../net";
 import { checkAtSynth, refuse, type Problem } from "../problem";
 import { Push } from "../push/push";
 import type { Service } from "../push/service";
@@ -194,10 +195,11 @@ const INSTANCE_METADATA: Rule = {
 
 const MACHINE = Symbol.for("cdktf-ha-clusters/Machine");
 
-/** A bastion named by its address comes from that address; one named by a host name has to be among the admins. */
+/** A bastion named by its address comes from that address; one named or forwarded otherwise has to be among the admins. */
 function bastionPeer(connection: Connection): Peer[] {
   const host = connection.bastion_host;
-  return typeof host === "string" && /^[\d.]+$|:/.test(host) ? [Peer.cidr(host)] : [];
+  const isAddress = typeof host === "string" && /^[\d.]+$|:/.test(host) && host !== LOCALHOST;
+  return isAddress ? [Peer.cidr(host)] : [];
 }
 
 function checkMachineName(scope: Construct, name: string): string {

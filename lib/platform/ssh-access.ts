@@ -1,5 +1,5 @@
 import type { Construct } from "constructs";
-import { isHostName, isIp } from "../net";
+import { isHostName, isIp, LOCALHOST } from "../net";
 import { isToken, refuse } from "../problem";
 import type { VariableSecret } from "../secret/secret";
 
@@ -16,7 +16,7 @@ export interface SshAccess {
   /** The key is in the SSH agent of the computer that runs Terraform. */
   readonly agent?: boolean;
   /** A host that the connections go through. @default - direct */
-  readonly bastion?: string | Bastion;
+  readonly bastion?: string | Bastion | ForwardedBastion;
   /** Seconds to go on trying while a machine boots. @default 300 - a new EC2 instance answers within one or two minutes */
   readonly timeoutSeconds?: number;
 }
@@ -31,6 +31,20 @@ export interface Bastion {
   readonly hostKey?: string;
 }
 
+/**
+ * A bastion that needs no public address: its SSH port is forwarded to the computer that runs Terraform, by an EC2 Instance
+ * Connect Endpoint, by SSM's port forwarding or by whatever else. The machines see the bastion's private address, which
+ * has to be among the platform's `admins`.
+ */
+export interface ForwardedBastion {
+  /** Port of localhost. */
+  readonly forwardedPort: number;
+  /** @default - the machines' user */
+  readonly user?: string;
+  /** Its public host key, as in known_hosts. @default - not checked */
+  readonly hostKey?: string;
+}
+
 /** In the login user's home: uploads and scripts, closed to everybody else. Made by the first push to a machine. */
 export const UPLOAD_DIRECTORY = ".cdktf-ha";
 
@@ -39,7 +53,7 @@ export type Connection = Readonly<Record<string, string | number | boolean>>;
 
 /** The connection to one host. */
 export function connectionTo(access: SshAccess, host: string, hostKey?: string): Connection {
-  const bastion = typeof access.bastion === "string" ? { host: access.bastion } : access.bastion;
+  const bastion = bastionOf(access);
   return {
     type: "ssh",
     host,
@@ -59,6 +73,13 @@ export function connectionTo(access: SshAccess, host: string, hostKey?: string):
     // Terraform's default is /tmp: often mounted noexec, and open to everybody.
     script_path: `./${UPLOAD_DIRECTORY}/%RAND%.sh`,
   };
+}
+
+function bastionOf({ bastion }: SshAccess): Bastion | undefined {
+  if (typeof bastion === "string") return { host: bastion };
+  if (bastion && "forwardedPort" in bastion)
+    return { ...bastion, host: LOCALHOST, port: bastion.forwardedPort };
+  return bastion;
 }
 
 function privateKey(access: SshAccess): Connection {
@@ -85,9 +106,10 @@ export function checkSshAccess(scope: Construct, access: SshAccess): void {
       fix: "privateKeyFile on an operator's computer; agent or privateKey: Secret.variable(...) in CI",
     });
   }
+  const bastion = bastionOf(access);
   for (const [name, port] of [
     ["port", access.port],
-    ["bastion.port", typeof access.bastion === "object" ? access.bastion.port : undefined],
+    ["bastion.port", bastion?.port],
   ] as const) {
     if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) {
       refuse(scope, {
@@ -98,8 +120,7 @@ export function checkSshAccess(scope: Construct, access: SshAccess): void {
       });
     }
   }
-  const host = typeof access.bastion === "object" ? access.bastion.host : access.bastion;
-  if (host !== undefined) checkHost(scope, "ssh.bastion", host);
+  if (bastion) checkHost(scope, "ssh.bastion", bastion.host);
 }
 
 export function checkHost(scope: Construct, name: string, host: string): void {

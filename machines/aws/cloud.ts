@@ -17,6 +17,8 @@ export interface Call {
   readonly action: string;
   /** ARNs that the caller's policy had to allow. */
   readonly resources: readonly string[];
+  /** ARNs of roles that it gives to something. */
+  readonly passes: readonly string[];
   readonly with: Readonly<Record<string, string>>;
   readonly dryRun: boolean;
   /** Of HTTP. */

@@ -76,3 +76,18 @@ test("checkov has nothing to say of the examples on AWS that has no written answ
   expect(Object.keys(SUPPRESSED).filter((id) => !used.has(id))).toEqual([]);
   expect(passed).toBeGreaterThan(100);
 });
+
+test("checkov has nothing to say of the example's workflows", async () => {
+  const checkov = await installed("--checkov");
+  const options = ["--directory", ".", "--framework", "github_actions", "gitlab_ci"];
+  const { stdout } = await run(checkov, [...options, "--skip-download", "--output", "json"], {
+    cwd: join(__dirname, "../../examples/load-balancer-aws"),
+    allowFailure: true,
+  });
+  const reports = JSON.parse(stdout) as (Report & { readonly check_type: string })[];
+  const passed = Object.fromEntries(
+    reports.map(({ check_type, summary }) => [check_type, summary.passed > 0]),
+  );
+  expect(passed).toEqual({ github_actions: true, gitlab_ci: true });
+  expect(reports.flatMap(({ results }) => results.failed_checks)).toEqual([]);
+});

@@ -5,6 +5,7 @@ import { waitUntil } from "../../machines/run";
 import { ask } from "../machines/support/ask";
 import { report } from "../machines/support/haproxy";
 import { Account } from "./support/account";
+import { DeployerPolicy, refusals } from "./support/deployer";
 import { AwsDeployment } from "./support/deployment";
 import { site, startCloud, type Network } from "./support/site";
 
@@ -16,6 +17,7 @@ let account: Account;
 let deployment: AwsDeployment;
 let before: Record<string, number>;
 
+const policy = new DeployerPolicy(DeployerPolicy.MACHINES);
 const OTHER_IMAGE = "ami-0d12000000000aaaa";
 const web1: NodeProps = { privateAddress: "10.77.1.21", dataVolume: { sizeGiB: 10 } };
 const lb1: NodeProps = { privateAddress: "10.77.1.11" };
@@ -70,6 +72,7 @@ beforeAll(async () => {
     lab,
     cloud,
     (stack) => void site(lab, network, { web: { "web-1": web1 } })(stack),
+    { policy: policy.document },
   );
 }, 120_000);
 afterAll(async () => {
@@ -196,4 +199,9 @@ test("the data given up, destroy leaves nothing but its snapshot", async () => {
   await cloud.settled();
   expect(await account.counts()).toEqual({ ...before, snapshots: before.snapshots! + 1 });
   expect(lab.names).toEqual([]);
+});
+
+test("the deployer's policy allowed all of this, and nothing that this did not need", () => {
+  expect(refusals(cloud)).toEqual([]);
+  expect(policy.unused(cloud, DeployerPolicy.MACHINES)).toEqual([]);
 });

@@ -296,3 +296,18 @@ test("outgoing and bastion: connections go through it to private addresses", () 
   expect(push.connection).toMatchObject({ host: expect.stringMatching(/private_ip\}$/) });
   expect(template.file("web-1", "/etc/cdktf-ha/firewall.nft")).toContain("10.9.9.9/32");
 });
+
+test("a bastion behind a forwarded port: localhost is nobody whom the machines let in", () => {
+  const template = synth(undefined, {
+    ssh: { keyName: "ops", agent: true, bastion: { forwardedPort: 2222, user: "jump" } },
+  });
+  const [, push] = Object.entries(template.resources("terraform_data")).find(([name]) =>
+    name.includes("web-1_machine_base"),
+  )!;
+  expect(push.connection).toMatchObject({
+    bastion_host: "127.0.0.1",
+    bastion_port: 2222,
+    bastion_user: "jump",
+  });
+  expect(template.file("web-1", "/etc/cdktf-ha/firewall.nft")).not.toContain("127.0.0.1");
+});

@@ -52,7 +52,7 @@ export class Deployment {
     const context = { [CARRIER_CONTEXT]: Carrier.TERRAFORM_DATA };
     const app = new App({ outdir: join(this.directory, "out"), context });
     const stack = new TerraformStack(app, "stack");
-    new LocalBackend(stack, { path: this.stateFile });
+    this.keepState(stack);
     this.build(stack);
     app.synth();
     this.template = Template.synth(stack);
@@ -91,6 +91,11 @@ export class Deployment {
 
   destroy(): Promise<Outcome> {
     return this.terraform("destroy", "-auto-approve", "-input=false");
+  }
+
+  /** Says where the state is. */
+  protected keepState(stack: TerraformStack): void {
+    new LocalBackend(stack, { path: this.stateFile });
   }
 
   /** Environment in which terraform runs. */

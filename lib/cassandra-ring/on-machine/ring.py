@@ -325,7 +325,7 @@ def keyspaces(session):
 
 
 def is_own(keyspace):
-    return keyspace == OWN or keyspace.startswith("system")
+    return keyspace in (OWN, "system") or keyspace.startswith("system_")
 
 
 def leave_copies(session, remaining):
@@ -548,17 +548,13 @@ def timed(why, *arguments):
 
 
 def describe():
-    """Statements that make the keyspaces and tables of the ring's users again."""
+    """Statements that make the keyspaces of the ring's users again, with types, tables, indexes and views."""
     with Session(ADDRESS) as session:
-        for keyspace, copies in keyspaces(session):
-            if is_own(keyspace):
-                continue
-            print(f"CREATE KEYSPACE {identifier(keyspace)} WITH replication = {replication_of(copies)};")
-            metadata = session.cluster.metadata
-            session.cluster.schema_metadata_enabled = True
-            session.cluster.refresh_keyspace_metadata(keyspace)
-            for table in metadata.keyspaces[keyspace].tables.values():
-                print(table.export_as_string())
+        session.cluster.schema_metadata_enabled = True
+        session.cluster.refresh_schema_metadata()
+        for name, keyspace in sorted(session.cluster.metadata.keyspaces.items()):
+            if not is_own(name):
+                print(keyspace.export_as_string())
 
 
 def cql(*statements):

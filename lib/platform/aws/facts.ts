@@ -67,7 +67,8 @@ export class AwsFacts extends Construct {
   /** The AMI of a certain id has to be there, and of the architecture it is said to be. */
   image(scope: Construct, { id, architecture }: MachineImage): void {
     if (id === undefined || isToken(id)) return;
-    const source = new DataAwsAmi(scope, "image", {
+    // Where there is none the provider stops the plan with words of its own, which name this resource alone.
+    const source = new DataAwsAmi(scope, `image-${id}`, {
       filter: [{ name: "image-id", values: [id] }],
       includeDeprecated: true,
     });

@@ -84,7 +84,7 @@ export class AwsNetwork extends Construct {
     expect(
       available,
       zones.map((zone) => ({
-        condition: `contains(self.names, "${region}${zone}")`,
+        condition: `contains(self.names, join("", [${region}, "${zone}"]))`,
         problem: {
           code: "unknown-zone" as const,
           what: `the region has no availability zone '${zone}' for this account`,

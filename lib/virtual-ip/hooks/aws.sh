@@ -1,6 +1,7 @@
 # Common to AWS's claims. No credentials are written down: they come from the instance's role.
 set -euo pipefail
-export AWS_MAX_ATTEMPTS=2 AWS_EC2_METADATA_SERVICE_NUM_ATTEMPTS=2
+# vrrp-claim tries again, with longer pauses, and tells of each failure.
+export AWS_MAX_ATTEMPTS=1 AWS_EC2_METADATA_SERVICE_NUM_ATTEMPTS=2
 
 metadata() {
   local token

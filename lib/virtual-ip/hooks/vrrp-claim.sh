@@ -15,6 +15,7 @@ insist() { # INSTANCE CLAIM take|verify
   exec 9>"$states/.${claim##*/}.lock"
   flock --nonblock 9 || return 0 # somebody is at it
   until words=$(timeout 15 "$claim" "$verb" 2>&1); do
+    words+=" (status $?)" # 124: no end within 15 s
     logger --tag cdktf-ha-vrrp --priority daemon.err "${claim##*/}: ${words//$'\n'/ }"
     sleep "$pause"
     ((pause < 8)) && pause=$((pause * 2))

@@ -68,7 +68,7 @@ def app(environ, start_response):
     answer = fault_for(action, who, start)
     if answer is None:
         with lock:
-            request.params, request.action, request.resources = params, "", []
+            request.params, request.action, request.resources, request.passes = params, "", [], []
             try:
                 answer = list(moto(environ, start))
                 if not READ.match(action):
@@ -87,7 +87,7 @@ def app(environ, start_response):
     tell(call={
         "at": at, "from": environ["REMOTE_ADDR"], "who": who, "status": status, "error": code and (code[1] or code[2]),
         "action": request.action or f"?:{action or environ['REQUEST_METHOD'] + ' ' + environ['PATH_INFO']}",
-        "resources": request.resources, "dryRun": params.get("DryRun") == "true",
+        "resources": request.resources, "passes": request.passes, "dryRun": params.get("DryRun") == "true",
         # long values are documents and user data; secrets' values are nobody's business
         "with": {key: value for key, value in params.items() if isinstance(value, str) and len(value) < 200 and "Secret" not in key},
     })
@@ -95,6 +95,8 @@ def app(environ, start_response):
 
 
 def parameters(environ, body):
+    if "/s3/aws4_request" in environ.get("HTTP_AUTHORIZATION", ""):
+        return {}  # the body is an object's content
     text = body.decode("utf-8", "replace")
     if "json" in environ.get("CONTENT_TYPE", ""):
         try:

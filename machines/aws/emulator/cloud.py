@@ -21,6 +21,7 @@ class Request(threading.local):
     params: dict = {}
     action = ""
     resources: list = []
+    passes: list = []  # roles
 
 
 request = Request()

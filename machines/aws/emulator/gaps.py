@@ -6,6 +6,7 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import elastic_ip_addresses
 from moto.ec2.models.instances import Instance
+from moto.ec2.models.nat_gateways import NatGatewayBackend
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses import EC2Response
 from moto.ec2.responses.elastic_network_interfaces import ElasticNetworkInterfaces
@@ -20,6 +21,7 @@ def close():
     _addresses_move()
     _interfaces_outlive_instances()
     _placement_groups()
+    _gateways_take_their_interfaces_along()
     # moto's own are 127.x.x.x, which no machine can reach
     elastic_ip_addresses.random_ip = lambda: f"{ELASTIC}.{random.randint(1, 254)}"
 
@@ -72,6 +74,18 @@ def _interfaces_outlive_instances():
         return previous
 
     Instance.terminate = fixed
+
+
+def _gateways_take_their_interfaces_along():
+    """moto leaves the interface of a NAT gateway that is gone."""
+    delete = NatGatewayBackend.delete_nat_gateway
+
+    def fixed(self, nat_gateway_id):
+        gateway = delete(self, nat_gateway_id)
+        self.enis.pop(gateway._eni.id, None)
+        return gateway
+
+    NatGatewayBackend.delete_nat_gateway = fixed
 
 
 def _placement_groups():

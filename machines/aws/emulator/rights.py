@@ -20,7 +20,25 @@ EC2_RESOURCES = {
     "StartInstances": {"InstanceId": "instance"},
     "StopInstances": {"InstanceId": "instance"},
     "RebootInstances": {"InstanceId": "instance"},
+    "TerminateInstances": {"InstanceId": "instance"},
+    "ModifyInstanceAttribute": {"InstanceId": "instance"},
+    "AttachVolume": {"InstanceId": "instance", "VolumeId": "volume"},
+    "DetachVolume": {"InstanceId": "instance", "VolumeId": "volume"},
+    "ModifyVolume": {"VolumeId": "volume"},
+    "DeleteVolume": {"VolumeId": "volume"},
+    "ModifyNetworkInterfaceAttribute": {"NetworkInterfaceId": "network-interface"},
+    "DeleteNetworkInterface": {"NetworkInterfaceId": "network-interface"},
+    "AuthorizeSecurityGroupIngress": {"GroupId": "security-group"},
+    "AuthorizeSecurityGroupEgress": {"GroupId": "security-group"},
+    "RevokeSecurityGroupIngress": {"GroupId": "security-group"},
+    "RevokeSecurityGroupEgress": {"GroupId": "security-group"},
+    "DeleteSecurityGroup": {"GroupId": "security-group"},
+    "ReleaseAddress": {"AllocationId": "elastic-ip"},
+    "DeleteRoute": {"RouteTableId": "route-table"},
+    "DeleteKeyPair": {"KeyName": "key-pair"},
+    "DeletePlacementGroup": {"GroupName": "placement-group"},
 }
+IAM_RESOURCES = {"InstanceProfileName": "instance-profile", "RoleName": "role"}  # the first one that a call names
 
 
 class Refused(Exception):
@@ -40,6 +58,11 @@ def enforce():
         request.resources = _resources(service, action) or [resource]
         for arn in request.resources:
             check(self, arn)
+        # who gives a machine a role has to be allowed to pass it on
+        self._action, request.passes = "iam:PassRole", _passed_roles(action)
+        for arn in request.passes:
+            check(self, arn)
+        self._action = request.action
         if request.params.get("DryRun") == "true":
             raise Refused(service, 412, "DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
 
@@ -97,6 +120,8 @@ def _resources(service, action):
         kinds = EC2_RESOURCES.get(action, {})
         return [f"arn:aws:ec2:{REGION}:{ACCOUNT}:{kinds[kind]}/{value}" for name, value in params.items()
                 for kind in [re.sub(r"\.\d+$", "", name)] if kind in kinds]
+    if service == "iam":
+        return [f"arn:aws:iam::{ACCOUNT}:{kind}/{params[name]}" for name, kind in IAM_RESOURCES.items() if name in params][:1]
     if service == "secretsmanager" and "SecretId" in params:
         from moto.secretsmanager.models import secretsmanager_backends
         secret = secretsmanager_backends[ACCOUNT][REGION].secrets.get(params["SecretId"])
@@ -106,13 +131,26 @@ def _resources(service, action):
     return []
 
 
+def _passed_roles(action):
+    params = request.params
+    if action == "AddRoleToInstanceProfile":
+        names = [params["RoleName"]]
+    elif action in ("RunInstances", "AssociateIamInstanceProfile") and "IamInstanceProfile.Name" in params:
+        names = [role.name for role in iam.get_instance_profile(params["IamInstanceProfile.Name"]).roles]
+    else:
+        names = []
+    return [f"arn:aws:iam::{ACCOUNT}:role/{name}" for name in names]
+
+
 def _met(conditions, arn):
-    """Conditions on the resource's tags. Any other condition is not met: loud, not silently granted."""
+    """Conditions on the region and on the resource's tags. Any other condition is not met: loud, not silently granted."""
     tags = {tag["key"]: tag["value"] for tag in ec2.describe_tags({"resource-id": [arn.split("/")[-1]]})}
     for operator, wanted in conditions.items():
         for key, values in wanted.items():
             tag = re.fullmatch(r"(?:aws|ec2):ResourceTag/(.+)", key)
             values = values if isinstance(values, list) else [values]
+            if operator == "StringEquals" and key == "aws:RequestedRegion" and REGION in values:
+                continue
             if operator not in ("StringEquals", "StringLike") or not tag or tag[1] not in tags:
                 return False
             same = fnmatch.fnmatchcase if operator == "StringLike" else str.__eq__

@@ -1,13 +1,14 @@
+import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AwsProvider } from "@cdktf/provider-aws/lib/provider";
-import type { TerraformStack } from "cdktf";
+import { S3Backend, type TerraformStack } from "cdktf";
 import { installed, REGION, type Cloud, type Keys } from "../../../machines/aws/cloud";
 import type { Lab } from "../../../machines/lab";
 import { run } from "../../../machines/run";
 import { Deployment, type Outcome } from "../../support/deployment";
 
-type Build = (stack: TerraformStack) => void;
+type Build = (stack: TerraformStack) => unknown;
 type Action = "create" | "update" | "delete" | "replace";
 
 /** What Terraform is about to do. */
@@ -18,18 +19,37 @@ export interface Plan {
   readonly output: string;
 }
 
+export interface AwsDeploymentProps {
+  /** The deployer's rights. Default: all. */
+  readonly policy?: object;
+  /** Where the state is kept, and locked. Default: a local file, unlocked. */
+  readonly bucket?: string;
+}
+
+/** An apply that goes on. */
+export interface Running {
+  /** What Terraform printed, once it has ended. */
+  readonly ended: Promise<string>;
+  /** What a CI server that cancels a job sends first. */
+  interrupt(): void;
+  /** The computer that ran it is gone. */
+  kill(): void;
+}
+
+export const STATE_KEY = "load-balancer.tfstate";
+
 /** A stack that the real AWS provider applies to the emulated AWS: by environment alone, the stack knows of none. */
 export class AwsDeployment extends Deployment {
   static async create(
     lab: Lab,
     cloud: Cloud,
     build: Build,
-    policy?: object,
-    name = "deployment",
+    { policy, bucket }: AwsDeploymentProps = {},
   ): Promise<AwsDeployment> {
     const providers = await installed("--providers");
-    const directory = join(lab.directory, name);
-    const deployment = new AwsDeployment(directory, build, cloud, await cloud.user("deployer", policy));
+    const directory = join(lab.directory, "deployment");
+    const keys = await cloud.user("deployer", policy);
+    const deployment = new AwsDeployment(directory, build, cloud, keys, bucket);
     writeFileSync(
       deployment.configuration,
       `provider_installation {\n  filesystem_mirror {\n    path = "${providers}"\n  }\n}\n`,
@@ -43,6 +63,7 @@ export class AwsDeployment extends Deployment {
     build: Build,
     private readonly cloud: Cloud,
     private readonly keys: Keys,
+    private readonly bucket?: string,
   ) {
     super(directory, (stack) => {
       new AwsProvider(stack, "provider", { region: REGION });
@@ -51,7 +72,34 @@ export class AwsDeployment extends Deployment {
   }
 
   override changed(build: Build): AwsDeployment {
-    return new AwsDeployment(this.directory, build, this.cloud, this.keys);
+    return new AwsDeployment(this.directory, build, this.cloud, this.keys, this.bucket);
+  }
+
+  protected override keepState(stack: TerraformStack): void {
+    if (this.bucket === undefined) {
+      super.keepState(stack);
+      return;
+    }
+    new S3Backend(stack, { bucket: this.bucket, key: STATE_KEY, region: REGION, encrypt: true });
+    stack.addOverride("terraform.backend.s3.use_lockfile", true); // the bindings do not know it yet
+  }
+
+  /** Begins an apply, which may be interrupted. */
+  begin(...args: string[]): Running {
+    const child = spawn("terraform", ["apply", "-auto-approve", "-input=false", ...args], {
+      cwd: this.stackDirectory,
+      env: this.environment,
+      detached: true, // a group of its own: terraform and its providers
+    });
+    let output = "";
+    for (const stream of [child.stdout, child.stderr])
+      stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
+    const ended = new Promise<string>((resolve) => child.once("exit", () => resolve(output)));
+    return {
+      ended,
+      interrupt: () => void child.kill("SIGINT"),
+      kill: () => void process.kill(-child.pid!, "SIGKILL"),
+    };
   }
 
   override get environment(): NodeJS.ProcessEnv {
