@@ -99,7 +99,7 @@ test("a snapshot is restored, rows and schema; older ones go", async () => {
     `sed -n '/CREATE TABLE esmond.measured/,/;$/p' /srv/snapshots/${NAME}/${tags[1]}/schema.cql >/root/measured.cql && ` +
       'python3 -B /usr/local/lib/cdktf-ha/cassandra/ring.py cql "$(cat /root/measured.cql)"',
   );
-  await restored(tags[1]!);
+  expect(await restored(tags[1]!)).toContain(`restored esmond.measured of ${tags[1]}`);
   const rows = await cql(node(), "SELECT id, value FROM esmond.measured");
   expect(rows).toHaveLength(50);
   expect(rows).toContain("7\tv7");

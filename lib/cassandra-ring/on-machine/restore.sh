@@ -25,10 +25,11 @@ for keyspace in "${keyspaces[@]}"; do
     id=$(ring_cql cql "SELECT id FROM system_schema.tables WHERE keyspace_name = '$keyspace' AND table_name = '$table'")
     [[ -n $id ]] || ring_fail "there is no table $keyspace.$table: run its statement of $SNAPSHOT_TARGET/$RING_NODE/$tag/schema.cql first (python3 $RING_LIB/ring.py cql ...)"
     to=$RING_DATA/data/$keyspace/$table-${id//-/}
-    # under numbers of their own: a file of the same name is another one
-    number=$(($(date +%s) * 10))
+    # Under numbers of their own, since a file of the same name is another one: 31 bits, far above those that are in use.
+    # Cassandra gives them its next ones as it takes them in.
+    number=1000000000
     while IFS= read -r data; do
-      number=$((number + 1))
+      while compgen -G "$to/*-$number-*" >/dev/null; do number=$((number + 1)); done
       base=$(basename "$data" Data.db)
       for part in "$from$base"*; do
         suffix=${part#"$from$base"}
