@@ -11,6 +11,7 @@ mkdir -p "$cache"
 for release in "$@"; do
   target=$cache/cassandra-$release
   if [[ ! -d $target ]]; then
+    [[ -z ${HA_LAB:-} ]] || { echo "$0: Cassandra $release is not here yet, and a sealed lab has no network: run test/machines/support/cassandra/fetch.sh first" >&2; exit 1; }
     command -v mvn >/dev/null || { echo "$0: maven is needed to fetch Cassandra $release" >&2; exit 1; }
     new=$(mktemp -d "$cache/cassandra-new-XXXXXX")
     chmod 755 "$new"
