@@ -142,12 +142,13 @@ function tlsSettings(version: CassandraVersion, tls: YamlTls): Record<string, Ya
     ...(v40 ? { accepted_protocols: ["TLSv1.3", "TLSv1.2"] } : {}),
   };
   return {
-    ...(tls.internode === "none"
+    ...(tls.internode === "none" && !v40
       ? {}
       : {
           server_encryption_options: {
-            internode_encryption: "all",
-            ...(v40 ? { optional: tls.internode === "optional", [legacyPort]: false } : {}),
+            // none: the node has a certificate and understands TLS, and speaks as it did before
+            internode_encryption: tls.internode === "none" ? "none" : "all",
+            ...(v40 ? { optional: tls.internode !== "required", [legacyPort]: false } : {}),
             require_client_auth: true,
             require_endpoint_verification: false,
             ...stores,

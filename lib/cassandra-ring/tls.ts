@@ -5,12 +5,12 @@ export interface RingTlsProps {
   /** Whose certificates are trusted, PEM. Two during a change of the authority: the old one and the new one. */
   readonly trusted: readonly string[];
   /**
-   * Between nodes. "optional" (4.0 and later) is the step on which a live ring goes from one to the other: nodes with and
-   * without TLS understand each other.
+   * Between nodes. A live ring (4.0 and later) goes there in three applies: with "none" nodes get certificates and
+   * understand TLS, with "optional" they speak it, with "required" they take nothing else.
    * @default "required"
    */
   readonly internode?: "none" | "optional" | "required";
-  /** For clients. @default "required" */
+  /** For clients. A live ring goes there by way of "optional", which takes both. @default "required" */
   readonly client?: "none" | "optional" | "required";
   /** Clients have to show a certificate of a trusted authority, besides their password. @default true */
   readonly clientCertificates?: boolean;

@@ -53,18 +53,23 @@ test("a plain ring: nodes speak unencrypted", async () => {
   for (const name of FIRST_THREE) expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
 }, 600_000);
 
-test("TLS as an offer: nodes with and without understand each other, a plain client goes on", async () => {
-  const offered = await withTls(old, "1", {
+test("nodes understand TLS, and a plain client goes on", async () => {
+  const understood = await withTls(old, "1", {
     trusted: [old.certificate],
-    internode: "optional",
+    internode: "none",
     client: "optional",
   });
-  await underLoad(lab, "TLS as an offer, three restarts", () => offered.deploy());
+  await underLoad(lab, "TLS understood, three restarts", () => understood.deploy());
 }, 600_000);
 
-test("TLS as a must, with a client that has a certificate", async () => {
+test("nodes speak TLS, and a client with a certificate goes on as it becomes a must", async () => {
+  const spoken = await withTls(old, "1", { trusted: [old.certificate], internode: "optional" });
+  await underLoad(lab, "TLS spoken, three restarts", () => spoken.deploy(), await clientOf(old));
+}, 600_000);
+
+test("nodes take nothing but TLS", async () => {
   const required = await withTls(old, "1", { trusted: [old.certificate] });
-  await underLoad(lab, "TLS as a must, three restarts", () => required.deploy(), await clientOf(old));
+  await underLoad(lab, "nothing but TLS, three restarts", () => required.deploy(), await clientOf(old));
   for (const name of FIRST_THREE) expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
   // nodes speak TLS to each other, and only to who shows a certificate
   const { stdout } = await lab

@@ -73,8 +73,6 @@ def login_of(path):
 
 
 def tls_context():
-    if FACTS["RING_TLS_CLIENT"] == "none":
-        return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False  # the trusted authorities are the ring's own, and addresses are what is dialled
     context.load_verify_locations("/etc/cassandra/tls/trusted.pem")
@@ -83,17 +81,45 @@ def tls_context():
     return context
 
 
+def ways():
+    """
+    TLS or plain, in the order in which they are tried. While a ring goes from plain to TLS, other nodes have gone there already
+    or have not; a node that was itself started with TLS tells nobody a password in plain.
+    """
+    wanted = FACTS["RING_TLS_CLIENT"]
+    if wanted == "none":
+        return [None]
+    try:
+        with open("/run/cassandra/started-with.tls") as file:
+            running = file.read().strip()
+    except FileNotFoundError:
+        running = wanted
+    return [tls_context()] + ([None] if running == "none" else [])
+
+
+def connected(host, login=None):
+    """A session by way of one node."""
+    *others, last = ways()
+    for context in others:
+        try:
+            return Session(host, login, context)
+        except NoHostAvailable as error:
+            if any(isinstance(inner, AuthenticationFailed) for inner in error.errors.values()):
+                raise
+    return Session(host, login, last)
+
+
 class Session:
     """By way of one node, and no other."""
 
-    def __init__(self, host, login=None):
+    def __init__(self, host, login, context):
         user, password = login or login_of(os.path.join(ETC, "login"))
         profile = ExecutionProfile(load_balancing_policy=WhiteListRoundRobinPolicy([host]), request_timeout=30)
         self.cluster = Cluster(
             [host],
             auth_provider=PlainTextAuthProvider(user, password),
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-            ssl_context=tls_context(),
+            ssl_context=context,
             protocol_version=4,
             schema_metadata_enabled=False,
             token_metadata_enabled=False,
@@ -120,7 +146,7 @@ class Session:
 
 def may_log_in(host, login):
     try:
-        Session(host, login).cluster.shutdown()
+        connected(host, login).cluster.shutdown()
         return True
     except NoHostAvailable as error:
         if any(isinstance(inner, AuthenticationFailed) for inner in error.errors.values()):
@@ -177,14 +203,14 @@ def superuser(login, previous_login):
     until = time.monotonic() + 60
     while True:
         if may_log_in(ADDRESS, login):
-            session = Session(ADDRESS, login)
+            session = connected(ADDRESS, login)
             break
         if previous_login and os.path.exists(previous_login) and may_log_in(ADDRESS, login_of(previous_login)):
-            with Session(ADDRESS, login_of(previous_login)) as session:
+            with connected(ADDRESS, login_of(previous_login)) as session:
                 make_role(session, login[0], login[1], True)
             continue
         if may_log_in(ADDRESS, ("cassandra", "cassandra")):
-            with Session(ADDRESS, ("cassandra", "cassandra")) as session:
+            with connected(ADDRESS, ("cassandra", "cassandra")) as session:
                 make_role(session, login[0], login[1], True)
             continue
         # a ring that is just beginning takes a moment for its first role
@@ -255,7 +281,7 @@ def seen():
     for name, address, datacenter, _ in NODES:
         if address == ADDRESS or address not in ring_addresses():
             continue
-        with Session(address) as session:
+        with connected(address) as session:
             copies = copies_now(session, OWN)
             if copies is None or copies == "simple":
                 continue
@@ -271,7 +297,7 @@ def ring_addresses():
     """Addresses of the nodes that have joined, this one among them."""
     global _ring
     if _ring is None:
-        with Session(ADDRESS) as session:
+        with connected(ADDRESS) as session:
             _ring = {ADDRESS} | {row.peer for row in session.run("SELECT peer FROM system.peers", consistency="ONE")}
     return _ring
 
@@ -283,7 +309,7 @@ def predecessor(*alive):
     errors = []
     for address in alive:
         try:
-            with Session(address) as session:
+            with connected(address) as session:
                 peers = {row.peer for row in session.run("SELECT peer FROM system.peers", consistency="ONE")}
                 if ADDRESS in peers:
                     print(ADDRESS)
@@ -298,7 +324,7 @@ def predecessor(*alive):
 
 
 def leave(*others):
-    with Session(others[0]) as session:
+    with connected(others[0]) as session:
         with Lock(session, "membership"):
             rows = session.run("SELECT data_center FROM system.peers", consistency="ONE") + session.run(
                 "SELECT data_center FROM system.local", consistency="ONE"
@@ -416,7 +442,7 @@ class Lock:
 
 
 def locked(name, *command):
-    with Session(ADDRESS) as session, Lock(session, name):
+    with connected(ADDRESS) as session, Lock(session, name):
         return subprocess.run(command, check=False).returncode
 
 
@@ -430,7 +456,7 @@ def schema(path, previous_path=None):
     if previous_path and os.path.exists(previous_path):
         with open(previous_path) as file:
             previous = json.load(file)
-    with Session(ADDRESS) as session, Lock(session, "membership"):
+    with connected(ADDRESS) as session, Lock(session, "membership"):
         for name, copies in sorted(wanted["system"].items()):
             # where every node has every row, one node's repair is all that is needed
             everywhere = all(sum(node[2] == dc for node in NODES) <= n for dc, n in copies.items())
@@ -512,7 +538,7 @@ def upkeep():
             os.fsync(file.fileno())
         os.rename(path + ".new", path)
 
-    with Session(ADDRESS) as session:
+    with connected(ADDRESS) as session:
         rows = session.run(f"SELECT keyspace_name, raised, lowered FROM {OWN}.altered")
     for kind, arguments in (("raised", ["repair", "-full", "-pr"]), ("lowered", ["cleanup"])):
         for row in sorted(rows, key=lambda row: row.keyspace_name):
@@ -537,7 +563,7 @@ def joined_at():
 
 def timed(why, *arguments):
     command = " ".join(arguments)
-    with Session(ADDRESS) as session, Lock(session, "upkeep"):
+    with connected(ADDRESS) as session, Lock(session, "upkeep"):
         start = time.monotonic()
         note(f"nodetool {command} begins: {why}")
         result = nodetool(*arguments, check=False)
@@ -549,7 +575,7 @@ def timed(why, *arguments):
 
 def describe():
     """Statements that make the keyspaces of the ring's users again, with types, tables, indexes and views."""
-    with Session(ADDRESS) as session:
+    with connected(ADDRESS) as session:
         session.cluster.schema_metadata_enabled = True
         session.cluster.refresh_schema_metadata()
         for name, keyspace in sorted(session.cluster.metadata.keyspaces.items()):
@@ -558,7 +584,7 @@ def describe():
 
 
 def cql(*statements):
-    with Session(ADDRESS) as session:
+    with connected(ADDRESS) as session:
         for statement in statements:
             for row in session.run(statement):
                 print("\t".join(str(value) for value in row))

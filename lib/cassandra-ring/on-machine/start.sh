@@ -20,6 +20,7 @@ if [[ $NODE_STATE == joining && -e $RING_FIRST/options ]]; then
   if [[ -e $RING_FIRST/cassandra.yaml ]]; then config=$RING_FIRST/cassandra.yaml; fi
 fi
 ring_fingerprint >"$RING_STARTED_WITH"
+printf '%s\n' "$RING_TLS_CLIENT" >"$RING_STARTED_WITH.tls"
 export MALLOC_ARENA_MAX=4
 # our options first: what the user adds in jvm.options comes later and counts
 exec "$RING_JAVA" "${options[@]}" "${RING_OPTIONS[@]}" \
