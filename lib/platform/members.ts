@@ -47,8 +47,9 @@ export class Members {
     all.addOverride(
       "provisioner",
       Lazy.anyValue({
-        produce: () =>
-          entries().map(([name]) =>
+        // without machines there is nothing to say: Terraform takes no empty list of provisioners
+        produce: () => {
+          const said = entries().map(([name]) =>
             goodbye(
               `self.input[${JSON.stringify(name)}]`,
               "dissolve",
@@ -57,7 +58,9 @@ export class Members {
                 on_failure: "continue",
               },
             ),
-          ),
+          );
+          return said.length ? said : undefined;
+        },
       }),
     );
   }

@@ -189,3 +189,16 @@ test("every machine gets the program itself as its command `cdktf-ha`", () => {
     Array<string>(2).fill("${local.cdktf-ha-push-program}"),
   );
 });
+
+test("a platform that no node uses has nobody to say goodbye to", () => {
+  const stack = newStack();
+  newRack(stack);
+  const { dissolve } = Object.fromEntries(
+    Object.entries(Template.synth(stack).resources("terraform_data")).map(([name, resource]) => [
+      name.includes("dissolve") ? "dissolve" : name,
+      resource,
+    ]),
+  );
+  expect(dissolve).toBeDefined();
+  expect(dissolve).not.toHaveProperty("provisioner");
+});

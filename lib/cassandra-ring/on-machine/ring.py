@@ -230,11 +230,13 @@ def superuser(login, previous_login):
 
 
 def make_role(session, name, password, is_superuser):
-    known = {row.role for row in session.run("SELECT role FROM system_auth.roles", consistency="ONE")}
+    known = {row.role: row for row in session.run("SELECT role, is_superuser, can_login FROM system_auth.roles", consistency="ONE")}
     verb = "ALTER" if name in known else "CREATE"
-    session.run(
-        f"{verb} ROLE {identifier(name)} WITH PASSWORD = {quoted(password)} AND SUPERUSER = {str(is_superuser).lower()} AND LOGIN = true"
-    )
+    statement = f"{verb} ROLE {identifier(name)} WITH PASSWORD = {quoted(password)}"
+    # nobody may say of itself whether it is a superuser, not even that it stays one
+    if name not in known or known[name].is_superuser != is_superuser or not known[name].can_login:
+        statement += f" AND SUPERUSER = {str(is_superuser).lower()} AND LOGIN = true"
+    session.run(statement)
 
 
 def make_own_tables(session):
