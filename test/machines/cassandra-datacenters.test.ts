@@ -38,7 +38,7 @@ const ring =
     // a platform stays in the code until its last machine has left
     const [near, far] = [
       ringRack(stack, lab, hosts(HERE), "here"),
-      ringRack(stack, lab, hosts(THERE), "there"),
+      ringRack(stack, lab, hosts(THERE), "there", "10.78.0.1"),
     ];
     const datacenters: CassandraRingProps["datacenters"] = {
       here: { platform: near, nodes: Object.keys(HERE) },

@@ -74,11 +74,12 @@ export function ringRack(
   lab: Lab,
   hosts: Readonly<Record<string, SshHost>>,
   id = "rack",
+  operator = OPERATOR,
 ): SshPlatform {
   return new SshPlatform(stack, id, {
     hosts,
     ssh: { user: "admin", privateKeyFile: lab.privateKeyFile, timeoutSeconds: 20 },
-    admins: [Peer.cidr(OPERATOR)],
+    admins: [Peer.cidr(operator)],
   });
 }
 
