@@ -107,6 +107,7 @@ ha_verb_run-complete() {
 # However the transaction ends: no secret stays in a staging directory, and the result is there to be read.
 ha_on_exit() {
   local status=$?
+  rm --force "$HA_INCOMING/uploaded"
   if [[ -n $HA_SERVICE ]]; then
     rm --recursive --force "$(ha_service_dir)/staged/secrets"
     ha_keep_log
@@ -136,8 +137,15 @@ ha_verb_recover() {
   for phase in "$HA_STATE"/services/*/phase; do
     [[ -e $phase ]] || continue
     HA_SERVICE=$(basename "$(dirname "$phase")")
+    case $(<"$phase") in
+      "$HA_UNHEALTHY_PHASE") continue ;;
+      "$HA_COMMITTING")
+        ha_finish_commit
+        ha_say "a push was interrupted at its end; what it brought was healthy and stays"
+        continue
+        ;;
+    esac
     ha_restore_interrupted
-    cp "$(ha_service_dir)/staged/changes" "$(ha_service_dir)/interrupted-changes" 2>/dev/null || true
     ha_say "a push was interrupted ($(<"$phase")); the last good files are back"
     printf 'power cut or reboot\n' >"$phase"
   done
@@ -163,7 +171,11 @@ ha_verb_status() {
     dir=$(ha_service_dir)
     ha_is_healthy "$dir/current" >/dev/null 2>&1 || health='NOT HEALTHY'
     [[ ! -d $dir/pending ]] || waiting=', a change waits for the other nodes'
-    [[ ! -e $dir/phase ]] || waiting+=", a push was interrupted ($(<"$dir/phase"))"
+    case $(cat "$dir/phase" 2>/dev/null) in
+      '') ;;
+      "$HA_UNHEALTHY_PHASE") waiting+=", $HA_UNHEALTHY_PHASE" ;;
+      *) waiting+=", a push was interrupted ($(<"$dir/phase"))" ;;
+    esac
     edited=$(ha_edited_by_hand "$dir/current" | wc -l)
     ((edited == 0)) || waiting+=", $(ha_count "$edited" file) changed by hand (cdktf-ha verify)"
     unit=$(ha_settings_list "$dir/current" unit | paste --serial --delimiters=' ')
