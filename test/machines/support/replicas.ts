@@ -3,10 +3,12 @@ import type { LabMachine } from "../../../machines/lab";
 /** Where the plain servers listen. */
 export const PLAIN_PORT = 5433;
 
+/** Segments are kept: between the start of a copy and the slot that keeps them another copy's checkpoint could remove them. */
 const CREATE = `
   pg_createcluster --port ${PLAIN_PORT} 15 plain -- --auth-local=peer --auth-host=scram-sha-256 >/dev/null
   cat >>/etc/postgresql/15/plain/postgresql.conf <<<"listen_addresses = '*'
-shared_buffers = 16MB"
+shared_buffers = 16MB
+wal_keep_size = 64MB"
   cat >>/etc/postgresql/15/plain/pg_hba.conf <<<"host all all 10.77.0.0/24 scram-sha-256
 host replication replicator 10.77.0.0/24 scram-sha-256"`;
 
