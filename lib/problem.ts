@@ -1,4 +1,4 @@
-import { Annotations, Token } from "cdktf";
+import { Annotations, Aspects, Token } from "cdktf";
 import type { IConstruct } from "constructs";
 import type { ProblemCode } from "./problem-codes";
 
@@ -38,6 +38,16 @@ export function refuse(scope: IConstruct | string, problem: Problem): never {
 /** Goes on: the value works, but not as well as its author may think. Shown by `cdktf synth`. */
 export function warn(scope: IConstruct, problem: Problem): void {
   Annotations.of(scope).addWarning(problemText(scope.node.path, problem));
+}
+
+/** The same, when everything has been said. */
+export function warnAtSynth(scope: IConstruct, problems: () => readonly Problem[]): void {
+  // an aspect is the last that runs before warnings are shown
+  Aspects.of(scope).add({
+    visit: (node) => {
+      if (node === scope) for (const problem of problems()) warn(scope, problem);
+    },
+  });
 }
 
 /** Looks at the whole when everything has been said: all problems of the stack are reported together. */

@@ -48,6 +48,18 @@ const file =
   };
 const token = Lazy.stringValue({ produce: () => "a" });
 
+/** Two pairs on platforms of their own, with one network and one virtual router id. */
+function twoPlatforms(stack: TerraformStack, one: string, two: string): void {
+  for (const [site, address] of Object.entries({ one, two })) {
+    const scope = new Construct(stack, site);
+    new HaproxyKeepalivedPair(scope, "lb", {
+      platform: newRack(scope),
+      virtualIp: VirtualIp.layer2(address),
+      vrrp: { virtualRouterId: 51 },
+    }).balance("web", { port: 80, to, clients: [Peer.anyone()] });
+  }
+}
+
 function awsTier(stack: TerraformStack, name: string): ServiceTier {
   return new ServiceTier(stack, name, {
     platform: newAws(stack),
@@ -157,12 +169,21 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
       },
     ],
   ],
-  "unknown-host": [
-    ["a node", (stack) => pair(stack, { nodes: ["lb-1", "lb-9"] })],
+  "unknown-host": [["a node", (stack) => pair(stack, { nodes: ["lb-1", "lb-9"] })]],
+  "unknown-node": [
     [
       "a preferred node",
       (stack) =>
         pair(stack, { virtualIp: VirtualIp.layer2("10.0.1.90/27"), vrrp: { preferredNode: "lb-9" } }),
+    ],
+  ],
+  "no-nodes": [
+    ["a pair", (stack) => pair(stack, { nodes: [], virtualIp: VirtualIp.layer2("10.0.1.90/27") })],
+  ],
+  "duplicate-address": [
+    [
+      "two hosts",
+      (stack) => newRack(stack, { hosts: { a: { address: "10.0.0.1" }, b: { address: "10.0.0.1/24" } } }),
     ],
   ],
   "unknown-zone": [
@@ -181,6 +202,8 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ],
   ],
   "bad-address": [
+    ["the network as a virtual IP", vip("10.0.1.64/27")],
+    ["its broadcast address", vip("10.0.1.95/27")],
     ["a host's name", (stack) => newRack(stack, { hosts: { a: { address: "a.example.net" } } })],
     ["a bastion", (stack) => newRack(stack, { ssh: { agent: true, bastion: "bastion:22" } })],
     ["a server", () => Servers.at({ a: "10.0.0.1" })],
@@ -237,10 +260,13 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
       },
     ],
   ],
-  "empty-rollout": [
-    ["no nodes", (stack) => new Rollout(stack, "r", { nodes: [] })],
+  "empty-rollout": [["no nodes", (stack) => new Rollout(stack, "r", { nodes: [] })]],
+  "no-virtual-ip": [
     ["a group without addresses", (stack) => pair(stack, { virtualIps: { empty: { addresses: [] } } })],
+    ["no group", (stack) => pair(stack, { virtualIps: {} })],
+    ["settings alone", (stack) => pair(stack, { vrrp: { preempt: true } })],
   ],
+  "virtual-ip-prefix": [["a larger network", vip("10.0.1.90/16")]],
   "bad-cidr": [
     ["host bits", () => Peer.cidr("10.0.0.1/24")],
     ["nonsense", () => Peer.cidr("10.0.0/24")],
@@ -321,6 +347,7 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ],
   ],
   "listener-clash": [
+    ["where sshd listens", balance({ port: 22 })],
     [
       "one port",
       (stack) => {
@@ -344,10 +371,8 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ],
     ["the peers' port", (stack) => pair(stack, { peersPort: 80 }).balance("one", { port: 80, to })],
   ],
-  "no-servers": [
-    ["a backend", balance({ to: Servers.at({}) })],
-    ["a pair without a listener", (stack) => pair(stack)],
-  ],
+  "no-servers": [["a backend", balance({ to: Servers.at({}) })]],
+  "no-listener": [["a pair", (stack) => pair(stack)]],
   "cookie-needs-http": [["tcp", balance({ ...tcp, stickiness: Stickiness.cookie() })]],
   "http-only": [
     ["an algorithm", balance({ ...tcp, algorithm: Algorithm.uri() })],
@@ -381,6 +406,10 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ["passthrough as http", balance({ tls: Tls.passthrough() })],
     ["PostgreSQL as http", balance({ check: HealthCheck.postgresql() })],
   ],
+  "bad-check": [
+    ["a check's lag", () => HealthCheck.patroniReplica({ maximumLag: "much" })],
+    ["a check's status", () => HealthCheck.http("/", { status: "good" })],
+  ],
   "conflicting-setting": [
     [
       "virtualIp and virtualIps",
@@ -402,8 +431,6 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
       "an instance type for a host",
       (stack) => newRack(stack).machine(stack, "lb-1", { instanceType: "t3.small" }),
     ],
-    ["a check's status", () => HealthCheck.http("/", { status: "good" })],
-    ["a check's lag", () => HealthCheck.patroniReplica({ maximumLag: "much" })],
     ["no route tables", () => VirtualIp.routeTable("192.168.0.1", { routeTableIds: [] })],
     [
       "a carrier",
@@ -417,6 +444,9 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
 
 /** What works, but not as well as its author may think. */
 const warned: Partial<Record<ProblemCode, (stack: TerraformStack) => unknown>> = {
+  "nobody-admitted": balance({}),
+  "virtual-router-id-clash": (stack) => twoPlatforms(stack, "10.0.1.90/27", "10.0.1.91/27"),
+  "virtual-ip-taken": (stack) => twoPlatforms(stack, "10.0.1.90/27", "10.0.1.90/27"),
   "one-zone": (stack) => pair(stack, { nodes: ["lb-1", "web-1"] }).balance("web", { port: 80, to }),
   "no-host-firewall": (stack) => newRack(stack, { hostFirewall: false }),
   "too-few-nodes": (stack) =>

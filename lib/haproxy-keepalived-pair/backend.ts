@@ -1,5 +1,5 @@
 import { Construct } from "constructs";
-import { Port } from "../firewall/port";
+import { checkPort, Port } from "../firewall/port";
 import { refuse } from "../problem";
 import type { Stickiness } from "./algorithm";
 import { Algorithm } from "./algorithm";
@@ -216,7 +216,7 @@ export class Backend extends Construct {
         code: "cookie-needs-http",
         what: "a sticky cookie on a tcp backend",
         allowed: "cookies where HTTP is read; for TCP the client's address",
-        fix: 'Stickiness.sourceAddress(), or mode: "http"',
+        fix: 'Stickiness.sourceAddress(), or mode: "http" at the backend and its listeners',
       });
     }
     if (mode === "tcp" && props.algorithm?.httpOnly) {
@@ -224,7 +224,7 @@ export class Backend extends Construct {
         code: "http-only",
         what: `the algorithm '${props.algorithm.balance}' on a tcp backend`,
         allowed: "roundRobin, leastConnections, random, first, sourceAddress",
-        fix: 'choose one of them, or mode: "http"',
+        fix: 'choose one of them, or mode: "http" at the backend and its listeners',
       });
     }
     const { serverTls } = props;
@@ -242,7 +242,7 @@ export class Backend extends Construct {
         code: "mode-mismatch",
         what: "a PostgreSQL check on an http backend",
         allowed: "PostgreSQL goes over tcp",
-        fix: 'mode: "tcp"',
+        fix: 'mode: "tcp" at the backend and its listeners',
       });
     }
     for (const [name, value, low, high] of [
@@ -251,10 +251,12 @@ export class Backend extends Construct {
       ["serverTimeout", props.serverTimeout, 0.1, 7 * 86400],
       ["slowStart", props.slowStart, 0, 3600],
       ["drainTimeout", props.drainTimeout, 0, 3600],
-      ["maximumConnectionsPerServer", props.maximumConnectionsPerServer, 1, 1e6],
     ] as const) {
-      checkRange(this, name, value, low, high, "a sensible time in seconds, or a number of connections");
+      checkRange(this, name, value, low, high, "seconds");
     }
+    checkPort(this, "serverPort", props.serverPort);
+    const perServer = props.maximumConnectionsPerServer;
+    checkRange(this, "maximumConnectionsPerServer", perServer, 1, 1e6, "connections; one at least");
   }
 }
 

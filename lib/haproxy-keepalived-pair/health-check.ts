@@ -34,7 +34,7 @@ export class HealthCheck {
   static http(path: string, props: HttpCheckProps = {}): HealthCheck {
     const { method = "GET", host, status = "200-399", contains, port } = props;
     const refuseCheck = (what: string, allowed: string): never =>
-      refuse("HealthCheck.http", { code: "conflicting-setting", what, allowed, fix: "correct it" });
+      refuse("HealthCheck.http", { code: "bad-check", what, allowed, fix: "correct it" });
     if (!/^\/[\x21-\x7e]*$/.test(path)) refuseCheck(`path '${path}'`, "a path from / on, percent-encoded");
     if (!/^\d{3}(-\d{3})?(,\d{3}(-\d{3})?)*$/.test(status)) {
       refuseCheck(`status '${status}'`, "codes and ranges: 200, 200-399, 200,204");
@@ -75,7 +75,7 @@ export class HealthCheck {
     const { maximumLag = "10MB", port } = props;
     if (!/^\d+([kMG]?B)?$/.test(maximumLag)) {
       refuse("HealthCheck.patroniReplica", {
-        code: "conflicting-setting",
+        code: "bad-check",
         what: `maximumLag '${maximumLag}'`,
         allowed: "bytes, or a number with kB, MB or GB",
         fix: "write it like 10MB",

@@ -1,6 +1,6 @@
 import { Construct } from "constructs";
 import type { Peer } from "../firewall/peer";
-import { Port } from "../firewall/port";
+import { checkPort, Port } from "../firewall/port";
 import { refuse } from "../problem";
 import type { Secret } from "../secret/secret";
 import { checkRange, checkSectionName, type Backend } from "./backend";
@@ -130,7 +130,7 @@ export class Listener extends Construct {
         code: "http-only",
         what: `a route by host ('${props.host}') on a tcp listener without TLS`,
         allowed: "host names are in HTTP and in the greeting of TLS, nowhere else",
-        fix: 'tls: Tls.passthrough(), or mode: "http"',
+        fix: 'tls: Tls.passthrough() at the listener, or mode: "http" there and at its backends',
       });
     }
     this.routes.push({ props, backend });
@@ -185,8 +185,8 @@ export class Listener extends Construct {
   private checkProps(): void {
     const { props, mode } = this;
     checkSectionName(this, "listener", this.name);
-    const { port, redirectFromPort } = props;
-    for (const number of [port, redirectFromPort ?? port]) Port.tcp(number); // says what is wrong with it
+    checkPort(this, "port", props.port);
+    checkPort(this, "redirectFromPort", props.redirectFromPort);
     if (props.tls && props.tls.certificates !== "passthrough" && !props.tls.certificates.length) {
       refuse(this, {
         code: "tls-without-certificate",
@@ -209,7 +209,7 @@ export class Listener extends Construct {
         code: "http-only",
         what: `'${name}' on a tcp listener`,
         allowed: "only where HTTP is read",
-        fix: 'leave it out, or mode: "http"',
+        fix: 'leave it out, or mode: "http" at the listener and its backends',
       });
     };
     needHttp("forwardedHeaders", props.forwardedHeaders === true);

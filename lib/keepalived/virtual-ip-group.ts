@@ -71,7 +71,7 @@ export function checkGroup(
   outOfRange("virtualRouterId", group.virtualRouterId, 1, 255, "one byte of the advert");
   if (!group.addresses.length) {
     refuse(scope, {
-      code: "empty-rollout",
+      code: "no-virtual-ip",
       what: `the virtual IP group '${name}' has no address`,
       allowed: "one address at least",
       fix: "give it a VirtualIp, or leave the group out",
@@ -82,7 +82,7 @@ export function checkGroup(
     !machines.some((machine) => machine.name === group.preferredNode)
   ) {
     refuse(scope, {
-      code: "unknown-host",
+      code: "unknown-node",
       what: `'preferredNode' of '${name}' is '${group.preferredNode}'`,
       allowed: machines.map((machine) => machine.name).join(", "),
       fix: "name one of the nodes",

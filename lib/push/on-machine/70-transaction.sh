@@ -231,11 +231,13 @@ ha_complete() {
     local service
     service=$(ha_service_dir)
     if [[ -d $service/pending ]]; then
+      HA_LOG_FROM=$(($(wc --lines <"$incoming/log") + 1))
       rm --recursive --force "$service/staged"
       mv "$service/pending" "$service/staged"
       ha_changes "$service/staged" "$service/current" >"$service/staged/changes"
       HA_PACKAGES_ACTION=$(ha_setting "$service/staged" packages-action none)
       ha_apply
+      ha_keep_log
     else
       ha_say "nothing waits here"
     fi

@@ -93,13 +93,13 @@ ha_verb_verdict() {
 ha_verb_complete() { ha_hand_over '' run-complete "$@"; }
 
 ha_verb_run() {
-  HA_INCOMING=$1
+  HA_INCOMING=$1 HA_LOG_FROM=new
   trap ha_on_exit EXIT
   ha_push "$1"
 }
 
 ha_verb_run-complete() {
-  HA_INCOMING=$1
+  HA_INCOMING=$1 HA_LOG_FROM=''
   trap ha_on_exit EXIT
   ha_complete "$@"
 }
@@ -109,9 +109,21 @@ ha_on_exit() {
   local status=$?
   if [[ -n $HA_SERVICE ]]; then
     rm --recursive --force "$(ha_service_dir)/staged/secrets"
-    cp "$HA_INCOMING/log" "$(ha_service_dir)/last-push.log" 2>/dev/null || true
+    ha_keep_log
   fi
   printf '%s\n' "$status" >"$HA_INCOMING/result"
+}
+
+# For `cdktf-ha log`: what was said of the service since the push began; a completion's words come after the push's own.
+ha_keep_log() {
+  local log
+  log=$(ha_service_dir)/last-push.log
+  case $HA_LOG_FROM in
+    '') ;;
+    new) cp "$HA_INCOMING/log" "$log" 2>/dev/null || true ;;
+    *) tail --lines="+$HA_LOG_FROM" "$HA_INCOMING/log" >>"$log" 2>/dev/null || true ;;
+  esac
+  HA_LOG_FROM=''
 }
 
 ha_verb_confirm() { ha_confirm "$1"; }
