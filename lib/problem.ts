@@ -78,3 +78,40 @@ export function refuseToken(scope: IConstruct | string, name: string, value: unk
     });
   }
 }
+
+/** Refuses a number that is not between the two, which are allowed. */
+export function checkRange(
+  scope: IConstruct | string,
+  name: string,
+  value: number | undefined,
+  low: number,
+  high: number,
+  why: string,
+): void {
+  refuseToken(scope, name, value);
+  if (value === undefined || (value >= low && value <= high)) return;
+  refuse(scope, {
+    code: "number-out-of-range",
+    what: `'${name}' is ${value}`,
+    allowed: `${low} to ${high}: ${why}`,
+    fix: "leave it out for the default",
+  });
+}
+
+/** The same for whole numbers. */
+export function checkCount(...[scope, name, value, low, high, why]: Parameters<typeof checkRange>): void {
+  if (value !== undefined && !isToken(value) && !Number.isInteger(value)) {
+    refuse(scope, {
+      code: "number-out-of-range",
+      what: `'${name}' is ${value}`,
+      allowed: `whole numbers from ${low} to ${high}: ${why}`,
+      fix: "round it, or leave it out for the default",
+    });
+  }
+  checkRange(scope, name, value, low, high, why);
+}
+
+/** The machine counts whole seconds. */
+export function checkSeconds(scope: IConstruct | string, name: string, value: number | undefined): void {
+  checkCount(scope, name, value, 1, 86_400, "seconds");
+}

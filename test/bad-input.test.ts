@@ -23,6 +23,7 @@ import {
   type HaproxyKeepalivedPairProps,
   type ProblemCode,
   type Service,
+  type ServiceDescription,
 } from "../lib";
 import { Template } from "../lib/testing";
 import { newAws, newRack, newStack } from "./support/stack";
@@ -44,6 +45,12 @@ const file =
   (path: string, text = "") =>
   (stack: TerraformStack) => {
     const service: Service = { name: "s", describe: () => ({ files: [{ path, text }] }) };
+    new Rollout(stack, "r", { nodes: [{ machine: newRack(stack).host("lb-1"), services: [service] }] });
+  };
+const pushed =
+  (description: Partial<ServiceDescription>, name = "s") =>
+  (stack: TerraformStack) => {
+    const service: Service = { name, describe: () => ({ files: [], ...description }) };
     new Rollout(stack, "r", { nodes: [{ machine: newRack(stack).host("lb-1"), services: [service] }] });
   };
 const token = Lazy.stringValue({ produce: () => "a" });
@@ -92,6 +99,7 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ],
   ],
   "concrete-value-needed": [
+    ["a port", balance({ port: Lazy.numberValue({ produce: () => 80 }) })],
     ["a zone", (stack) => newRack(stack, { hosts: { a: { address: "10.0.0.1", zone: token } } })],
   ],
   "bad-name": [
@@ -99,6 +107,16 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ["a backend", (stack) => pair(stack).backend("a b", { to })],
     ["a listener that is ours", (stack) => pair(stack).balance("cdktf_ha_x", { port: 80, to })],
     ["a header", balance({ hideHeaders: ["X Y"] })],
+    ["a header to balance by", () => Algorithm.header("")],
+    ["a cookie", balance({ stickiness: Stickiness.cookie("a\nb") })],
+    ["a service that is a command", pushed({}, "a;touch")],
+    ["a unit that is a setting", pushed({ units: ["a.service\nconfirm=yes"] })],
+    ["a package that is an option", pushed({ packages: [{ name: "-o" }] })],
+    ["a user", pushed({ users: [{ name: "a b" }] })],
+    ["a directory outside", pushed({ directories: [{ path: "/var/../etc" }] })],
+    ["an absent path outside", pushed({ absent: ["/etc/../root"] })],
+    ["a kernel setting", pushed({ sysctls: { "a\nb": 1 } })],
+    ["a generated secret's version", () => Secret.generated("a", { version: "../b" })],
     ["a secret", () => Secret.generated("a/b")],
     [
       "a virtual IP group",
@@ -143,6 +161,10 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
   ],
   "number-out-of-range": [
     ["a weight", balance({ servers: { "web-1": { weight: 257 } } })],
+    ["half a weight", balance({ servers: { "web-1": { weight: 1.5 } } })],
+    ["minutes of stickiness", balance({ stickiness: Stickiness.sourceAddress({ minutes: 0.5 }) })],
+    ["no time to confirm the firewall", (stack) => newRack(stack, { firewallConfirmWithin: 0 })],
+    ["a part of a second to be healthy", (stack) => pushed({ healthyWithin: 1.5 })(stack)],
     ["a check's interval", balance({ checkInterval: 0 })],
     [
       "an advert's interval",

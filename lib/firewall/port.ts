@@ -1,5 +1,5 @@
 import type { IConstruct } from "constructs";
-import { refuse } from "../problem";
+import { refuse, refuseToken } from "../problem";
 
 export type Protocol = "tcp" | "udp" | "vrrp";
 
@@ -54,6 +54,7 @@ export class Port {
 
 /** Refuses what is no port, in the name of whoever was given it. */
 export function checkPort(scope: IConstruct | string, name: string, port: number | undefined): void {
+  refuseToken(scope, name, port);
   if (port === undefined || (Number.isInteger(port) && port >= 1 && port <= 65535)) return;
   refuse(scope, {
     code: "port-out-of-range",

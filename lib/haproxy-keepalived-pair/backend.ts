@@ -1,10 +1,11 @@
 import { Construct } from "constructs";
 import { checkPort, Port } from "../firewall/port";
-import { refuse } from "../problem";
+import { checkHost } from "../platform/ssh-access";
+import { checkCount, checkRange, refuse } from "../problem";
 import type { Stickiness } from "./algorithm";
 import { Algorithm } from "./algorithm";
 import type { HaproxyBackend, HaproxyServer } from "./haproxy-cfg";
-import { HealthCheck } from "./health-check";
+import { checkToken, HealthCheck } from "./health-check";
 import { stableServerId, type Balanceable, type BalanceServer, type BalanceTarget } from "./servers";
 import type { ServerTls } from "./tls";
 
@@ -201,8 +202,8 @@ export class Backend extends Construct {
           fix: "correct the name",
         });
       }
-      checkRange(this, `servers.${name}.weight`, settings.weight, 0, 256, "HAProxy's own limit");
-      checkRange(
+      checkCount(this, `servers.${name}.weight`, settings.weight, 0, 256, "HAProxy's own limit");
+      checkCount(
         this,
         `servers.${name}.maximumConnections`,
         settings.maximumConnections,
@@ -255,26 +256,15 @@ export class Backend extends Construct {
       checkRange(this, name, value, low, high, "seconds");
     }
     checkPort(this, "serverPort", props.serverPort);
+    const { table, cookie } = props.stickiness?.model ?? {};
+    checkCount(this, "stickiness.minutes", table?.minutes, 1, 525_600, "whole minutes");
+    checkCount(this, "stickiness.entries", table?.entries, 1, 1e8, "about 100 bytes each");
+    if (cookie !== undefined) checkToken(this, "cookie", cookie);
+    const serverName = props.serverTls?.props.serverName;
+    if (serverName !== undefined) checkHost(this, "serverTls.serverName", serverName);
     const perServer = props.maximumConnectionsPerServer;
-    checkRange(this, "maximumConnectionsPerServer", perServer, 1, 1e6, "connections; one at least");
+    checkCount(this, "maximumConnectionsPerServer", perServer, 1, 1e6, "connections; one at least");
   }
-}
-
-export function checkRange(
-  scope: Construct,
-  name: string,
-  value: number | undefined,
-  low: number,
-  high: number,
-  why: string,
-): void {
-  if (value === undefined || (value >= low && value <= high)) return;
-  refuse(scope, {
-    code: "number-out-of-range",
-    what: `'${name}' is ${value}`,
-    allowed: `${low} to ${high}: ${why}`,
-    fix: "leave it out for the default",
-  });
 }
 
 export function checkSectionName(scope: Construct, kind: string, name: string): void {

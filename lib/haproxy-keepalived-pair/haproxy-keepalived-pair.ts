@@ -10,14 +10,14 @@ import type { VrrpScript } from "../keepalived/keepalived-conf";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import type { Nodes, Platform } from "../platform/platform";
-import { checkAtSynth, refuse, warn, type Problem } from "../problem";
+import { checkAtSynth, checkCount, refuse, warn, type Problem } from "../problem";
 import { shareText } from "../push/program";
 import { Rollout } from "../push/rollout";
 import { scriptText } from "../script-text";
 import type { Secret } from "../secret/secret";
 import type { ClusterTopology } from "../topology/topology";
 import type { VirtualIp } from "../virtual-ip/virtual-ip";
-import { Backend, checkRange, type BackendProps } from "./backend";
+import { Backend, type BackendProps } from "./backend";
 import type { HaproxyModel } from "./haproxy-cfg";
 import { HaproxyService, type HaproxySource } from "./haproxy-service";
 import { Listener, type ListenerProps } from "./listener";
@@ -89,7 +89,7 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
     const { platform, nodes = [`${id}-1`, `${id}-2`] } = props;
     checkPort(this, "peersPort", props.peersPort);
     checkPort(this, "statistics.port", props.statistics?.port);
-    checkRange(this, "maximumConnections", props.maximumConnections, 1, 1e7, "at least one");
+    checkCount(this, "maximumConnections", props.maximumConnections, 1, 1e7, "at least one");
     this.packageVersion = props.packageVersions?.haproxy;
     this.machines = machinesOf(this, platform, nodes);
     this.connections = new Connections(this, { name: id });
@@ -145,7 +145,7 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
   /** A port, and the backend to which its requests go unless a {@link Listener.route} says otherwise. */
   listen(name: string, backend: Backend, props: ListenerProps): Listener {
     this.refuseTwice("listener", this.listeners, name);
-    if (props.virtualIp !== undefined && !this.groups[props.virtualIp]) {
+    if (props.virtualIp !== undefined && !Object.hasOwn(this.groups, props.virtualIp)) {
       refuse(this, {
         code: "virtual-ip-mode",
         what: `listener '${name}' is bound to the virtual IP '${props.virtualIp}'`,
@@ -386,6 +386,6 @@ function drainVariables(backends: readonly Backend[], server: string): Record<st
     SERVER: server,
     BACKENDS: names(backends),
     STICKY: names(backends.filter((backend) => backend.mode === "http" && backend.isSticky)),
-    SECONDS_AT_MOST: String(Math.max(...backends.map(({ drainTimeout }) => drainTimeout))),
+    SECONDS_AT_MOST: String(Math.ceil(Math.max(...backends.map(({ drainTimeout }) => drainTimeout)))),
   };
 }

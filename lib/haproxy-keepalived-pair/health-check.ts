@@ -1,3 +1,5 @@
+import type { IConstruct } from "constructs";
+import { checkPort } from "../firewall/port";
 import { refuse } from "../problem";
 
 /** A check in HAProxy's own terms. Pure data. */
@@ -33,6 +35,7 @@ export class HealthCheck {
   /** A path answers with a good status. */
   static http(path: string, props: HttpCheckProps = {}): HealthCheck {
     const { method = "GET", host, status = "200-399", contains, port } = props;
+    checkPort("HealthCheck.http", "port", port);
     const refuseCheck = (what: string, allowed: string): never =>
       refuse("HealthCheck.http", { code: "bad-check", what, allowed, fix: "correct it" });
     if (!/^\/[\x21-\x7e]*$/.test(path)) refuseCheck(`path '${path}'`, "a path from / on, percent-encoded");
@@ -101,6 +104,25 @@ export class HealthCheck {
 
 /** A word of HAProxy's configuration, whatever is in it. Inside single quotes nothing is special; a quote ends them. */
 export function quoted(text: string): string {
+  if (/\p{Cc}/u.test(text)) {
+    refuse("haproxy.cfg", {
+      code: "bad-text",
+      what: JSON.stringify(text),
+      allowed: "a text without newlines and other control characters: it is one word of haproxy.cfg",
+      fix: "write it in one line",
+    });
+  }
   if (/^[A-Za-z0-9_./:@?=&,+-]+$/.test(text)) return text;
   return `'${text.replace(/'/g, "'\\''")}'`;
+}
+
+/** A token of HTTP (RFC 9110): what names of headers and cookies are made of. */
+export function checkToken(scope: IConstruct | string, what: string, name: string): void {
+  if (/^[\w!#$%&'*+.^`|~-]+$/.test(name)) return;
+  refuse(scope, {
+    code: "bad-name",
+    what: `${what} '${name}'`,
+    allowed: "letters, digits and the marks that HTTP takes in a name",
+    fix: "check the spelling",
+  });
 }

@@ -1,9 +1,10 @@
 import { Construct } from "constructs";
 import type { Peer } from "../firewall/peer";
 import { checkPort, Port } from "../firewall/port";
-import { refuse } from "../problem";
+import { checkCount, checkRange, refuse } from "../problem";
 import type { Secret } from "../secret/secret";
-import { checkRange, checkSectionName, type Backend } from "./backend";
+import { checkToken } from "./health-check";
+import { checkSectionName, type Backend } from "./backend";
 import type { HaproxyListener, HaproxyRoute } from "./haproxy-cfg";
 import type { Tls } from "./tls";
 
@@ -223,16 +224,8 @@ export class Listener extends Construct {
         fix: "give the listener a certificate",
       });
     }
-    for (const header of props.hideHeaders ?? []) {
-      if (/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(header)) continue;
-      refuse(this, {
-        code: "bad-name",
-        what: `header '${header}'`,
-        allowed: "the name of an HTTP header",
-        fix: "check the spelling",
-      });
-    }
-    checkRange(this, "maximumConnections", props.maximumConnections, 1, 1e7, "at least one");
+    for (const header of props.hideHeaders ?? []) checkToken(this, "header", header);
+    checkCount(this, "maximumConnections", props.maximumConnections, 1, 1e7, "at least one");
     checkRange(this, "clientTimeout", props.clientTimeout, 0.1, 7 * 86400, "seconds");
   }
 }

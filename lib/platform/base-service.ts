@@ -35,7 +35,11 @@ export class BaseService implements Service {
         ...files,
         { path: FIREWALL_FILE, text: renderNftables(machine.hostRules()), mode: "0600" },
         { path: `/etc/systemd/system/${FIREWALL_UNIT}`, text: FIREWALL_UNIT_TEXT, onChange: "none" },
-        { path: "/etc/systemd/system/nftables.service.d/cdktf-ha.conf", text: NFTABLES_TEXT, onChange: "none" },
+        {
+          path: "/etc/systemd/system/nftables.service.d/cdktf-ha.conf",
+          text: NFTABLES_TEXT,
+          onChange: "none",
+        },
       ],
       units: [FIREWALL_UNIT],
       bootUnits: [RECOVER_UNIT],

@@ -3,7 +3,7 @@ import { Construct } from "constructs";
 import type { Peer } from "../firewall/peer";
 import type { Rule } from "../firewall/rule-set";
 import { canonicalIp, isIp, parseNetwork } from "../net";
-import { isToken, refuse, refuseToken, warn } from "../problem";
+import { checkSeconds, isToken, refuse, refuseToken, warn } from "../problem";
 import { carrierOf, type Carrier } from "../push/carrier";
 import { Machine } from "./machine";
 import { outgoingRules, type Outgoing } from "./outgoing";
@@ -82,6 +82,7 @@ export class SshPlatform extends Construct implements Platform {
     this.admins = props.admins;
     this.outgoing = outgoingRules(props.outgoing);
     this.hostFirewall = props.hostFirewall ?? true;
+    checkSeconds(this, "firewallConfirmWithin", props.firewallConfirmWithin);
     this.firewallConfirmWithin = props.firewallConfirmWithin ?? 60;
     this.carrier = carrierOf(this, props.carrier);
     if (!this.hostFirewall) {
@@ -108,7 +109,7 @@ export class SshPlatform extends Construct implements Platform {
   private hostFor(asker: Construct, name: string): Machine {
     const known = this.machines.get(name);
     if (known) return known;
-    const host = this.props.hosts[name];
+    const host = Object.hasOwn(this.props.hosts, name) ? this.props.hosts[name] : undefined;
     if (!host) {
       return refuse(asker, {
         code: "unknown-host",
@@ -117,7 +118,8 @@ export class SshPlatform extends Construct implements Platform {
         fix: "set 'nodes' to names of hosts (without it, nodes are called after their cluster: lb-1, lb-2), or add it to 'hosts'",
       });
     }
-    const [address = "", prefix] = host.address.split("/");
+    const [given = "", prefix] = host.address.split("/");
+    const address = canonicalIp(given);
     const machine = new Machine(this, name, {
       name,
       platform: this,

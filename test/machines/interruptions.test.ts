@@ -158,9 +158,20 @@ test("the firewall comes back after nftables is restarted; one that was flushed 
   expect(await status(one)).toMatch(/machine\s+NOT HEALTHY/);
   const same = deployment.changed(app("six"));
   const { output } = await deployment.terraform("state", "list");
-  const base = output.split("\n").find((address) => address.includes('lb-1_base'))!;
+  const base = output.split("\n").find((address) => address.includes("lb-1_base"))!;
   await same.deploy(`-replace=${base}`);
   expect(await table()).toBe(0);
+});
+
+test("apt's lists are in use, as after a boot: waited for", async () => {
+  const lock =
+    'use Fcntl; open F, ">", "/var/lib/apt/lists/lock"; fcntl(F, F_SETLK, pack("s s l! l! i", F_WRLCK, 0, 0, 0, 0)) or die; sleep 12';
+  await two.ssh(`systemd-run --quiet --unit=apt-in-use perl -e '${lock}'`);
+  const { ok, output } = await apply("six", { packages: [{ name: "cdktf-ha-no-such-package" }] });
+  expect(ok).toBe(false);
+  expect(output).toContain("apt-get could not install cdktf-ha-no-such-package");
+  expect(output).not.toContain("Could not get lock");
+  await deploy("six");
 });
 
 test("an empty password is refused", async () => {
