@@ -33,6 +33,10 @@ END
 cd "$project"
 npm install --no-audit --no-fund --loglevel=error
 npx tsc --strict --module nodenext --moduleResolution nodenext --target es2022 --outDir out main.ts
+# as in the project that `cdktf init` makes
+echo 'import { Template } from "cdktf-ha-clusters/testing"; export const synth = Template.synth;' >tests.ts
+npx tsc --strict --module commonjs --moduleResolution node10 --target es2018 --skipLibCheck --outDir out-commonjs main.ts tests.ts
+node --eval 'if (typeof require("./out-commonjs/tests.js").synth !== "function") process.exit(1)'
 node out/main.js
 test -s cdktf.out/stacks/*/cdk.tf.json
 echo "packed, installed, type-checked, synthesized: $(wc -l <<<"$contents") files, $(stat --format=%s "${package[0]}") bytes"

@@ -1,9 +1,10 @@
-import { spawn, spawnSync } from "node:child_process";
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import { describeExamples } from "./examples";
 
 /** `npm run demo`: the real thing where this computer can do it, else what would be done, and what is missing for it. */
 const root = join(__dirname, "..");
+let running: ChildProcess | undefined;
 
 async function main(): Promise<number> {
   const missing = whatIsMissing();
@@ -22,6 +23,7 @@ async function main(): Promise<number> {
   ];
   for (const [command, args] of steps) {
     const status = await run(command, args);
+    if (isEnding) return 130;
     if (status !== 0) return status;
   }
   return 0;
@@ -41,14 +43,23 @@ function whatIsMissing(): string[] {
 
 function run(command: string, args: readonly string[]): Promise<number> {
   const child = spawn(command, args, { cwd: root, stdio: "inherit" });
+  running = child;
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", (code, signal) => resolve(signal ? 130 : (code ?? 1)));
   });
 }
 
-// Ctrl-C reaches the whole group: the lab ends, and with it every machine, address and mount. This process waits for that.
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => console.log("\ncleaning up"));
+// The lab ends, and with it every machine, address and mount; this process waits for that. Ctrl-C reaches the whole group,
+// a signal from elsewhere only this process.
+let isEnding = false;
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => {
+    if (!isEnding) console.log("\ncleaning up");
+    isEnding = true;
+    running?.kill("SIGTERM");
+  });
+}
 
 main().then(
   (status) => (process.exitCode = status),

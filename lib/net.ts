@@ -64,6 +64,15 @@ export function contains(network: string, inner: string): boolean {
   return address.kind() === outer[0].kind() && prefix >= outer[1] && address.match(outer);
 }
 
+/** Is it the IPv4 network's own address, or its broadcast address? */
+export function isEdge(network: string, address: string): boolean {
+  const [first, last] = [
+    ipaddr.IPv4.networkAddressFromCIDR(network),
+    ipaddr.IPv4.broadcastAddressFromCIDR(network),
+  ];
+  return [first, last].some((edge) => edge.toString() === canonicalIp(address));
+}
+
 /** One spelling for one address. */
 export function canonicalIp(text: string): string {
   return isIp(text) ? ipaddr.parse(text).toString() : text;

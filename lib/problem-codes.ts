@@ -6,8 +6,11 @@ export const PROBLEM_CODES = {
   "bad-name": "Names become file names, unit names and words of config files.",
   "duplicate-name": "A name stands for one thing; the second would take the first one's place.",
   "number-out-of-range": "The daemon or the protocol has no such value.",
+  "no-nodes": "A cluster without machines has nowhere to run.",
+  "unknown-node": "The cluster has no node of this name.",
   // platforms
   "unknown-host": "The SSH platform has no host of this name.",
+  "duplicate-address": "Two names for one machine: each would take the other's services for its own.",
   "unknown-zone": "The platform has no subnet in this zone.",
   "zone-needed": "The platform has several zones and cannot guess which one is meant.",
   "bad-address": "This is no IP address or host name.",
@@ -33,8 +36,12 @@ export const PROBLEM_CODES = {
   "bad-cidr": "This is no network in CIDR notation.",
   "port-out-of-range": "TCP and UDP ports are 1 to 65535.",
   "unknown-port": "The service has no port of this name.",
+  "nobody-admitted": "A port that is closed to everybody serves nobody.",
   // virtual IP
   "virtual-ip-outside-subnet": "Machines of another subnet would never ask for the address on this segment.",
+  "no-virtual-ip": "Without an address there is nothing that could move.",
+  "virtual-ip-prefix":
+    "A machine would take a network of another size for its own, and its neighbours for far away or for near.",
   "virtual-ip-is-a-node": "Two machines would answer for one address all the time.",
   "virtual-ip-inside-vpc": "The VPC's own route to the subnet wins over every other one.",
   "virtual-ip-mode": "This way of moving an address does not work where these machines are.",
@@ -42,11 +49,13 @@ export const PROBLEM_CODES = {
   "virtual-ip-taken": "Two groups would fight for one address.",
   "too-few-nodes": "There is nobody to take the address over.",
   // load balancer
+  "no-listener": "Nobody could connect.",
   "listener-clash": "Two listeners cannot have one port of one address.",
   "no-servers": "A backend without servers answers every request with 503.",
   "cookie-needs-http": "A cookie is a header of HTTP; a TCP stream has none.",
   "http-only": "This setting reads or writes HTTP, which a TCP listener passes on unread.",
   "tls-without-certificate": "TLS cannot be terminated without a certificate and its key.",
+  "bad-check": "HAProxy could not ask or understand this.",
   "unknown-server": "The backend has no server of this name.",
   "mode-mismatch": "A listener and its backends speak the same protocol.",
   "server-id-clash": "Two server names of one backend have the same stable id.",

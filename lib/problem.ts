@@ -1,4 +1,4 @@
-import { Annotations, Token } from "cdktf";
+import { Annotations, Aspects, Token } from "cdktf";
 import type { IConstruct } from "constructs";
 import type { ProblemCode } from "./problem-codes";
 
@@ -35,24 +35,6 @@ export function refuse(scope: IConstruct | string, problem: Problem): never {
   throw new InvalidInput(typeof scope === "string" ? scope : scope.node.path, problem);
 }
 
-/** Refuses a number outside of its range; one that is not given is right. */
-export function checkRange(
-  scope: IConstruct,
-  name: string,
-  value: number | undefined,
-  low: number,
-  high: number,
-  why: string,
-): void {
-  if (value === undefined || (value >= low && value <= high)) return;
-  refuse(scope, {
-    code: "number-out-of-range",
-    what: `'${name}' is ${value}`,
-    allowed: `${low} to ${high}: ${why}`,
-    fix: "leave it out for the default",
-  });
-}
-
 /** Goes on: the value works, but not as well as its author may think. Shown by `cdktf synth`. */
 export function warn(scope: IConstruct, problem: Problem): void {
   Annotations.of(scope).addWarning(problemText(scope.node.path, problem));
@@ -61,6 +43,16 @@ export function warn(scope: IConstruct, problem: Problem): void {
 /** Nothing is wrong: what the author should know of what was asked for. Shown by `cdktf synth`. */
 export function tell(scope: IConstruct, text: string): void {
   Annotations.of(scope).addInfo(`${scope.node.path}: ${text}`);
+}
+
+/** The same, when everything has been said. */
+export function warnAtSynth(scope: IConstruct, problems: () => readonly Problem[]): void {
+  // an aspect is the last that runs before warnings are shown
+  Aspects.of(scope).add({
+    visit: (node) => {
+      if (node === scope) for (const problem of problems()) warn(scope, problem);
+    },
+  });
 }
 
 /** Looks at the whole when everything has been said: all problems of the stack are reported together. */
@@ -90,4 +82,41 @@ export function refuseToken(scope: IConstruct | string, name: string, value: unk
       fix: `write '${name}' out, or read it from the environment or a file of your own`,
     });
   }
+}
+
+/** Refuses a number that is not between the two, which are allowed. */
+export function checkRange(
+  scope: IConstruct | string,
+  name: string,
+  value: number | undefined,
+  low: number,
+  high: number,
+  why: string,
+): void {
+  refuseToken(scope, name, value);
+  if (value === undefined || (value >= low && value <= high)) return;
+  refuse(scope, {
+    code: "number-out-of-range",
+    what: `'${name}' is ${value}`,
+    allowed: `${low} to ${high}: ${why}`,
+    fix: "leave it out for the default",
+  });
+}
+
+/** The same for whole numbers. */
+export function checkCount(...[scope, name, value, low, high, why]: Parameters<typeof checkRange>): void {
+  if (value !== undefined && !isToken(value) && !Number.isInteger(value)) {
+    refuse(scope, {
+      code: "number-out-of-range",
+      what: `'${name}' is ${value}`,
+      allowed: `whole numbers from ${low} to ${high}: ${why}`,
+      fix: "round it, or leave it out for the default",
+    });
+  }
+  checkRange(scope, name, value, low, high, why);
+}
+
+/** The machine counts whole seconds. */
+export function checkSeconds(scope: IConstruct | string, name: string, value: number | undefined): void {
+  checkCount(scope, name, value, 1, 86_400, "seconds");
 }

@@ -23,6 +23,7 @@ import {
   type HaproxyKeepalivedPairProps,
   type ProblemCode,
   type Service,
+  type ServiceDescription,
 } from "../lib";
 import { Template } from "../lib/testing";
 import { refusedRings, warnedRings } from "./cassandra-ring/wrong-rings";
@@ -47,7 +48,25 @@ const file =
     const service: Service = { name: "s", describe: () => ({ files: [{ path, text }] }) };
     new Rollout(stack, "r", { nodes: [{ machine: newRack(stack).host("lb-1"), services: [service] }] });
   };
+const pushed =
+  (description: Partial<ServiceDescription>, name = "s") =>
+  (stack: TerraformStack) => {
+    const service: Service = { name, describe: () => ({ files: [], ...description }) };
+    new Rollout(stack, "r", { nodes: [{ machine: newRack(stack).host("lb-1"), services: [service] }] });
+  };
 const token = Lazy.stringValue({ produce: () => "a" });
+
+/** Two pairs on platforms of their own, with one network and one virtual router id. */
+function twoPlatforms(stack: TerraformStack, one: string, two: string): void {
+  for (const [site, address] of Object.entries({ one, two })) {
+    const scope = new Construct(stack, site);
+    new HaproxyKeepalivedPair(scope, "lb", {
+      platform: newRack(scope),
+      virtualIp: VirtualIp.layer2(address),
+      vrrp: { virtualRouterId: 51 },
+    }).balance("web", { port: 80, to, clients: [Peer.anyone()] });
+  }
+}
 
 function awsTier(stack: TerraformStack, name: string): ServiceTier {
   return new ServiceTier(stack, name, {
@@ -81,6 +100,7 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ],
   ],
   "concrete-value-needed": [
+    ["a port", balance({ port: Lazy.numberValue({ produce: () => 80 }) })],
     ["a zone", (stack) => newRack(stack, { hosts: { a: { address: "10.0.0.1", zone: token } } })],
   ],
   "bad-name": [
@@ -88,6 +108,16 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ["a backend", (stack) => pair(stack).backend("a b", { to })],
     ["a listener that is ours", (stack) => pair(stack).balance("cdktf_ha_x", { port: 80, to })],
     ["a header", balance({ hideHeaders: ["X Y"] })],
+    ["a header to balance by", () => Algorithm.header("")],
+    ["a cookie", balance({ stickiness: Stickiness.cookie("a\nb") })],
+    ["a service that is a command", pushed({}, "a;touch")],
+    ["a unit that is a setting", pushed({ units: ["a.service\nconfirm=yes"] })],
+    ["a package that is an option", pushed({ packages: [{ name: "-o" }] })],
+    ["a user", pushed({ users: [{ name: "a b" }] })],
+    ["a directory outside", pushed({ directories: [{ path: "/var/../etc" }] })],
+    ["an absent path outside", pushed({ absent: ["/etc/../root"] })],
+    ["a kernel setting", pushed({ sysctls: { "a\nb": 1 } })],
+    ["a generated secret's version", () => Secret.generated("a", { version: "../b" })],
     ["a secret", () => Secret.generated("a/b")],
     [
       "a virtual IP group",
@@ -132,6 +162,10 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
   ],
   "number-out-of-range": [
     ["a weight", balance({ servers: { "web-1": { weight: 257 } } })],
+    ["half a weight", balance({ servers: { "web-1": { weight: 1.5 } } })],
+    ["minutes of stickiness", balance({ stickiness: Stickiness.sourceAddress({ minutes: 0.5 }) })],
+    ["no time to confirm the firewall", (stack) => newRack(stack, { firewallConfirmWithin: 0 })],
+    ["a part of a second to be healthy", (stack) => pushed({ healthyWithin: 1.5 })(stack)],
     ["a check's interval", balance({ checkInterval: 0 })],
     [
       "an advert's interval",
@@ -158,12 +192,21 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
       },
     ],
   ],
-  "unknown-host": [
-    ["a node", (stack) => pair(stack, { nodes: ["lb-1", "lb-9"] })],
+  "unknown-host": [["a node", (stack) => pair(stack, { nodes: ["lb-1", "lb-9"] })]],
+  "unknown-node": [
     [
       "a preferred node",
       (stack) =>
         pair(stack, { virtualIp: VirtualIp.layer2("10.0.1.90/27"), vrrp: { preferredNode: "lb-9" } }),
+    ],
+  ],
+  "no-nodes": [
+    ["a pair", (stack) => pair(stack, { nodes: [], virtualIp: VirtualIp.layer2("10.0.1.90/27") })],
+  ],
+  "duplicate-address": [
+    [
+      "two hosts",
+      (stack) => newRack(stack, { hosts: { a: { address: "10.0.0.1" }, b: { address: "10.0.0.1/24" } } }),
     ],
   ],
   "unknown-zone": [
@@ -182,6 +225,8 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ],
   ],
   "bad-address": [
+    ["the network as a virtual IP", vip("10.0.1.64/27")],
+    ["its broadcast address", vip("10.0.1.95/27")],
     ["a host's name", (stack) => newRack(stack, { hosts: { a: { address: "a.example.net" } } })],
     ["a bastion", (stack) => newRack(stack, { ssh: { agent: true, bastion: "bastion:22" } })],
     ["a server", () => Servers.at({ a: "10.0.0.1" })],
@@ -238,10 +283,13 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
       },
     ],
   ],
-  "empty-rollout": [
-    ["no nodes", (stack) => new Rollout(stack, "r", { nodes: [] })],
+  "empty-rollout": [["no nodes", (stack) => new Rollout(stack, "r", { nodes: [] })]],
+  "no-virtual-ip": [
     ["a group without addresses", (stack) => pair(stack, { virtualIps: { empty: { addresses: [] } } })],
+    ["no group", (stack) => pair(stack, { virtualIps: {} })],
+    ["settings alone", (stack) => pair(stack, { vrrp: { preempt: true } })],
   ],
+  "virtual-ip-prefix": [["a larger network", vip("10.0.1.90/16")]],
   "bad-cidr": [
     ["host bits", () => Peer.cidr("10.0.0.1/24")],
     ["nonsense", () => Peer.cidr("10.0.0/24")],
@@ -322,6 +370,7 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ],
   ],
   "listener-clash": [
+    ["where sshd listens", balance({ port: 22 })],
     [
       "one port",
       (stack) => {
@@ -345,10 +394,8 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ],
     ["the peers' port", (stack) => pair(stack, { peersPort: 80 }).balance("one", { port: 80, to })],
   ],
-  "no-servers": [
-    ["a backend", balance({ to: Servers.at({}) })],
-    ["a pair without a listener", (stack) => pair(stack)],
-  ],
+  "no-servers": [["a backend", balance({ to: Servers.at({}) })]],
+  "no-listener": [["a pair", (stack) => pair(stack)]],
   "cookie-needs-http": [["tcp", balance({ ...tcp, stickiness: Stickiness.cookie() })]],
   "http-only": [
     ["an algorithm", balance({ ...tcp, algorithm: Algorithm.uri() })],
@@ -382,6 +429,10 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ["passthrough as http", balance({ tls: Tls.passthrough() })],
     ["PostgreSQL as http", balance({ check: HealthCheck.postgresql() })],
   ],
+  "bad-check": [
+    ["a check's lag", () => HealthCheck.patroniReplica({ maximumLag: "much" })],
+    ["a check's status", () => HealthCheck.http("/", { status: "good" })],
+  ],
   "conflicting-setting": [
     [
       "virtualIp and virtualIps",
@@ -403,8 +454,6 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
       "an instance type for a host",
       (stack) => newRack(stack).machine(stack, "lb-1", { instanceType: "t3.small" }),
     ],
-    ["a check's status", () => HealthCheck.http("/", { status: "good" })],
-    ["a check's lag", () => HealthCheck.patroniReplica({ maximumLag: "much" })],
     ["no route tables", () => VirtualIp.routeTable("192.168.0.1", { routeTableIds: [] })],
     [
       "a carrier",
@@ -418,6 +467,9 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
 
 /** What works, but not as well as its author may think. */
 const warned: Partial<Record<ProblemCode, (stack: TerraformStack) => unknown>> = {
+  "nobody-admitted": balance({}),
+  "virtual-router-id-clash": (stack) => twoPlatforms(stack, "10.0.1.90/27", "10.0.1.91/27"),
+  "virtual-ip-taken": (stack) => twoPlatforms(stack, "10.0.1.90/27", "10.0.1.90/27"),
   "one-zone": (stack) => pair(stack, { nodes: ["lb-1", "web-1"] }).balance("web", { port: 80, to }),
   "no-host-firewall": (stack) => newRack(stack, { hostFirewall: false }),
   "too-few-nodes": (stack) =>

@@ -1,5 +1,5 @@
 import { memoryGiBOf } from "../platform/aws/instance-memory";
-import { checkRange, isToken, refuse, refuseToken, warn, type Problem } from "../problem";
+import { checkCount, checkRange, isToken, refuse, refuseToken, warn, type Problem } from "../problem";
 import type { Secret } from "../secret/secret";
 import type { CassandraRing } from "./cassandra-ring";
 import { CassandraVersion } from "./cassandra-version";
@@ -13,10 +13,10 @@ export function checkRing(ring: CassandraRing): void {
   refuseToken(ring, "clusterName", props.clusterName);
   checkClusterName(ring, props.clusterName);
   checkPlaces(ring);
-  checkRange(ring, "heapMiB", props.heapMiB, 128, 1e6, "128 MiB at least");
-  checkRange(ring, "numTokens", props.numTokens, 1, 1536, "Cassandra's own limit");
-  checkRange(ring, "openFiles", props.openFiles, 1024, 1e9, "1024 at least");
-  checkRange(ring, "joinWithin", props.joinWithin, 60, 1e7, "a minute at least");
+  checkCount(ring, "heapMiB", props.heapMiB, 128, 1e6, "128 MiB at least");
+  checkCount(ring, "numTokens", props.numTokens, 1, 1536, "Cassandra's own limit");
+  checkCount(ring, "openFiles", props.openFiles, 1024, 1e9, "1024 at least");
+  checkCount(ring, "joinWithin", props.joinWithin, 60, 1e7, "a minute at least");
   checkRange(ring, "phiConvictThreshold", props.phiConvictThreshold, 5, 16, "Cassandra's own limits");
   if (props.thrift && !version.hasThrift) {
     refuse(ring, {
@@ -91,7 +91,7 @@ function checkKeyspaces(ring: CassandraRing): void {
           fix: "correct the name, or add the datacenter",
         });
       }
-      checkRange(
+      checkCount(
         ring,
         `keyspaces.${name}.replicationFactor`,
         count,

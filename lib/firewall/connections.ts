@@ -1,6 +1,6 @@
 import type { Construct } from "constructs";
 import type { Machine } from "../platform/machine";
-import { refuse } from "../problem";
+import { refuse, warnAtSynth, type Problem } from "../problem";
 import { Peer } from "./peer";
 import { Port } from "./port";
 import type { Rule } from "./rule-set";
@@ -48,6 +48,7 @@ export class Connections {
   ) {
     this.name = props.name;
     this.named = new Map(Object.entries(props.ports ?? {}));
+    warnAtSynth(scope, () => this.warnings());
   }
 
   get machines(): readonly Machine[] {
@@ -112,6 +113,18 @@ export class Connections {
     if (peer instanceof Connections) peer.targets.push({ target: this, port });
     for (const gate of new Set(this.members.map(({ platform }) => platform.gate)))
       gate?.admit(this, admission);
+  }
+
+  private warnings(): Problem[] {
+    const admitted = new Set(this.admissions.map(({ port }) => port.toString()));
+    return [...this.named]
+      .filter(([, port]) => !admitted.has(port.toString()))
+      .map(([name, port]) => ({
+        code: "nobody-admitted",
+        what: `nobody may connect to '${name}' (${port.toString()})`,
+        allowed: "those whom the code names",
+        fix: `'clients', or connections.allowFrom(Peer.cidr("..."), "${name}")`,
+      }));
   }
 
   private resolve(ports: readonly (Port | string)[]): [Port, string][] {

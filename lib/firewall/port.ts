@@ -1,4 +1,5 @@
-import { refuse } from "../problem";
+import type { IConstruct } from "constructs";
+import { refuse, refuseToken } from "../problem";
 
 export type Protocol = "tcp" | "udp" | "vrrp";
 
@@ -33,13 +34,14 @@ export class Port {
     readonly last: number,
   ) {
     if (protocol === "vrrp") return;
-    const valid = (port: number): boolean => Number.isInteger(port) && port >= 1 && port <= 65535;
-    if (!valid(first) || !valid(last) || first > last) {
-      refuse("Port", {
+    checkPort(`Port.${protocol}`, first === last ? "port" : "first", first);
+    checkPort(`Port.${protocol}`, "last", last);
+    if (first > last) {
+      refuse(`Port.${protocol}Range`, {
         code: "port-out-of-range",
-        what: `${protocol} port ${first === last ? first : `${first} to ${last}`}`,
-        allowed: "whole numbers from 1 to 65535, the first not above the last",
-        fix: "check where the number comes from",
+        what: `${first} to ${last}`,
+        allowed: "a first port that is not above the last",
+        fix: "swap them",
       });
     }
   }
@@ -48,4 +50,16 @@ export class Port {
     if (this.protocol === "vrrp") return "vrrp";
     return `${this.protocol}/${this.first}${this.last === this.first ? "" : `-${this.last}`}`;
   }
+}
+
+/** Refuses what is no port, in the name of whoever was given it. */
+export function checkPort(scope: IConstruct | string, name: string, port: number | undefined): void {
+  refuseToken(scope, name, port);
+  if (port === undefined || (Number.isInteger(port) && port >= 1 && port <= 65535)) return;
+  refuse(scope, {
+    code: "port-out-of-range",
+    what: `'${name}' is ${typeof port === "number" ? port : JSON.stringify(port)}`,
+    allowed: "a whole number from 1 to 65535",
+    fix: "write the number out; a value that only Terraform knows cannot open a firewall",
+  });
 }

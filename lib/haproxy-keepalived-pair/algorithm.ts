@@ -1,4 +1,4 @@
-import { quoted } from "./health-check";
+import { checkToken, quoted } from "./health-check";
 
 /** Which server gets the next request or connection. */
 export class Algorithm {
@@ -34,6 +34,7 @@ export class Algorithm {
 
   /** By a header's value. HTTP only. */
   static header(name: string): Algorithm {
+    checkToken("Algorithm.header", "header", name);
     return new Algorithm(`hdr(${quoted(name)})`, true, true);
   }
 

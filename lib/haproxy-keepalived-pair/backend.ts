@@ -1,10 +1,11 @@
 import { Construct } from "constructs";
-import { Port } from "../firewall/port";
-import { checkRange, refuse } from "../problem";
+import { checkPort, Port } from "../firewall/port";
+import { checkHost } from "../platform/ssh-access";
+import { checkCount, checkRange, refuse } from "../problem";
 import type { Stickiness } from "./algorithm";
 import { Algorithm } from "./algorithm";
 import type { HaproxyBackend, HaproxyServer } from "./haproxy-cfg";
-import { HealthCheck } from "./health-check";
+import { checkToken, HealthCheck } from "./health-check";
 import { stableServerId, type Balanceable, type BalanceServer, type BalanceTarget } from "./servers";
 import type { ServerTls } from "./tls";
 
@@ -201,8 +202,8 @@ export class Backend extends Construct {
           fix: "correct the name",
         });
       }
-      checkRange(this, `servers.${name}.weight`, settings.weight, 0, 256, "HAProxy's own limit");
-      checkRange(
+      checkCount(this, `servers.${name}.weight`, settings.weight, 0, 256, "HAProxy's own limit");
+      checkCount(
         this,
         `servers.${name}.maximumConnections`,
         settings.maximumConnections,
@@ -216,7 +217,7 @@ export class Backend extends Construct {
         code: "cookie-needs-http",
         what: "a sticky cookie on a tcp backend",
         allowed: "cookies where HTTP is read; for TCP the client's address",
-        fix: 'Stickiness.sourceAddress(), or mode: "http"',
+        fix: 'Stickiness.sourceAddress(), or mode: "http" at the backend and its listeners',
       });
     }
     if (mode === "tcp" && props.algorithm?.httpOnly) {
@@ -224,7 +225,7 @@ export class Backend extends Construct {
         code: "http-only",
         what: `the algorithm '${props.algorithm.balance}' on a tcp backend`,
         allowed: "roundRobin, leastConnections, random, first, sourceAddress",
-        fix: 'choose one of them, or mode: "http"',
+        fix: 'choose one of them, or mode: "http" at the backend and its listeners',
       });
     }
     const { serverTls } = props;
@@ -242,7 +243,7 @@ export class Backend extends Construct {
         code: "mode-mismatch",
         what: "a PostgreSQL check on an http backend",
         allowed: "PostgreSQL goes over tcp",
-        fix: 'mode: "tcp"',
+        fix: 'mode: "tcp" at the backend and its listeners',
       });
     }
     for (const [name, value, low, high] of [
@@ -251,10 +252,18 @@ export class Backend extends Construct {
       ["serverTimeout", props.serverTimeout, 0.1, 7 * 86400],
       ["slowStart", props.slowStart, 0, 3600],
       ["drainTimeout", props.drainTimeout, 0, 3600],
-      ["maximumConnectionsPerServer", props.maximumConnectionsPerServer, 1, 1e6],
     ] as const) {
-      checkRange(this, name, value, low, high, "a sensible time in seconds, or a number of connections");
+      checkRange(this, name, value, low, high, "seconds");
     }
+    checkPort(this, "serverPort", props.serverPort);
+    const { table, cookie } = props.stickiness?.model ?? {};
+    checkCount(this, "stickiness.minutes", table?.minutes, 1, 525_600, "whole minutes");
+    checkCount(this, "stickiness.entries", table?.entries, 1, 1e8, "about 100 bytes each");
+    if (cookie !== undefined) checkToken(this, "cookie", cookie);
+    const serverName = props.serverTls?.props.serverName;
+    if (serverName !== undefined) checkHost(this, "serverTls.serverName", serverName);
+    const perServer = props.maximumConnectionsPerServer;
+    checkCount(this, "maximumConnectionsPerServer", perServer, 1, 1e6, "connections; one at least");
   }
 }
 

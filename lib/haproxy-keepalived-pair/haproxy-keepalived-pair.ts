@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { Construct } from "constructs";
 import { Connections, type Connectable } from "../firewall/connections";
 import type { Peer } from "../firewall/peer";
-import { Port } from "../firewall/port";
+import { checkPort, Port } from "../firewall/port";
 import { Keepalived } from "../keepalived/keepalived";
 import type { VirtualIpGroup } from "../keepalived/virtual-ip-group";
 import { addressesOf, timersOf } from "../keepalived/topology";
@@ -10,7 +10,7 @@ import type { VrrpScript } from "../keepalived/keepalived-conf";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import type { Nodes, Platform } from "../platform/platform";
-import { checkAtSynth, checkRange, refuse, warn, type Problem } from "../problem";
+import { checkAtSynth, checkCount, refuse, warn, type Problem } from "../problem";
 import { shareText } from "../push/program";
 import { Rollout } from "../push/rollout";
 import { scriptText } from "../script-text";
@@ -87,7 +87,9 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
   ) {
     super(scope, id);
     const { platform, nodes = [`${id}-1`, `${id}-2`] } = props;
-    checkRange(this, "maximumConnections", props.maximumConnections, 1, 1e7, "at least one");
+    checkPort(this, "peersPort", props.peersPort);
+    checkPort(this, "statistics.port", props.statistics?.port);
+    checkCount(this, "maximumConnections", props.maximumConnections, 1, 1e7, "at least one");
     this.packageVersion = props.packageVersions?.haproxy;
     this.machines = machinesOf(this, platform, nodes);
     this.connections = new Connections(this, { name: id });
@@ -143,7 +145,7 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
   /** A port, and the backend to which its requests go unless a {@link Listener.route} says otherwise. */
   listen(name: string, backend: Backend, props: ListenerProps): Listener {
     this.refuseTwice("listener", this.listeners, name);
-    if (props.virtualIp !== undefined && !this.groups[props.virtualIp]) {
+    if (props.virtualIp !== undefined && !Object.hasOwn(this.groups, props.virtualIp)) {
       refuse(this, {
         code: "virtual-ip-mode",
         what: `listener '${name}' is bound to the virtual IP '${props.virtualIp}'`,
@@ -274,6 +276,14 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
         fix: "move the single address into 'virtualIps'",
       });
     }
+    if (virtualIps ? !Object.keys(virtualIps).length : vrrp && !virtualIp) {
+      refuse(this, {
+        code: "no-virtual-ip",
+        what: virtualIps ? "'virtualIps' is empty" : "'vrrp' without 'virtualIp'",
+        allowed: "an address that moves, with its settings; or neither",
+        fix: "give the address, or leave this out: clients then know every node, by DNS or another balancer",
+      });
+    }
     return virtualIps ?? (virtualIp ? { main: { ...vrrp, addresses: [virtualIp] } } : {});
   }
 
@@ -322,9 +332,9 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
     const problems: Problem[] = [];
     if (!this.listeners.size) {
       problems.push({
-        code: "no-servers",
+        code: "no-listener",
         what: "no listener",
-        allowed: "one at least: nobody could connect",
+        allowed: "one at least",
         fix: "call balance() or listen()",
       });
     }
@@ -348,6 +358,7 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
       }
       taken.set(`${port.toString()} on ${virtualIp ?? "*"}`, owner);
     };
+    for (const { name, sshPort } of this.machines) taken.set(`tcp/${sshPort} on *`, `sshd of ${name}`);
     if (this.machines.length > 1) take(Port.tcp(this.peersPort), undefined, "the peers");
     if (this.props.statistics)
       take(Port.tcp(this.props.statistics.port ?? 8404), undefined, "the statistics");
@@ -375,6 +386,6 @@ function drainVariables(backends: readonly Backend[], server: string): Record<st
     SERVER: server,
     BACKENDS: names(backends),
     STICKY: names(backends.filter((backend) => backend.mode === "http" && backend.isSticky)),
-    SECONDS_AT_MOST: String(Math.max(...backends.map(({ drainTimeout }) => drainTimeout))),
+    SECONDS_AT_MOST: String(Math.ceil(Math.max(...backends.map(({ drainTimeout }) => drainTimeout)))),
   };
 }

@@ -1,3 +1,5 @@
+import type { IConstruct } from "constructs";
+import { checkPort } from "../firewall/port";
 import { refuse } from "../problem";
 
 /** A check in HAProxy's own terms. Pure data. */
@@ -33,8 +35,9 @@ export class HealthCheck {
   /** A path answers with a good status. */
   static http(path: string, props: HttpCheckProps = {}): HealthCheck {
     const { method = "GET", host, status = "200-399", contains, port } = props;
+    checkPort("HealthCheck.http", "port", port);
     const refuseCheck = (what: string, allowed: string): never =>
-      refuse("HealthCheck.http", { code: "conflicting-setting", what, allowed, fix: "correct it" });
+      refuse("HealthCheck.http", { code: "bad-check", what, allowed, fix: "correct it" });
     if (!/^\/[\x21-\x7e]*$/.test(path)) refuseCheck(`path '${path}'`, "a path from / on, percent-encoded");
     if (!/^\d{3}(-\d{3})?(,\d{3}(-\d{3})?)*$/.test(status)) {
       refuseCheck(`status '${status}'`, "codes and ranges: 200, 200-399, 200,204");
@@ -75,7 +78,7 @@ export class HealthCheck {
     const { maximumLag = "10MB", port } = props;
     if (!/^\d+([kMG]?B)?$/.test(maximumLag)) {
       refuse("HealthCheck.patroniReplica", {
-        code: "conflicting-setting",
+        code: "bad-check",
         what: `maximumLag '${maximumLag}'`,
         allowed: "bytes, or a number with kB, MB or GB",
         fix: "write it like 10MB",
@@ -101,6 +104,25 @@ export class HealthCheck {
 
 /** A word of HAProxy's configuration, whatever is in it. Inside single quotes nothing is special; a quote ends them. */
 export function quoted(text: string): string {
+  if (/\p{Cc}/u.test(text)) {
+    refuse("haproxy.cfg", {
+      code: "bad-text",
+      what: JSON.stringify(text),
+      allowed: "a text without newlines and other control characters: it is one word of haproxy.cfg",
+      fix: "write it in one line",
+    });
+  }
   if (/^[A-Za-z0-9_./:@?=&,+-]+$/.test(text)) return text;
   return `'${text.replace(/'/g, "'\\''")}'`;
+}
+
+/** A token of HTTP (RFC 9110): what names of headers and cookies are made of. */
+export function checkToken(scope: IConstruct | string, what: string, name: string): void {
+  if (/^[\w!#$%&'*+.^`|~-]+$/.test(name)) return;
+  refuse(scope, {
+    code: "bad-name",
+    what: `${what} '${name}'`,
+    allowed: "letters, digits and the marks that HTTP takes in a name",
+    fix: "check the spelling",
+  });
 }

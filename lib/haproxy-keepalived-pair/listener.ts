@@ -1,8 +1,9 @@
 import { Construct } from "constructs";
 import type { Peer } from "../firewall/peer";
-import { Port } from "../firewall/port";
-import { checkRange, refuse } from "../problem";
+import { checkPort, Port } from "../firewall/port";
+import { checkCount, checkRange, refuse } from "../problem";
 import type { Secret } from "../secret/secret";
+import { checkToken } from "./health-check";
 import { checkSectionName, type Backend } from "./backend";
 import type { HaproxyListener, HaproxyRoute } from "./haproxy-cfg";
 import type { Tls } from "./tls";
@@ -130,7 +131,7 @@ export class Listener extends Construct {
         code: "http-only",
         what: `a route by host ('${props.host}') on a tcp listener without TLS`,
         allowed: "host names are in HTTP and in the greeting of TLS, nowhere else",
-        fix: 'tls: Tls.passthrough(), or mode: "http"',
+        fix: 'tls: Tls.passthrough() at the listener, or mode: "http" there and at its backends',
       });
     }
     this.routes.push({ props, backend });
@@ -185,8 +186,8 @@ export class Listener extends Construct {
   private checkProps(): void {
     const { props, mode } = this;
     checkSectionName(this, "listener", this.name);
-    const { port, redirectFromPort } = props;
-    for (const number of [port, redirectFromPort ?? port]) Port.tcp(number); // says what is wrong with it
+    checkPort(this, "port", props.port);
+    checkPort(this, "redirectFromPort", props.redirectFromPort);
     if (props.tls && props.tls.certificates !== "passthrough" && !props.tls.certificates.length) {
       refuse(this, {
         code: "tls-without-certificate",
@@ -209,7 +210,7 @@ export class Listener extends Construct {
         code: "http-only",
         what: `'${name}' on a tcp listener`,
         allowed: "only where HTTP is read",
-        fix: 'leave it out, or mode: "http"',
+        fix: 'leave it out, or mode: "http" at the listener and its backends',
       });
     };
     needHttp("forwardedHeaders", props.forwardedHeaders === true);
@@ -223,16 +224,8 @@ export class Listener extends Construct {
         fix: "give the listener a certificate",
       });
     }
-    for (const header of props.hideHeaders ?? []) {
-      if (/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(header)) continue;
-      refuse(this, {
-        code: "bad-name",
-        what: `header '${header}'`,
-        allowed: "the name of an HTTP header",
-        fix: "check the spelling",
-      });
-    }
-    checkRange(this, "maximumConnections", props.maximumConnections, 1, 1e7, "at least one");
+    for (const header of props.hideHeaders ?? []) checkToken(this, "header", header);
+    checkCount(this, "maximumConnections", props.maximumConnections, 1, 1e7, "at least one");
     checkRange(this, "clientTimeout", props.clientTimeout, 0.1, 7 * 86400, "seconds");
   }
 }

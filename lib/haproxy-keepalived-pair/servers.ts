@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Connectable, Connections } from "../firewall/connections";
-import { Port } from "../firewall/port";
+import { checkPort } from "../firewall/port";
 import { isHostName, isIp } from "../net";
 import type { Machine } from "../platform/machine";
 import { isToken, refuse } from "../problem";
@@ -44,11 +44,12 @@ export class Servers implements Balanceable {
         refuse("Servers.at", {
           code: "bad-address",
           what: `server '${name}' at '${text}'`,
-          allowed: "an address with its port: 10.0.1.5:8080, [2001:db8::5]:8080",
-          fix: "give both",
+          allowed:
+            "an address or a host name with its port: 10.0.1.5:8080, [2001:db8::5]:8080, web.example.net:8080",
+          fix: parsed ? `check '${address}': it is neither` : "write the port behind a colon",
         });
       }
-      Port.tcp(port); // says what is wrong with it
+      checkPort("Servers.at", `port of '${name}'`, port);
       return { name, address, port };
     });
     return new Servers({ servers });

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import type { Construct } from "constructs";
+import type { Construct, IConstruct } from "constructs";
 import type { Machine } from "../platform/machine";
-import { refuse } from "../problem";
+import { isToken, refuse, warn } from "../problem";
 import type { VirtualIpGroup } from "./virtual-ip-group";
 
 /**
@@ -40,7 +40,7 @@ export function takeVirtualRouterId(
         code: "virtual-router-id-clash",
         what: `'${name}' has the virtual router id ${id}${virtualRouterId === undefined ? ", made of its path" : ""}; so has ${other}`,
         allowed: "one id for one group of a segment",
-        fix: `virtualRouterId: ${[...Array(255).keys()].map((n) => n + 1).find((n) => !segment.ids.has(n))}`,
+        fix: `vrrp: { virtualRouterId: ${[...Array(255).keys()].map((n) => n + 1).find((n) => !segment.ids.has(n))} }, or in the group of 'virtualIps'`,
       });
     }
     segment.ids.set(id, path);
@@ -57,5 +57,40 @@ export function takeVirtualRouterId(
       segment.addresses.set(address, path);
     }
   }
+  if (announced)
+    warnOfNeighbours(scope, { path, id, addresses: addresses.map(({ address }) => address) }, machines);
   return id;
+}
+
+interface Announced {
+  readonly path: string;
+  readonly id: number;
+  readonly addresses: readonly string[];
+}
+
+/** Groups of the whole app, by the network they announce on. */
+const announcedOn = new WeakMap<IConstruct, Map<string, Announced[]>>();
+
+/** Two platforms with one network may be one segment, or two sites that use the same private addresses. */
+function warnOfNeighbours(scope: Construct, group: Announced, [machine]: readonly Machine[]): void {
+  const network = machine?.subnet;
+  if (network === undefined || isToken(network)) return;
+  const app = scope.node.root;
+  const networks = announcedOn.get(app) ?? new Map<string, Announced[]>();
+  announcedOn.set(app, networks);
+  const others = networks.get(network) ?? [];
+  for (const { path, id, addresses } of others) {
+    const same = addresses.find((address) => group.addresses.includes(address));
+    if (same === undefined && id !== group.id) continue;
+    warn(scope, {
+      code: same === undefined ? "virtual-router-id-clash" : "virtual-ip-taken",
+      what: `${path}, of another platform, has ${same === undefined ? `the virtual router id ${id}` : `the virtual IP ${same}`} too, on a network ${network} as well`,
+      allowed: "the same only where the two networks are not one",
+      fix:
+        same === undefined
+          ? "another 'virtualRouterId', if they are one"
+          : "another address, if they are one",
+    });
+  }
+  networks.set(network, [...others, group]);
 }

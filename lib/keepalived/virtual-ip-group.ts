@@ -1,6 +1,6 @@
 import type { Construct } from "constructs";
 import type { Machine } from "../platform/machine";
-import { refuse } from "../problem";
+import { checkCount, checkRange, refuse } from "../problem";
 import type { VirtualIp } from "../virtual-ip/virtual-ip";
 
 /** Addresses that move together, and when they do. */
@@ -37,21 +37,6 @@ export function checkGroup(
   group: VirtualIpGroup,
   machines: readonly Machine[],
 ): void {
-  const outOfRange = (
-    setting: string,
-    value: number | undefined,
-    low: number,
-    high: number,
-    why: string,
-  ): void => {
-    if (value === undefined || (value >= low && value <= high)) return;
-    refuse(scope, {
-      code: "number-out-of-range",
-      what: `'${setting}' of the virtual IP group '${name}' is ${value}`,
-      allowed: `${low} to ${high}: ${why}`,
-      fix: "leave it out for the default",
-    });
-  };
   if (!/^[A-Za-z0-9_-]{1,30}$/.test(name)) {
     refuse(scope, {
       code: "bad-name",
@@ -60,18 +45,20 @@ export function checkGroup(
       fix: "choose such a name",
     });
   }
-  outOfRange(
-    "advertInterval",
+  const setting = (key: string): string => `${key}' of the virtual IP group '${name}`;
+  checkRange(
+    scope,
+    setting("advertInterval"),
     group.advertInterval,
     0.05,
     40,
     "VRRP counts hundredths of a second in twelve bits",
   );
-  outOfRange("preemptDelay", group.preemptDelay, 0, 1000, "keepalived's own limit");
-  outOfRange("virtualRouterId", group.virtualRouterId, 1, 255, "one byte of the advert");
+  checkRange(scope, setting("preemptDelay"), group.preemptDelay, 0, 1000, "keepalived's own limit");
+  checkCount(scope, setting("virtualRouterId"), group.virtualRouterId, 1, 255, "one byte of the advert");
   if (!group.addresses.length) {
     refuse(scope, {
-      code: "empty-rollout",
+      code: "no-virtual-ip",
       what: `the virtual IP group '${name}' has no address`,
       allowed: "one address at least",
       fix: "give it a VirtualIp, or leave the group out",
@@ -82,7 +69,7 @@ export function checkGroup(
     !machines.some((machine) => machine.name === group.preferredNode)
   ) {
     refuse(scope, {
-      code: "unknown-host",
+      code: "unknown-node",
       what: `'preferredNode' of '${name}' is '${group.preferredNode}'`,
       allowed: machines.map((machine) => machine.name).join(", "),
       fix: "name one of the nodes",

@@ -1,6 +1,8 @@
+import { join } from "node:path";
 import { renderNftables } from "../firewall/nftables";
 import { pushProgramOf } from "../push/program";
 import type { Service, ServiceDescription, ServiceFile } from "../push/service";
+import { scriptText } from "../script-text";
 import type { Machine } from "./machine";
 
 /** Name of what every machine has: its firewall and the `cdktf-ha` command. */
@@ -33,10 +35,19 @@ export class BaseService implements Service {
         ...files,
         { path: FIREWALL_FILE, text: renderNftables(machine.hostRules()), mode: "0600" },
         { path: `/etc/systemd/system/${FIREWALL_UNIT}`, text: FIREWALL_UNIT_TEXT, onChange: "none" },
+        {
+          path: "/etc/systemd/system/nftables.service.d/cdktf-ha.conf",
+          text: NFTABLES_TEXT,
+          onChange: "none",
+        },
       ],
       units: [FIREWALL_UNIT],
       bootUnits: [RECOVER_UNIT],
-      hooks: { check: `nft --check --file ${FIREWALL_FILE}` },
+      hooks: {
+        check: `nft --check --file ${FIREWALL_FILE}`,
+        activate: scriptText(join(__dirname, "on-machine/activate-firewall.sh")),
+        healthy: scriptText(join(__dirname, "on-machine/firewall-healthy.sh")),
+      },
       checker: "nft --check",
       confirmWithin: machine.platform.firewallConfirmWithin,
       services: machine.serviceNames,
@@ -59,6 +70,12 @@ ExecStart=/usr/local/sbin/cdktf-ha recover
 
 [Install]
 WantedBy=sysinit.target
+`;
+
+/** Debian's own /etc/nftables.conf begins by flushing everybody's rules: ours come back after it. */
+const NFTABLES_TEXT = `[Service]
+ExecStartPost=-/usr/sbin/nft --file ${FIREWALL_FILE}
+ExecReload=-/usr/sbin/nft --file ${FIREWALL_FILE}
 `;
 
 const FIREWALL_UNIT_TEXT = `[Unit]

@@ -132,9 +132,14 @@ export class Machine extends Construct {
     }
   }
 
+  /** Where sshd listens. */
+  get sshPort(): number {
+    return (this.connection.port as number | undefined) ?? 22;
+  }
+
   /** Everything that the machine's own firewall says, of all groups it belongs to. */
   hostRules(): HostRules {
-    const ssh = (this.connection.port as number | undefined) ?? 22;
+    const ssh = this.sshPort;
     const admins = [...this.platform.admins, ...bastionPeer(this.connection)];
     const inbound: Rule[] = admins.flatMap(({ cidrs, description }) =>
       cidrs.map((network) => ({

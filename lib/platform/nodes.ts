@@ -8,6 +8,14 @@ export function machinesOf(scope: Construct, platform: Platform, nodes: Nodes): 
   const entries: (readonly [string, NodeProps | Machine])[] = isList(nodes)
     ? nodes.map((name) => [name, {}])
     : Object.entries(nodes);
+  if (!entries.length) {
+    refuse(scope, {
+      code: "no-nodes",
+      what: "'nodes' is empty",
+      allowed: "one node at least",
+      fix: "name the nodes, or leave the cluster out",
+    });
+  }
   const names = entries.map(([name]) => name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) {

@@ -1,6 +1,7 @@
 import type { Construct } from "constructs";
 import { isHostName, isIp, LOCALHOST } from "../net";
-import { isToken, refuse } from "../problem";
+import { checkPort } from "../firewall/port";
+import { checkSeconds, isToken, refuse } from "../problem";
 import type { VariableSecret } from "../secret/secret";
 
 /** How Terraform reaches the machines. Exactly one of the three keys. */
@@ -107,19 +108,9 @@ export function checkSshAccess(scope: Construct, access: SshAccess): void {
     });
   }
   const bastion = bastionOf(access);
-  for (const [name, port] of [
-    ["port", access.port],
-    ["bastion.port", bastion?.port],
-  ] as const) {
-    if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) {
-      refuse(scope, {
-        code: "port-out-of-range",
-        what: `'ssh.${name}' is ${port}`,
-        allowed: "1 to 65535",
-        fix: "leave it out for 22",
-      });
-    }
-  }
+  checkSeconds(scope, "ssh.timeoutSeconds", access.timeoutSeconds);
+  checkPort(scope, "ssh.port", access.port);
+  checkPort(scope, "ssh.bastion.port", bastion?.port);
   if (bastion) checkHost(scope, "ssh.bastion", bastion.host);
 }
 

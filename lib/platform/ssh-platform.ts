@@ -1,8 +1,8 @@
 import { Construct } from "constructs";
 import type { Peer } from "../firewall/peer";
 import type { Rule } from "../firewall/rule-set";
-import { isIp, parseNetwork } from "../net";
-import { isToken, refuse, refuseToken, warn } from "../problem";
+import { canonicalIp, isIp, parseNetwork } from "../net";
+import { checkSeconds, isToken, refuse, refuseToken, warn } from "../problem";
 import { carrierOf, type Carrier } from "../push/carrier";
 import { Machine } from "./machine";
 import { Members } from "./members";
@@ -83,6 +83,7 @@ export class SshPlatform extends Construct implements Platform {
     this.admins = props.admins;
     this.outgoing = outgoingRules(props.outgoing);
     this.hostFirewall = props.hostFirewall ?? true;
+    checkSeconds(this, "firewallConfirmWithin", props.firewallConfirmWithin);
     this.firewallConfirmWithin = props.firewallConfirmWithin ?? 60;
     this.carrier = carrierOf(this, props.carrier);
     if (!this.hostFirewall) {
@@ -94,6 +95,7 @@ export class SshPlatform extends Construct implements Platform {
       });
     }
     for (const [name, host] of Object.entries(props.hosts)) this.checkHost(name, host);
+    this.refuseSameAddress();
     this.zones = [
       ...new Set(Object.values(props.hosts).flatMap(({ zone }) => (zone === undefined ? [] : [zone]))),
     ];
@@ -102,18 +104,23 @@ export class SshPlatform extends Construct implements Platform {
 
   /** The host of this name. A second cluster may use it as well: its services and rules are added. */
   host(name: string): Machine {
+    return this.hostFor(this, name);
+  }
+
+  private hostFor(asker: Construct, name: string): Machine {
     const known = this.machines.get(name);
     if (known) return known;
-    const host = this.props.hosts[name];
+    const host = Object.hasOwn(this.props.hosts, name) ? this.props.hosts[name] : undefined;
     if (!host) {
-      return refuse(this, {
+      return refuse(asker, {
         code: "unknown-host",
-        what: `no host '${name}'`,
+        what: `'${this.node.path}' has no host '${name}'`,
         allowed: Object.keys(this.props.hosts).join(", "),
-        fix: "add it to 'hosts', or name the nodes like the hosts",
+        fix: "set 'nodes' to names of hosts (without it, nodes are called after their cluster: lb-1, lb-2), or add it to 'hosts'",
       });
     }
-    const [address = "", prefix] = host.address.split("/");
+    const [given = "", prefix] = host.address.split("/");
+    const address = canonicalIp(given);
     const machine = new Machine(this, name, {
       name,
       platform: this,
@@ -129,7 +136,7 @@ export class SshPlatform extends Construct implements Platform {
   }
 
   machine(scope: Construct, name: string, { zone, instanceType, privateAddress }: NodeProps): Machine {
-    const machine = this.host(name);
+    const machine = this.hostFor(scope, name);
     if (zone !== undefined && zone !== machine.zone) {
       refuse(scope, {
         code: "unknown-zone",
@@ -147,6 +154,24 @@ export class SshPlatform extends Construct implements Platform {
       });
     }
     return machine;
+  }
+
+  private refuseSameAddress(): void {
+    const names = new Map<string, string>();
+    for (const [name, { address }] of Object.entries(this.props.hosts)) {
+      if (isToken(address)) continue;
+      const key = canonicalIp(address.split("/")[0]!);
+      const other = names.get(key);
+      if (other !== undefined) {
+        refuse(this, {
+          code: "duplicate-address",
+          what: `'hosts.${other}' and 'hosts.${name}' are both at ${key}`,
+          allowed: "one name for one machine",
+          fix: "correct an address, or let both clusters use one name: a machine can be a node of several",
+        });
+      }
+      names.set(key, name);
+    }
   }
 
   private access(host: SshHost): SshAccess {

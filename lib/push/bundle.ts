@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { refuse } from "../problem";
+import { checkSeconds, refuse } from "../problem";
 import { escapeTemplate, hasToken, withoutTokens } from "./escape";
 import type { ServiceDescription, ServiceFile } from "./service";
 
@@ -37,6 +37,7 @@ const PLACEHOLDER = /@@HA:([a-z]+):([^@]*)@@/;
 
 export function makeBundle(path: string, settings: BundleSettings, service: ServiceDescription): Bundle {
   const files = allFiles(settings.service, service).map((file) => checkFile(path, file, service));
+  checkWords(path, settings.service, service);
   const controls = controlTexts(service, files);
   const texts = new Map<string, string>([
     ...controls,
@@ -185,6 +186,60 @@ function checkFile(path: string, file: ServiceFile, service: ServiceDescription)
   }
   return { owner: "root", group: "root", onChange: "reload", ...file, mode };
 }
+
+/** What becomes a column or a word of the bundle's lists, which the machine's shell reads. */
+function checkWords(path: string, name: string, service: ServiceDescription): void {
+  const check = (what: string, word: string | undefined, form: RegExp, allowed: string): void => {
+    if (word === undefined || form.test(word)) return;
+    refuse(path, { code: "bad-name", what: `${what} '${word}'`, allowed, fix: "check where it comes from" });
+  };
+  const line = /^\P{Cc}*$/u;
+  const oneLine = "one line, without tabs and other control characters";
+  check(
+    "service",
+    name,
+    /^[a-z0-9][a-z0-9._-]{0,60}$/i,
+    "letters, digits, dot, dash and underscore, at most 61",
+  );
+  for (const unit of [...(service.units ?? []), ...(service.bootUnits ?? [])])
+    check("unit", unit, /^[\w@:.\\-]+\.[a-z]+$/, "a unit's whole name: nginx.service");
+  for (const { name, version, unlessCommand } of service.packages ?? []) {
+    check("package", name, /^[a-z0-9][a-z0-9.+:-]*$/, "a name of Debian's");
+    check("version", version, /^[\w.+~:*?[\]-]+$/, "a version of Debian's, or a pattern: 2.6.*");
+    check("command", unlessCommand, /^[\w./+-]+$/, "a program's name or path");
+  }
+  for (const { name, home, groups = [] } of service.users ?? []) {
+    for (const word of [name, ...groups]) check("user or group", word, USER, "a name that useradd takes");
+    check("home", home, PATH, "an absolute path");
+  }
+  for (const { path: directory, mode, owner, group } of service.directories ?? []) {
+    check("directory", directory, PATH, "an absolute path without . and ..");
+    check("mode", mode, /^[0-7]{4}$/, "four octal digits");
+    for (const word of [owner, group]) check("owner", word, USER, "a name that useradd takes");
+  }
+  for (const { owner, group } of service.files)
+    for (const word of [owner, group]) check("owner", word, USER, "a name that useradd takes");
+  for (const absent of service.absent ?? []) check("path", absent, PATH, "an absolute path without . and ..");
+  for (const [key, value] of Object.entries(service.sysctls ?? {})) {
+    check("kernel setting", key, /^[\w./-]+$/, "a name that sysctl lists");
+    check(`value of ${key}`, String(value), line, oneLine);
+  }
+  check("checker", service.checker, line, oneLine);
+  checkSeconds(path, "healthyWithin", service.healthyWithin);
+  checkSeconds(path, "confirmWithin", service.confirmWithin);
+  const paths = service.files.map((file) => file.path);
+  for (const twice of (service.absent ?? []).filter((absent) => paths.includes(absent))) {
+    refuse(path, {
+      code: "duplicate-file",
+      what: `${twice} is a file and must not be there`,
+      allowed: "one of both",
+      fix: "take it out of 'files' or of 'absent'",
+    });
+  }
+}
+
+const USER = /^[a-z_][a-z0-9_-]{0,31}$/i;
+const PATH = /^(?!.*\/\.\.?(\/|$))(\/[A-Za-z0-9@%+=:,._-]+)+\/?$/;
 
 function checkText(path: string, key: string, text: string): void {
   const wrong = text.includes("\0")

@@ -79,7 +79,7 @@ export abstract class Secret {
     }
     return new OnMachineSecret(name, version, {
       kind: "generated",
-      arguments: [`${checkedName(name)}.${version}`, String(bytes)],
+      arguments: [`${checkedName(name)}.${checkedName(version)}`, String(bytes)],
     });
   }
 

@@ -1,6 +1,6 @@
 import { Construct } from "constructs";
 import { Connections, type Connectable } from "../firewall/connections";
-import { Port } from "../firewall/port";
+import { checkPort, Port } from "../firewall/port";
 import type { HealthCheck } from "../haproxy-keepalived-pair/health-check";
 import type { Balanceable, BalanceTarget } from "../haproxy-keepalived-pair/servers";
 import type { Machine } from "../platform/machine";
@@ -44,6 +44,7 @@ export class ServiceTier extends Construct implements Connectable, Balanceable {
   ) {
     super(scope, id);
     this.machines = machinesOf(this, props.platform, props.nodes);
+    checkPort(this, "port", props.port);
     this.connections = new Connections(this, { name: id, ports: { service: Port.tcp(props.port) } });
     for (const machine of this.machines) this.connections.addMachine(machine);
     this.ready = new Rollout(this, "rollout", {

@@ -1,5 +1,5 @@
 import type { Construct } from "constructs";
-import { canonicalIp, contains, isIp, parseNetwork } from "../net";
+import { canonicalIp, contains, isEdge, isIp, parseNetwork } from "../net";
 import type { Machine } from "../platform/machine";
 import { isToken, refuse } from "../problem";
 import { MovingAddress, type AddressOnMachine } from "./moving-address";
@@ -60,6 +60,29 @@ export class Layer2Address extends MovingAddress {
           fix: "choose one, or correct the host's subnet",
         });
       }
+      this.checkPrefix(scope, machine.subnet);
+    }
+  }
+
+  /** Alone (/32), or with the network's own prefix; and an address that a machine can have. */
+  private checkPrefix(scope: Construct, subnet: string): void {
+    const [own, network] = [parseNetwork(this.cidr)!.prefix, parseNetwork(subnet)!.prefix];
+    const alone = this.isIpv6 ? 128 : 32;
+    if (own !== network && own !== alone) {
+      refuse(scope, {
+        code: "virtual-ip-prefix",
+        what: `the virtual IP ${this.cidr} is in the network ${subnet}`,
+        allowed: `the prefix length of the network, or /${alone}`,
+        fix: `VirtualIp.layer2("${this.address}/${network}")`,
+      });
+    }
+    if (!this.isIpv6 && network <= 30 && isEdge(subnet, this.address)) {
+      refuse(scope, {
+        code: "bad-address",
+        what: `the virtual IP ${this.address} is the first or the last address of ${subnet}`,
+        allowed: "an address between: those two mean the network itself and everybody in it",
+        fix: "choose a free one between",
+      });
     }
   }
 

@@ -17,8 +17,8 @@ export interface Call {
   readonly action: string;
   /** ARNs that the caller's policy had to allow. */
   readonly resources: readonly string[];
-  /** ARNs of roles that it gives to something. */
-  readonly passes: readonly string[];
+  /** Actions that the caller's policy had to allow as well: `iam:PassRole`. */
+  readonly also: readonly string[];
   readonly with: Readonly<Record<string, string>>;
   readonly dryRun: boolean;
   /** Of HTTP. */

@@ -1,5 +1,6 @@
 import { AwsProvider } from "@cdktf/provider-aws/lib/provider";
 import { Testing, TerraformStack } from "cdktf";
+import type { Construct } from "constructs";
 import {
   AwsPlatform,
   Carrier,
@@ -16,7 +17,7 @@ export function newStack(name = "stack"): TerraformStack {
 }
 
 /** Hosts of one network in two racks. */
-export function newRack(stack: TerraformStack, props: Partial<SshPlatformProps> = {}): SshPlatform {
+export function newRack(stack: Construct, props: Partial<SshPlatformProps> = {}): SshPlatform {
   return new SshPlatform(stack, "rack", {
     hosts: {
       "lb-1": { address: "10.0.1.66/27", zone: "rack-1" },

@@ -11,7 +11,7 @@ import { Port } from "../../firewall/port";
 import type { Rule } from "../../firewall/rule-set";
 import { SecurityGroups } from "../../firewall/security-groups";
 import { contains, isIp, parseNetwork } from "../../net";
-import { checkAtSynth, isToken, refuse, refuseToken, warn, type Problem } from "../../problem";
+import { checkAtSynth, checkSeconds, isToken, refuse, refuseToken, warn, type Problem } from "../../problem";
 import { carrierOf, type Carrier } from "../../push/carrier";
 import type { Machine } from "../machine";
 import { Members } from "../members";
@@ -122,6 +122,7 @@ export class AwsPlatform extends Construct implements Platform {
     this.admins = props.admins;
     this.outgoing = outgoingRules(props.outgoing);
     this.hostFirewall = props.hostFirewall ?? true;
+    checkSeconds(this, "firewallConfirmWithin", props.firewallConfirmWithin);
     this.firewallConfirmWithin = props.firewallConfirmWithin ?? 60;
     this.carrier = carrierOf(this, props.carrier);
     this.image = props.image ?? MachineImage.debian12();

@@ -9,7 +9,9 @@
 #     services/NAME/
 #       current/                  what was last pushed and found healthy ("the last good version")
 #       original/                 what stood at our paths before the first push
-#       pending/                  checked, waiting for `complete` (standby first)
+#       pending/                  checked, waiting for `complete` (standby first); there until that is done
+#       previous/                 what was current, for the moment in which staged takes its place
+#       reserve                   room on the disk for the way back
 #       staged/                   a transaction under way
 #       phase                     there while files or the daemon are being changed
 #       edited/TIME/              files somebody had changed by hand, kept before they were replaced

@@ -64,6 +64,7 @@ ha_gather_secrets() {
       parameter-store) ha_secret_aws "$name" "$b" "$c" ssm get-parameter --with-decryption --name "$a" --query Parameter.Value >"$dir/secrets/$name" ;;
       *) ha_die "unknown kind of secret: $kind" ;;
     esac || exit 1
+    [[ -s $dir/secrets/$name ]] || ha_die "secret $name is empty: a password that is empty lets everybody in"
   done < <(ha_table "$dir/control/secrets")
 }
 

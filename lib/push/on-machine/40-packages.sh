@@ -41,16 +41,25 @@ ha_install_packages() {
 }
 
 ha_apt() { # LOG PACKAGE...
-  local log=$1 options=(--quiet --yes --option DPkg::Lock::Timeout=300 --option Dpkg::Options::=--force-confold)
+  local log=$1 install=(--no-install-recommends --allow-downgrades install)
   shift
   # Only ask the mirrors when what is known already will not do.
-  if ! apt-get "${options[@]}" --no-install-recommends --simulate install "$@" >"$log" 2>&1; then
-    apt-get "${options[@]}" update >"$log" 2>&1 || return 1
+  if ! ha_apt_get "$log" --no-install-recommends --simulate install "$@"; then
+    ha_apt_get "$log" update || return 1
   fi
-  apt-get "${options[@]}" --no-install-recommends --allow-downgrades install "$@" >"$log" 2>&1 ||
+  ha_apt_get "$log" "${install[@]}" "$@" ||
     # lists a few days old name versions that the mirror no longer has
-    { apt-get "${options[@]}" update >"$log" 2>&1 &&
-      apt-get "${options[@]}" --no-install-recommends --allow-downgrades install "$@" >"$log" 2>&1; }
+    { ha_apt_get "$log" update && ha_apt_get "$log" "${install[@]}" "$@"; }
+}
+
+# For dpkg's lock apt waits by itself; for that of its lists, which apt-daily holds after a boot, it does not.
+ha_apt_get() { # LOG ARGUMENTS...
+  local log=$1 until=$((SECONDS + 300))
+  shift
+  until apt-get --quiet --yes --option DPkg::Lock::Timeout=300 --option Dpkg::Options::=--force-confold "$@" >"$log" 2>&1; do
+    if ! grep -q 'Could not get lock .*/lists/' "$log" || ((SECONDS >= until)); then return 1; fi
+    sleep 2
+  done
 }
 
 # control/users: NAME HOME GROUPS (by commas), parted by tabs: system users without a login

@@ -74,10 +74,11 @@ ha_swap() {
 
 # ha_restore CURRENT < PATHS: the way back of ha_swap
 ha_restore() {
-  local current=$1 path
+  local current=$1 path status=0
   while IFS=$'\t' read -r _ path; do
-    if [[ -n $(ha_entry "$current" "$path") ]]; then ha_put "$current" "$path"; else ha_put_original "$path"; fi
+    if [[ -n $(ha_entry "$current" "$path") ]]; then ha_put "$current" "$path"; else ha_put_original "$path"; fi || status=1
   done
+  return "$status"
 }
 
 # ha_edited_by_hand CURRENT: paths that are no longer as they were pushed, a line each
@@ -90,17 +91,30 @@ ha_edited_by_hand() {
 
 # What somebody changed by hand is about to be replaced: keep it, and say where.
 ha_keep_edits() {
-  local current=$1 kept path
-  kept=$(ha_service_dir)/edited/$(date --utc +%Y%m%dT%H%M%SZ)
+  local current=$1 path
   while IFS= read -r path; do
-    if [[ -e $path ]]; then
-      mkdir -p "$kept$(dirname "$path")"
-      cp --archive "$path" "$kept$path"
-      ha_say "$path was changed by hand since the last push; that version is kept as $kept$path"
-    else
-      ha_say "$path was removed by hand since the last push"
-    fi
+    if [[ -e $path ]]; then ha_keep_edit "$path"; else ha_say "$path was removed by hand since the last push"; fi
   done < <(ha_edited_by_hand "$current")
+}
+
+ha_keep_edit() { # PATH
+  local kept
+  kept=$(ha_service_dir)/edited/$(date --utc +%Y%m%dT%H%M%SZ)
+  mkdir -p "$kept$(dirname "$1")"
+  cp --archive "$1" "$kept$1"
+  ha_say "$1 was changed by hand since the last push; that version is kept as $kept$1"
+}
+
+# The same after a push that was interrupted: neither the version before nor the new one, nor what stood there first.
+ha_keep_edits_of_interrupted() {
+  local service path
+  service=$(ha_service_dir)
+  while IFS=$'\t' read -r _ path; do
+    if [[ -f $path ]] && ha_differs "$service/staged" "$path" && ha_differs "$service/current" "$path" &&
+      ! cmp --silent "$path" "$service/original$path"; then
+      ha_keep_edit "$path"
+    fi
+  done <"$service/staged/changes"
 }
 
 # ha_in_view STAGED CHANGES COMMAND...: runs a command that sees the staged files at their real paths, while everybody else
@@ -110,7 +124,9 @@ ha_keep_edits() {
 ha_in_view() {
   local staged=$1 changes=$2 view status=0
   shift 2
-  view=$(mktemp --directory /run/cdktf-ha-view.XXXXXX) # not below /var: an overlay cannot lie on its own parent
+  view=/run/cdktf-ha-view.$HA_SERVICE # not below /var: an overlay cannot lie on its own parent
+  rm --recursive --force "$view"      # of a push that was killed
+  mkdir "$view"
   cp --archive "$staged/root" "$view/new"
   chmod 755 "$view" "$view/new"
   ha_prepare_view "$staged" "$changes" "$view/new"

@@ -61,18 +61,31 @@ ha_check_owner() {
 ha_recover() {
   local service
   service=$(ha_service_dir)
-  [[ -e $service/phase ]] || return 0
+  case $(cat "$service/phase" 2>/dev/null) in
+    '' | "$HA_UNHEALTHY_PHASE") return 0 ;;
+    "$HA_COMMITTING") ha_finish_commit && return 0 ;;
+  esac
   ha_say "an earlier push was interrupted ($(<"$service/phase")); its files go back to the last good version first"
   ha_restore_interrupted
-  # the daemon may have read any of them: what they ask for is asked for again
-  cp "$service/staged/changes" "$service/interrupted-changes" 2>/dev/null || true
 }
 
+# Once: afterwards what stands there is the last good version, and what somebody writes over it is a change by hand.
 ha_restore_interrupted() {
   local service
   service=$(ha_service_dir)
+  rm --force "$service/reserve"
   [[ -s $service/staged/changes ]] || return 0
+  ha_keep_edits_of_interrupted
   ha_restore "$service/current" <"$service/staged/changes" || ha_die "the last good files could not be put back"
+  ha_note_interrupted
+}
+
+# The daemon may have read any of these files: what they ask for is asked for again by the next push.
+ha_note_interrupted() {
+  local service
+  service=$(ha_service_dir)
+  cat "$service/staged/changes" >>"$service/interrupted-changes"
+  rm "$service/staged/changes"
 }
 
 ha_unchanged() {
@@ -110,6 +123,7 @@ ha_apply() {
   printf 'changing files\n' >"$service/phase"
   sync "$service/phase" "$service" "$staged/changes"
   paths=$(wc -l <"$staged/changes")
+  ha_reserve
   ha_swap "$staged" "$current" <"$staged/changes" || ha_back "files could not be written"
   printf 'activating\n' >"$service/phase"
   printf '%s\t(packages)\n' "$HA_PACKAGES_ACTION" >"$staged/packages-changes"
@@ -135,14 +149,47 @@ ha_apply() {
   ha_say "$HA_DONE, $(ha_count "$paths" file) changed, healthy after $(ha_since "$HA_START") s"
 }
 
+# Room for the way back, should the disk fill up meanwhile: no less than what may have to be written.
+ha_reserve() {
+  local service bytes=65536 path size
+  service=$(ha_service_dir)
+  while IFS=$'\t' read -r _ path; do
+    size=$(stat --format=%s "$service/current/root$path" 2>/dev/null || stat --format=%s "$path" 2>/dev/null || printf 0)
+    bytes=$((bytes + size + 4096))
+  done <"$service/staged/changes"
+  rm --force "$service/reserve"
+  # a file system that cannot reserve takes zeros
+  if ! fallocate --length "$bytes" "$service/reserve" 2>/dev/null && ! head -c "$bytes" /dev/zero >"$service/reserve"; then
+    rm --force "$service/reserve" "$service/phase"
+    ha_die "the disk has no $((bytes / 1024)) KiB left for the way back; nothing was changed"
+  fi
+}
+
+# From the first line on the new version is the good one, whatever interrupts the rest: it is gone on with.
+HA_COMMITTING=committing HA_UNHEALTHY_PHASE='the last good version is not healthy'
 ha_commit() {
   local service
   service=$(ha_service_dir)
-  rm --recursive --force "$service/staged/secrets" "$service/current" # the secrets are in the files
-  mv "$service/staged" "$service/current"
-  sync "$service"
-  rm --force "$service/phase" "$service/interrupted-changes"
+  rm --recursive --force "$service/staged/secrets" "$service/reserve" # the secrets are in the files
+  find "$service/staged" -exec sync {} +
+  printf '%s\n' "$HA_COMMITTING" >"$service/phase"
+  sync "$service/phase" "$service"
+  ha_finish_commit
+}
+
+ha_finish_commit() {
+  local service
+  service=$(ha_service_dir)
+  if [[ -d $service/staged ]]; then
+    rm --recursive --force "$service/previous"
+    [[ ! -d $service/current ]] || mv "$service/current" "$service/previous"
+    mv "$service/staged" "$service/current"
+    sync "$service"
+  fi
   grep -qxF "$HA_SERVICE" "$HA_STATE/order" 2>/dev/null || printf '%s\n' "$HA_SERVICE" >>"$HA_STATE/order"
+  rm --recursive --force "$service/pending" "$service/interrupted-changes"
+  rm --force "$service/phase"
+  rm --recursive --force "$service/previous"
 }
 
 # ha_back REASON: the last good version again, running again, and the apply fails with the reason
@@ -159,6 +206,7 @@ ha_back() {
 ha_roll_back() {
   local service staged current action
   service=$(ha_service_dir) staged=$service/staged current=$service/current
+  rm --force "$service/reserve"
   printf 'going back\n' >"$service/phase"
   ha_restore "$current" <"$staged/changes" || ha_die "the last good files could not all be put back; the next push tries again"
   if [[ ! -d $current ]]; then
@@ -172,6 +220,8 @@ ha_roll_back() {
     rm --force "$service/phase" "$service/interrupted-changes"
     ha_say "back on the last good version, which is healthy"
   else
+    printf '%s\n' "$HA_UNHEALTHY_PHASE" >"$service/phase"
+    ha_note_interrupted
     ha_say "the last good version is in place, but it is not healthy either"
     ha_daemon_words "$HA_START" "$current"
   fi
@@ -232,11 +282,16 @@ ha_complete() {
     local service
     service=$(ha_service_dir)
     if [[ -d $service/pending ]]; then
+      HA_LOG_FROM=$(($(wc --lines <"$incoming/log") + 1))
+      ha_recover
+      # what waits is there until it is done: a completion that fails is begun again by the next apply
       rm --recursive --force "$service/staged"
-      mv "$service/pending" "$service/staged"
+      cp --archive "$service/pending" "$service/staged"
+      ha_keep_edits "$service/current"
       ha_changes "$service/staged" "$service/current" >"$service/staged/changes"
       HA_PACKAGES_ACTION=$(ha_setting "$service/staged" packages-action none)
       ha_apply
+      ha_keep_log
     else
       ha_say "nothing waits here"
     fi

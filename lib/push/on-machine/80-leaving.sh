@@ -7,6 +7,7 @@ ha_remove_service() {
   local current path
   HA_SERVICE=$1
   current=$(ha_service_dir)/current
+  ha_recover
   if [[ -d $current ]]; then
     HA_START=$(ha_now)
     if ha_has_hook "$current" leave; then
@@ -18,10 +19,18 @@ ha_remove_service() {
       ha_put_original "$path"
     done < <(ha_manifest "$current")
     systemctl daemon-reload
+  elif [[ -d $(ha_service_dir)/staged ]]; then
+    ha_stop_units "$(ha_service_dir)/staged" # its first push was killed
   fi
   rm --recursive --force "$(ha_service_dir)"
   sed --in-place "/^$HA_SERVICE\$/d" "$HA_STATE/order" 2>/dev/null || true
   ha_say "removed"
+}
+
+# In the order in which they came; those last whose first push never came to its end.
+ha_services() {
+  cat "$HA_STATE/order" 2>/dev/null || true
+  find "$HA_STATE/services" -mindepth 1 -maxdepth 1 -printf '%f\n' | grep -vxF --file=<(cat "$HA_STATE/order" 2>/dev/null || true) || true
 }
 
 # ha_remove_others NAME...: every service of this machine that is not named; newest first
@@ -29,7 +38,7 @@ ha_remove_others() {
   local name
   while IFS= read -r name; do
     [[ " $* " == *" $name "* ]] || ha_remove_service "$name"
-  done < <(tac "$HA_STATE/order" 2>/dev/null)
+  done < <(ha_services | tac)
 }
 
 # The machine is no longer managed: all services, newest first, so the firewall is the last to go. With a name: only if

@@ -94,13 +94,13 @@ ha_verb_verdict() {
 ha_verb_complete() { ha_hand_over '' run-complete "$@"; }
 
 ha_verb_run() {
-  HA_INCOMING=$1
+  HA_INCOMING=$1 HA_LOG_FROM=new
   trap ha_on_exit EXIT
   ha_push "$1"
 }
 
 ha_verb_run-complete() {
-  HA_INCOMING=$1
+  HA_INCOMING=$1 HA_LOG_FROM=''
   trap ha_on_exit EXIT
   ha_complete "$@"
 }
@@ -108,11 +108,24 @@ ha_verb_run-complete() {
 # However the transaction ends: no secret stays in a staging directory, and the result is there to be read.
 ha_on_exit() {
   local status=$?
+  rm --force "$HA_INCOMING/uploaded"
   if [[ -n $HA_SERVICE ]]; then
     rm --recursive --force "$(ha_service_dir)/staged/secrets"
-    cp "$HA_INCOMING/log" "$(ha_service_dir)/last-push.log" 2>/dev/null || true
+    ha_keep_log
   fi
   printf '%s\n' "$status" >"$HA_INCOMING/result"
+}
+
+# For `cdktf-ha log`: what was said of the service since the push began; a completion's words come after the push's own.
+ha_keep_log() {
+  local log
+  log=$(ha_service_dir)/last-push.log
+  case $HA_LOG_FROM in
+    '') ;;
+    new) cp "$HA_INCOMING/log" "$log" 2>/dev/null || true ;;
+    *) tail --lines="+$HA_LOG_FROM" "$HA_INCOMING/log" >>"$log" 2>/dev/null || true ;;
+  esac
+  HA_LOG_FROM=''
 }
 
 ha_verb_confirm() { ha_confirm "$1"; }
@@ -125,8 +138,15 @@ ha_verb_recover() {
   for phase in "$HA_STATE"/services/*/phase; do
     [[ -e $phase ]] || continue
     HA_SERVICE=$(basename "$(dirname "$phase")")
+    case $(<"$phase") in
+      "$HA_UNHEALTHY_PHASE") continue ;;
+      "$HA_COMMITTING")
+        ha_finish_commit
+        ha_say "a push was interrupted at its end; what it brought was healthy and stays"
+        continue
+        ;;
+    esac
     ha_restore_interrupted
-    cp "$(ha_service_dir)/staged/changes" "$(ha_service_dir)/interrupted-changes" 2>/dev/null || true
     ha_say "a push was interrupted ($(<"$phase")); the last good files are back"
     printf 'power cut or reboot\n' >"$phase"
   done
@@ -155,7 +175,11 @@ ha_verb_status() {
     dir=$(ha_service_dir)
     ha_is_healthy "$dir/current" >/dev/null 2>&1 || health='NOT HEALTHY'
     [[ ! -d $dir/pending ]] || waiting=', a change waits for the other nodes'
-    [[ ! -e $dir/phase ]] || waiting+=", a push was interrupted ($(<"$dir/phase"))"
+    case $(cat "$dir/phase" 2>/dev/null) in
+      '') ;;
+      "$HA_UNHEALTHY_PHASE") waiting+=", $HA_UNHEALTHY_PHASE" ;;
+      *) waiting+=", a push was interrupted ($(<"$dir/phase"))" ;;
+    esac
     edited=$(ha_edited_by_hand "$dir/current" | wc -l)
     ((edited == 0)) || waiting+=", $(ha_count "$edited" file) changed by hand (cdktf-ha verify)"
     unit=$(ha_settings_list "$dir/current" unit | paste --serial --delimiters=' ')

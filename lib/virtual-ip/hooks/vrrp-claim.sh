@@ -14,8 +14,8 @@ insist() { # INSTANCE CLAIM take|verify
   local instance=$1 claim=$2 verb=$3 words pause=1 start=$SECONDS
   exec 9>"$states/.${claim##*/}.lock"
   flock --nonblock 9 || return 0 # somebody is at it
-  until words=$(timeout 15 "$claim" "$verb" 2>&1); do
-    words+=" (status $?)" # 124: no end within 15 s
+  until words=$(timeout 30 "$claim" "$verb" 2>&1); do
+    words+=" (status $?)" # 124: no end within 30 s
     logger --tag cdktf-ha-vrrp --priority daemon.err "${claim##*/}: ${words//$'\n'/ }"
     sleep "$pause"
     ((pause < 8)) && pause=$((pause * 2))

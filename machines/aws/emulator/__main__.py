@@ -68,7 +68,7 @@ def app(environ, start_response):
     answer = fault_for(action, who, start)
     if answer is None:
         with lock:
-            request.params, request.action, request.resources, request.passes = params, "", [], []
+            request.params, request.action, request.resources, request.also = params, "", [], []
             try:
                 answer = list(moto(environ, start))
                 if not READ.match(action):
@@ -87,7 +87,7 @@ def app(environ, start_response):
     tell(call={
         "at": at, "from": environ["REMOTE_ADDR"], "who": who, "status": status, "error": code and (code[1] or code[2]),
         "action": request.action or f"?:{action or environ['REQUEST_METHOD'] + ' ' + environ['PATH_INFO']}",
-        "resources": request.resources, "passes": request.passes, "dryRun": params.get("DryRun") == "true",
+        "resources": request.resources, "also": request.also, "dryRun": params.get("DryRun") == "true",
         # long values are documents and user data; secrets' values are nobody's business
         "with": {key: value for key, value in params.items() if isinstance(value, str) and len(value) < 200 and "Secret" not in key},
     })

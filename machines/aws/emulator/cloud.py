@@ -21,7 +21,7 @@ class Request(threading.local):
     params: dict = {}
     action = ""
     resources: list = []
-    passes: list = []  # roles
+    also: list = []  # actions that it took beside its own
 
 
 request = Request()

@@ -58,9 +58,9 @@ def enforce():
         request.resources = _resources(service, action) or [resource]
         for arn in request.resources:
             check(self, arn)
-        # who gives a machine a role has to be allowed to pass it on
-        self._action, request.passes = "iam:PassRole", _passed_roles(action)
-        for arn in request.passes:
+        request.also = []
+        for self._action, arn in _dependent(service, action):
+            request.also.append(self._action)
             check(self, arn)
         self._action = request.action
         if request.params.get("DryRun") == "true":
@@ -131,15 +131,21 @@ def _resources(service, action):
     return []
 
 
-def _passed_roles(action):
+def _dependent(service, action):
+    """What a call takes beside the right to itself: to tag what it makes, to give a machine a role."""
     params = request.params
+    if service == "ec2" and any(name.startswith("TagSpecification.") for name in params):
+        yield "ec2:CreateTags", "*"
+    if service == "iam" and "Tags.member.1.Key" in params:
+        yield action.replace("Create", "iam:Tag"), _resources(service, action)[0]
     if action == "AddRoleToInstanceProfile":
-        names = [params["RoleName"]]
+        roles = [params["RoleName"]]
     elif action in ("RunInstances", "AssociateIamInstanceProfile") and "IamInstanceProfile.Name" in params:
-        names = [role.name for role in iam.get_instance_profile(params["IamInstanceProfile.Name"]).roles]
+        roles = [role.name for role in iam.get_instance_profile(params["IamInstanceProfile.Name"]).roles]
     else:
-        names = []
-    return [f"arn:aws:iam::{ACCOUNT}:role/{name}" for name in names]
+        roles = []
+    for role in roles:
+        yield "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/{role}"
 
 
 def _met(conditions, arn):

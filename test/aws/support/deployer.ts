@@ -22,6 +22,8 @@ export class DeployerPolicy {
     "RolesOfMachines",
     "GiveRolesToMachines",
   ];
+  /** What a stack with an address that route tables lead to, or with a machine in a second cluster, needs beside. */
+  static readonly INTERFACES = ["ChangeInterfaces", "RouteTableAddress"];
   readonly document: { readonly Version: string; readonly Statement: readonly Statement[] };
 
   constructor(sids: readonly string[]) {
@@ -40,8 +42,7 @@ export class DeployerPolicy {
   /** What it allows, and the deployer has not done. */
   unused({ calls }: Cloud, sids: readonly string[]): string[] {
     const mine = calls.filter(({ who, error }) => who === "deployer" && !isRefusal(error));
-    const done = new Set(mine.map(({ action }) => action));
-    if (mine.some(({ passes }) => passes.length)) done.add("iam:PassRole");
+    const done = new Set(mine.flatMap(({ action, also }) => [action, ...also]));
     return this.document.Statement.filter(({ Sid }) => sids.includes(Sid))
       .flatMap(({ Action }) => Action)
       .filter((action) => !done.has(action));
