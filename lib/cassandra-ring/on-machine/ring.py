@@ -189,6 +189,7 @@ def nodetool(*arguments, check=True):
 
 def settle(previous_login=None):
     login = login_of(os.path.join(ETC, "login"))
+    begin_datacenter(login)
     with superuser(login, previous_login) as session:
         make_own_tables(session)
         session.run(
@@ -196,6 +197,28 @@ def settle(previous_login=None):
             (NODE, ADDRESS, *space()),
         )
         probe(session)
+
+
+def begin_datacenter(login):
+    """A datacenter's first node finds no login and no lock in it: the other ones give it a copy of both."""
+    for _, address, datacenter, _ in NODES:
+        if datacenter == DATACENTER:
+            continue
+        try:
+            session = connected(address, login)
+        except NoHostAvailable:
+            continue
+        with session:
+            for keyspace in ("system_auth", OWN):
+                copies = copies_now(session, keyspace)
+                if not isinstance(copies, dict) or copies.get(DATACENTER):
+                    continue
+                session.run(f"ALTER KEYSPACE {keyspace} WITH replication = {replication_of({**copies, DATACENTER: 1})}")
+                note(f"keyspace {keyspace} has a copy in {DATACENTER} from now on")
+                result = nodetool("repair", "-full", keyspace, check=False)
+                if result.returncode:
+                    raise Refused(f"nodetool repair -full {keyspace}: {result.stdout.strip()[-600:]}")
+        return
 
 
 def superuser(login, previous_login):
