@@ -25,6 +25,7 @@ import uuid
 from cassandra import AuthenticationFailed, ConsistencyLevel
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+from cassandra.protocol import ConfigurationException
 from cassandra.policies import WhiteListRoundRobinPolicy
 from cassandra.query import SimpleStatement
 
@@ -355,15 +356,19 @@ def leave(*others):
                 "SELECT data_center FROM system.local", consistency="ONE"
             )
             remaining = sum(1 for row in rows if row.data_center == DATACENTER) - 1
+            kept = []
             if remaining:
                 leave_copies(session, remaining)
             else:
-                refuse_last_of_datacenter(session)
+                kept = leave_datacenter(session)
             check_space(session, remaining)
             note(f"leaves the ring: its rows go to {remaining} other nodes of {DATACENTER}")
-            result = nodetool("decommission", check=False)
+            # by force: the copies that Cassandra itself keeps here are no loss
+            result = nodetool("decommission", *(["--force"] if kept else []), check=False)
             if result.returncode:
                 raise Refused(f"nodetool decommission: {result.stdout.strip()[-600:]}")
+            for keyspace in kept:
+                drop_copies(session, keyspace)
             session.run(f"DELETE FROM {OWN}.nodes WHERE name = %s", (NODE,))
 
 
@@ -391,14 +396,25 @@ def leave_copies(session, remaining):
             note(f"keyspace {keyspace} has {remaining} copies in {DATACENTER} from now on")
 
 
-def refuse_last_of_datacenter(session):
-    for keyspace, copies in keyspaces(session):
-        if copies.get(DATACENTER, 0):
-            if not is_own(keyspace):
-                raise Refused(
-                    f"keyspace {keyspace} still has copies in {DATACENTER}, whose last node this is: take {DATACENTER} out of its replicationFactor first, and apply"
-                )
-            session.run(f"ALTER KEYSPACE {keyspace} WITH replication = {replication_of({**copies, DATACENTER: 0})}")
+def leave_datacenter(session):
+    """The last node of a datacenter takes its copies of the logins and locks away; returns those that have to stay until it has left."""
+    here = [keyspace for keyspace, copies in keyspaces(session) if copies.get(DATACENTER, 0)]
+    for keyspace in here:
+        if not is_own(keyspace):
+            raise Refused(
+                f"keyspace {keyspace} still has copies in {DATACENTER}, whose last node this is: take {DATACENTER} out of its replicationFactor first, and apply"
+            )
+    kept = []
+    for keyspace in here:
+        try:
+            drop_copies(session, keyspace)
+        except ConfigurationException:  # from 4.1 on, logins have a copy wherever there is a node
+            kept.append(keyspace)
+    return kept
+
+
+def drop_copies(session, keyspace):
+    session.run(f"ALTER KEYSPACE {keyspace} WITH replication = {replication_of({**copies_now(session, keyspace), DATACENTER: 0})}")
 
 
 def check_space(session, remaining):
