@@ -26,8 +26,6 @@ export interface MachineProps {
   readonly identity: string;
   /** What must exist before anything can be pushed: gates, rights, volumes. Asked at synth. */
   readonly readiness?: () => readonly ITerraformDependable[];
-  /** Done when every machine that leaves the code has left: no other one is changed before. Asked at synth. */
-  readonly departures?: () => ITerraformDependable | undefined;
   /** Told when a service comes that has something to hand over before its machine goes. */
   readonly handsOver?: () => void;
   /** Told of every group the machine joins. */
@@ -48,8 +46,6 @@ export class Machine extends Construct {
   readonly base: Push;
   /** What must exist before anything can be pushed. Asked at synth. */
   readonly readiness: () => readonly ITerraformDependable[];
-  /** Done when every machine that leaves the code has left. */
-  readonly departures: () => ITerraformDependable | undefined;
   /** Present on EC2. */
   readonly aws?: AwsMachine;
   /** Groups whose rules hold for this machine. */
@@ -78,7 +74,6 @@ export class Machine extends Construct {
     this.aws = props.aws;
     this.joined = props.joined;
     this.readiness = props.readiness ?? (() => []);
-    this.departures = props.departures ?? (() => undefined);
     this.toldOfHandover = props.handsOver;
     this.base = new Push(this, "base", { machine: this, service: new BaseService() });
     checkAtSynth(this, () => this.problems());

@@ -1,4 +1,4 @@
-import { DataResource, Lazy, type TerraformResource } from "cdktf";
+import { DataResource, Lazy, TerraformStack, type TerraformResource } from "cdktf";
 import type { Construct } from "constructs";
 import { keyFileExpression, type Connection } from "./ssh-access";
 
@@ -18,6 +18,11 @@ export interface Member {
  * others' firewalls must still let it in.
  */
 export class Members {
+  /** Of every platform of the stack: a cluster may have nodes on several, and one that leaves talks to those of the others. */
+  static departures(stack: TerraformStack): readonly TerraformResource[] {
+    return DEPARTURES.get(stack) ?? [];
+  }
+
   readonly resource: TerraformResource;
 
   constructor(scope: Construct, members: () => Readonly<Record<string, Member>>) {
@@ -34,6 +39,8 @@ export class Members {
     this.resource.addOverride("provisioner", [
       goodbye("self.input", "leave", "exec /usr/local/sbin/cdktf-ha leave ${each.key}"),
     ]);
+    const stack = TerraformStack.of(scope);
+    DEPARTURES.set(stack, [...Members.departures(stack), this.resource]);
     this.tellThatAllGo(scope, entries);
   }
 
@@ -65,6 +72,8 @@ export class Members {
     );
   }
 }
+
+const DEPARTURES = new WeakMap<TerraformStack, readonly TerraformResource[]>();
 
 const CONNECTION = [
   "host",

@@ -63,7 +63,6 @@ export class SshPlatform extends Construct implements Platform {
   readonly firewallConfirmWithin: number;
   readonly carrier: Carrier;
   private readonly machines = new Map<string, Machine>();
-  private readonly members: Members;
 
   constructor(
     scope: Construct,
@@ -99,7 +98,7 @@ export class SshPlatform extends Construct implements Platform {
     this.zones = [
       ...new Set(Object.values(props.hosts).flatMap(({ zone }) => (zone === undefined ? [] : [zone]))),
     ];
-    this.members = this.sayGoodbyeToMachinesThatLeave();
+    this.sayGoodbyeToMachinesThatLeave();
   }
 
   /** The host of this name. A second cluster may use it as well: its services and rules are added. */
@@ -129,7 +128,6 @@ export class SshPlatform extends Construct implements Platform {
       subnet: host.subnet ?? (prefix === undefined ? undefined : parseNetwork(host.address)?.cidr),
       connection: connectionTo(this.access(host), host.ssh?.host ?? address, host.ssh?.hostKey),
       identity: host.generation === undefined ? address : `${address} ${host.generation}`,
-      departures: () => this.members.resource,
     });
     this.machines.set(name, machine);
     return machine;
@@ -211,7 +209,7 @@ export class SshPlatform extends Construct implements Platform {
   }
 
   /** A host that leaves the code is told so, and what it is told is done before the others change. */
-  private sayGoodbyeToMachinesThatLeave(): Members {
+  private sayGoodbyeToMachinesThatLeave(): void {
     if (this.props.ssh.privateKey) {
       warn(this, {
         code: "removal-needs-key",
@@ -220,7 +218,7 @@ export class SshPlatform extends Construct implements Platform {
         fix: "load the key into an agent in CI; or run `cdktf-ha leave` on the machine before it leaves the code",
       });
     }
-    return new Members(this, () =>
+    new Members(this, () =>
       Object.fromEntries(
         [...this.machines].flatMap(([name, { connection }]) => {
           const access = this.access(this.props.hosts[name]!);

@@ -10,6 +10,7 @@ import {
 } from "cdktf";
 import { Construct } from "constructs";
 import type { Machine } from "../platform/machine";
+import { Members } from "../platform/members";
 import { UPLOAD_DIRECTORY, type Connection } from "../platform/ssh-access";
 import { isToken } from "../problem";
 import { makeBundle, type Bundle } from "./bundle";
@@ -85,7 +86,8 @@ export class Push extends Construct {
     });
     after(this, this.resource, () => [
       ...machine.readiness(),
-      ...(machine.base === this ? departures(machine) : [machine.base.resource]),
+      // a node that leaves hands its rows over while the others' firewalls still let it in: they change after it
+      ...(machine.base === this ? Members.departures(TerraformStack.of(this)) : [machine.base.resource]),
       // where the commands around this push run, the first push has been as well
       ...this.around().map((there) => there.machine.base.resource),
       ...(props.dependsOn ?? []),
@@ -227,12 +229,6 @@ export class Completion extends Construct {
     });
     after(this, this.resource, () => [...pushes.map(({ resource }) => resource), ...dependsOn]);
   }
-}
-
-/** A node that leaves hands its rows over while the others' firewalls still let it in: they change after it. */
-function departures(machine: Machine): ITerraformDependable[] {
-  const departed = machine.departures();
-  return departed ? [departed] : [];
 }
 
 /**

@@ -1,3 +1,4 @@
+import { Construct } from "constructs";
 import {
   Carrier,
   HaproxyKeepalivedPair,
@@ -201,4 +202,19 @@ test("a platform that no node uses has nobody to say goodbye to", () => {
   );
   expect(dissolve).toBeDefined();
   expect(dissolve).not.toHaveProperty("provisioner");
+});
+
+test("no machine of any platform hears of a change before those that leave have left", () => {
+  const stack = newStack();
+  const [here, there] = ["here", "there"].map((id) =>
+    newRack(new Construct(stack, id) as never, { hosts: { [`${id}-1`]: { address: "10.0.0.1" } } }),
+  );
+  here!.host("here-1");
+  there!.host("there-1");
+  const pushes = Object.entries(Template.synth(stack).resources("terraform_data"));
+  const bases = pushes.filter(([name]) => name.includes("base_run"));
+  expect(bases).toHaveLength(2);
+  for (const [, { depends_on: on }] of bases) {
+    expect((on as string[]).filter((address) => address.includes("members"))).toHaveLength(2);
+  }
 });

@@ -3,7 +3,7 @@ import { DataAwsPartition } from "@cdktf/provider-aws/lib/data-aws-partition";
 import { DataAwsRegion } from "@cdktf/provider-aws/lib/data-aws-region";
 import { KeyPair } from "@cdktf/provider-aws/lib/key-pair";
 import { PlacementGroup } from "@cdktf/provider-aws/lib/placement-group";
-import { TerraformStack, type ITerraformDependable } from "cdktf";
+import { TerraformStack } from "cdktf";
 import { Construct } from "constructs";
 import { Connections } from "../../firewall/connections";
 import type { Peer } from "../../firewall/peer";
@@ -293,11 +293,6 @@ export class AwsPlatform extends Construct implements Platform {
         cidr === undefined ? "an address of the zone's subnet" : `an address of ${cidr}, the zone's subnet`,
       fix: "choose a free one, or leave it out: the interface keeps what AWS chooses",
     });
-  }
-
-  /** Done when every instance that leaves the code has handed over what it has; nothing where none has anything. */
-  get departures(): ITerraformDependable | undefined {
-    return this.members?.resource;
   }
 
   /** A service has come that has something to hand over before its instance goes; an instance without one just goes. */

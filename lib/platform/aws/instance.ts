@@ -149,7 +149,6 @@ export function createInstance(
       ...(volume ? [volume] : []),
       ...(publicAddress ? [publicAddress] : []),
     ],
-    departures: () => platform.departures,
     handsOver: () => platform.handOver(),
     joined: (group) => groups.push(group),
     aws,
