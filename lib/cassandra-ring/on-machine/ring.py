@@ -146,13 +146,18 @@ class Session:
 
 
 def may_log_in(host, login):
-    try:
-        connected(host, login).cluster.shutdown()
-        return True
-    except NoHostAvailable as error:
-        if any(isinstance(inner, AuthenticationFailed) for inner in error.errors.values()):
-            return False
-        raise
+    """A node that is busy may say yes or no only at the second time: it is asked for a minute."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            connected(host, login).cluster.shutdown()
+            return True
+        except NoHostAvailable as error:
+            if any(isinstance(inner, AuthenticationFailed) for inner in error.errors.values()):
+                return False
+            if time.monotonic() > until:
+                raise
+        time.sleep(1)
 
 
 def quoted(text):
