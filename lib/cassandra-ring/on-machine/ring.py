@@ -146,18 +146,13 @@ class Session:
 
 
 def may_log_in(host, login):
-    """A node that is busy may say yes or no only at the second time: it is asked for a minute."""
-    until = time.monotonic() + 60
-    while True:
-        try:
-            connected(host, login).cluster.shutdown()
-            return True
-        except NoHostAvailable as error:
-            if any(isinstance(inner, AuthenticationFailed) for inner in error.errors.values()):
-                return False
-            if time.monotonic() > until:
-                raise
-        time.sleep(1)
+    try:
+        connected(host, login).cluster.shutdown()
+        return True
+    except NoHostAvailable as error:
+        if any(isinstance(inner, AuthenticationFailed) for inner in error.errors.values()):
+            return False
+        raise
 
 
 def quoted(text):
@@ -230,21 +225,25 @@ def begin_datacenter(login):
 def superuser(login, previous_login):
     """A session as the superuser, who is made where the ring is new and given a new password where that has changed."""
     until = time.monotonic() + 60
+    others = [login_of(previous_login)] if previous_login and os.path.exists(previous_login) else []
+    others.append(("cassandra", "cassandra"))
     while True:
-        if may_log_in(ADDRESS, login):
-            session = connected(ADDRESS, login)
-            break
-        if previous_login and os.path.exists(previous_login) and may_log_in(ADDRESS, login_of(previous_login)):
-            with connected(ADDRESS, login_of(previous_login)) as session:
-                make_role(session, login[0], login[1], True)
-            continue
-        if may_log_in(ADDRESS, ("cassandra", "cassandra")):
-            with connected(ADDRESS, ("cassandra", "cassandra")) as session:
-                make_role(session, login[0], login[1], True)
-            continue
+        problem = ""
+        try:
+            if may_log_in(ADDRESS, login):
+                session = connected(ADDRESS, login)
+                break
+            other = next((other for other in others if may_log_in(ADDRESS, other)), None)
+            if other:
+                with connected(ADDRESS, other) as session:
+                    make_role(session, login[0], login[1], True)
+                continue
+        except NoHostAvailable as error:
+            # logins are read at one copy, and kept for 2 s: just changed, one connection knows the new password and the next does not
+            problem = f": {error}"
         # a ring that is just beginning takes a moment for its first role
         if time.monotonic() > until:
-            raise Refused(f"role '{login[0]}' cannot log in with the password that was pushed")
+            raise Refused(f"role '{login[0]}' cannot log in with the password that was pushed{problem}")
         time.sleep(1)
     try:
         if may_log_in(ADDRESS, ("cassandra", "cassandra")):
