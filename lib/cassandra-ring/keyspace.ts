@@ -64,13 +64,17 @@ export function checkClusterName(scope: Construct, name: string): void {
 }
 
 /** A datacenter or a rack: a value of cassandra-rackdc.properties and a word of CQL. */
-export function checkPlaceName(scope: Construct, kind: string, name: string): void {
-  if (/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(name)) return;
+export function isPlaceName(name: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(name);
+}
+
+export function checkDatacenterName(scope: Construct, name: string): void {
+  if (isPlaceName(name)) return;
   refuse(scope, {
     code: "bad-name",
-    what: `${kind} '${name}'`,
+    what: `datacenter '${name}'`,
     allowed: "letters, digits, dot, dash and underscore, at most 64",
-    fix: `rename the ${kind}: a rack is called like its node's zone`,
+    fix: "rename the datacenter: a rack is called like its node's zone",
   });
 }
 
