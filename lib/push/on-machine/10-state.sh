@@ -80,6 +80,9 @@ ha_lock() {
   fi
 }
 
+# Looked at without taking it: nobody has to wait for who only asks.
+ha_is_locked() { [[ -e $HA_LOCK ]] && grep -q "^[0-9]*: FLOCK .*:$(stat --format=%i "$HA_LOCK") " /proc/locks; }
+
 # Seconds with one decimal since the time in $1 (as of ha_now).
 ha_now() { printf '%s' "${EPOCHREALTIME/[.,]/}"; }
 ha_since() {
