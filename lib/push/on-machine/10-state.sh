@@ -80,8 +80,8 @@ ha_lock() {
   fi
 }
 
-# Looked at without taking it: nobody has to wait for who only asks.
-ha_is_locked() { [[ -e $HA_LOCK ]] && grep -q "^[0-9]*: FLOCK .*:$(stat --format=%i "$HA_LOCK") " /proc/locks; }
+# Is a push at work? A shared lock for an instant: whoever only asks takes nothing away.
+ha_is_locked() { ! flock --shared --nonblock "$HA_LOCK" true; }
 
 # Seconds with one decimal since the time in $1 (as of ha_now).
 ha_now() { printf '%s' "${EPOCHREALTIME/[.,]/}"; }
