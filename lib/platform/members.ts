@@ -1,6 +1,7 @@
-import { DataResource, TerraformStack, type TerraformResource } from "cdktf";
-import { atSynth } from "./at-synth";
+import { TerraformStack, type TerraformResource } from "cdktf";
 import type { Construct } from "constructs";
+import { terraformData } from "../push/carrier";
+import { atSynth } from "./at-synth";
 import { keyFileExpression, type Connection } from "./ssh-access";
 
 /** How a machine is reached when it leaves, from what Terraform's state remembers of it: no secret may be in there. */
@@ -34,7 +35,7 @@ export class Members {
           const { private_key: _key, script_path: _path, type: _type, ...rest } = connection;
           return [name, { ...rest, ...(privateKeyFile ? { private_key_file: privateKeyFile } : {}) }];
         });
-    this.resource = new DataResource(scope, "members", {});
+    this.resource = terraformData(scope, "members");
     this.resource.addOverride(
       "for_each",
       atSynth(() => Object.fromEntries(entries())),
@@ -53,7 +54,7 @@ export class Members {
    * well. This resource is gone before the members are, and only then: a machine that leaves alone changes it in place.
    */
   private tellThatAllGo(scope: Construct, entries: () => [string, Record<string, unknown>][]): void {
-    const all = new DataResource(scope, "dissolve", { dependsOn: [this.resource] });
+    const all = terraformData(scope, "dissolve", [this.resource]);
     all.addOverride(
       "input",
       atSynth(() => Object.fromEntries(entries())),

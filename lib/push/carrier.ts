@@ -40,8 +40,7 @@ export function carry(scope: Construct, id: string, carrier: Carrier, carried: C
     needNullProvider(scope);
     resource = new NullResource(scope, id, { triggers: triggers as never });
   } else {
-    // cdktf's own class for it runs `terraform version` at synth, for each resource: a tenth of a second a push.
-    resource = new TerraformResource(scope, id, { terraformResourceType: "terraform_data" });
+    resource = terraformData(scope, id);
     resource.addOverride("triggers_replace", triggers);
   }
   // By override: cdktf's provisioner types have neither `when` nor a connection of tokens, and these are lazy.
@@ -57,6 +56,18 @@ export function carry(scope: Construct, id: string, carrier: Carrier, carried: C
     );
   }
   return resource;
+}
+
+/** cdktf's own class for it runs `terraform version` at synth, for each resource: a tenth of a second each. */
+export function terraformData(
+  scope: Construct,
+  id: string,
+  dependsOn?: readonly TerraformResource[],
+): TerraformResource {
+  return new TerraformResource(scope, id, {
+    terraformResourceType: "terraform_data",
+    ...(dependsOn ? { dependsOn: [...dependsOn] } : {}),
+  });
 }
 
 export function carrierOf(scope: Construct, chosen?: Carrier): Carrier {
