@@ -2,7 +2,7 @@ import { DataAwsIamPolicyDocument } from "@cdktf/provider-aws/lib/data-aws-iam-p
 import { IamInstanceProfile } from "@cdktf/provider-aws/lib/iam-instance-profile";
 import { IamRole } from "@cdktf/provider-aws/lib/iam-role";
 import { IamRolePolicy } from "@cdktf/provider-aws/lib/iam-role-policy";
-import { Lazy, TerraformStack, type ITerraformDependable } from "cdktf";
+import { Lazy, type ITerraformDependable } from "cdktf";
 import type { Construct } from "constructs";
 
 /** One permission of a machine. */
@@ -10,6 +10,12 @@ export interface Right {
   readonly actions: readonly string[];
   /** ARNs; `*` only where AWS knows no narrower one (Describe calls). */
   readonly resources: readonly string[];
+  /** @default - always */
+  readonly condition?: {
+    readonly test: string;
+    readonly variable: string;
+    readonly values: readonly string[];
+  };
 }
 
 /**
@@ -23,8 +29,10 @@ export class InstanceRights {
 
   constructor(
     private readonly scope: Construct,
+    /** Of role and profile. An account has one of each name, in all regions together. */
     private readonly name: string,
     private readonly tags: Readonly<Record<string, string>>,
+    private readonly permissionsBoundary?: string,
   ) {}
 
   grant(right: Right): void {
@@ -45,8 +53,7 @@ export class InstanceRights {
   }
 
   private create(): void {
-    const { scope, tags } = this;
-    const unique = `${TerraformStack.of(scope).node.id}-${this.name}`.slice(0, 64);
+    const { scope, name, tags, permissionsBoundary } = this;
     const trust = new DataAwsIamPolicyDocument(scope, "trust", {
       statement: [
         {
@@ -56,13 +63,19 @@ export class InstanceRights {
       ],
     });
     const role = new IamRole(scope, "role", {
-      name: unique,
+      name,
       assumeRolePolicy: trust.json,
+      permissionsBoundary,
       tags: { ...tags },
     });
     const document = new DataAwsIamPolicyDocument(scope, "rights", {
       statement: Lazy.anyValue({
-        produce: () => this.rights.map(({ actions, resources }) => ({ actions, resources })),
+        produce: () =>
+          this.rights.map(({ actions, resources, condition }) => ({
+            actions,
+            resources,
+            ...(condition && { condition: [condition] }),
+          })),
       }) as never,
     });
     this.policy = new IamRolePolicy(scope, "policy", {
@@ -71,7 +84,7 @@ export class InstanceRights {
       policy: document.json,
     });
     this.profile = new IamInstanceProfile(scope, "profile", {
-      name: unique,
+      name,
       role: role.name,
       tags: { ...tags },
     });
