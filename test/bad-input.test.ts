@@ -560,7 +560,7 @@ test.each(Object.entries(refusedAtPlan))("%s is refused while Terraform plans", 
   const stack = newStack();
   build(stack);
   const { data = {}, resource = {} } = Template.synth(stack).json;
-  const sources = [data, resource].flatMap(Object.values).flatMap((all: object) => Object.values(all));
+  const sources = [...Object.values(data), ...Object.values(resource)].flatMap((all) => Object.values(all));
   const texts = sources.flatMap(({ lifecycle }) =>
     ((lifecycle as { postcondition?: { error_message: string }[] } | undefined)?.postcondition ?? []).map(
       ({ error_message }) => error_message,

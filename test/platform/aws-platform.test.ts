@@ -280,7 +280,11 @@ describe("virtual IPs", () => {
 
 describe("rights to a secret", () => {
   const KEY = "arn:aws:kms:us-east-1:123456789012:key/1234";
-  interface Statement { actions: string[]; resources: string[]; condition?: object[] }
+  interface Statement {
+    actions: string[];
+    resources: string[];
+    condition?: object[];
+  }
   const rightsTo = (secret: Secret): Statement[] => {
     const stack = newStack("prod");
     const reader: Service = { name: "reader", describe: () => ({ files: [], secrets: [secret] }) };
