@@ -185,7 +185,7 @@ def _dependent(service, action):
 
 def _met(conditions, arn):
     """Conditions on what `_facts` knows. Any other condition is not met: loud, not silently granted."""
-    facts = _facts(arn)
+    facts = _facts(arn) if conditions else {}
     for operator, wanted in conditions.items():
         same = {"StringEquals": str.__eq__, "StringLike": fnmatch.fnmatchcase}.get(operator)
         for key, values in wanted.items():
