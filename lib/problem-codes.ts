@@ -22,6 +22,8 @@ export const PROBLEM_CODES = {
   "wrong-architecture": "The processor cannot run the image's programs.",
   "image-not-fixed":
     "A node that has an image of its own would be replaced whenever a newer one is published.",
+  "all-at-once": "Nodes change one after the other, or nobody serves meanwhile.",
+  "placement-kept": "EC2 moves no instance out of its placement group, and keeps a group that is not empty.",
   "over-limit": "AWS refuses more than its limit in the middle of an apply.",
   "one-zone": "A zone that fails takes every node with it.",
   "no-host-firewall": "Without the host's firewall every port a daemon opens is open to everybody.",
@@ -37,6 +39,8 @@ export const PROBLEM_CODES = {
   "port-out-of-range": "TCP and UDP ports are 1 to 65535.",
   "unknown-port": "The service has no port of this name.",
   "nobody-admitted": "A port that is closed to everybody serves nobody.",
+  // secrets
+  "bad-arn": "AWS knows nothing by this name, or a policy cannot name it so.",
   // virtual IP
   "virtual-ip-outside-subnet": "Machines of another subnet would never ask for the address on this segment.",
   "no-virtual-ip": "Without an address there is nothing that could move.",

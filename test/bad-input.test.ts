@@ -104,6 +104,7 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ["a zone", (stack) => newRack(stack, { hosts: { a: { address: "10.0.0.1", zone: token } } })],
   ],
   "bad-name": [
+    ["a stack named like a security group's id", () => awsTier(newStack("sg-prod"), "web")],
     ["a machine", (stack) => newRack(stack, { hosts: { a_b: { address: "10.0.0.1" } } }).host("a_b")],
     ["a backend", (stack) => pair(stack).backend("a b", { to })],
     ["a listener that is ours", (stack) => pair(stack).balance("cdktf_ha_x", { port: 80, to })],
@@ -433,7 +434,30 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ["a check's lag", () => HealthCheck.patroniReplica({ maximumLag: "much" })],
     ["a check's status", () => HealthCheck.http("/", { status: "good" })],
   ],
+  "bad-arn": [
+    [
+      "a parameter's for a secret",
+      () => Secret.awsSecretsManager("arn:aws:ssm:eu-west-1:123456789012:parameter/a"),
+    ],
+    [
+      "no account",
+      () => Secret.awsSecretsManager("a", { arn: "arn:aws:secretsmanager:eu-west-1::secret:a" }),
+    ],
+    ["an alias", () => Secret.awsParameter("a", { kmsKeyArn: "arn:aws:kms:eu-west-1:123456789012:alias/a" })],
+  ],
   "conflicting-setting": [
+    ["our tag", (stack) => newAws(stack, { tags: { ManagedBy: "somebody" } })],
+    [
+      "our tag of the network",
+      (stack) => new AwsNetwork(stack, "n", { cidr: "10.1.0.0/16", tags: { ManagedBy: "somebody" } }),
+    ],
+    [
+      "a region that is not the ARN's",
+      () =>
+        Secret.awsSecretsManager("arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-123456", {
+          region: "eu-west-2",
+        }),
+    ],
     [
       "virtualIp and virtualIps",
       (stack) =>
@@ -486,6 +510,8 @@ const refusedAtPlan: Partial<Record<ProblemCode, (stack: TerraformStack) => unkn
   "bad-cidr": (stack) => newAws(stack),
   "one-zone": (stack) => newAws(stack),
   "wrong-architecture": (stack) => newAws(stack).machine(stack, "web-1", {}),
+  "all-at-once": (stack) => newAws(stack).machine(stack, "web-1", {}),
+  "placement-kept": (stack) => newAws(stack, { spread: false }).machine(stack, "web-1", {}),
   "over-limit": (stack) => {
     const nodes = { "lb-1": { zone: "a" }, "lb-2": { zone: "a" } };
     pair(stack, { platform: newAws(stack), nodes, virtualIp: VirtualIp.secondaryPrivateIp("10.1.0.90") });
@@ -533,7 +559,8 @@ test.each(Object.entries(allWarned))("%s is warned of", (code, build) => {
 test.each(Object.entries(refusedAtPlan))("%s is refused while Terraform plans", (code, build) => {
   const stack = newStack();
   build(stack);
-  const sources = Object.values(Template.synth(stack).json.data ?? {}).flatMap((all) => Object.values(all));
+  const { data = {}, resource = {} } = Template.synth(stack).json;
+  const sources = [...Object.values(data), ...Object.values(resource)].flatMap((all) => Object.values(all));
   const texts = sources.flatMap(({ lifecycle }) =>
     ((lifecycle as { postcondition?: { error_message: string }[] } | undefined)?.postcondition ?? []).map(
       ({ error_message }) => error_message,

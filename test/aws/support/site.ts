@@ -10,6 +10,7 @@ import {
   type AwsPlatformProps,
   type HaproxyKeepalivedPairProps,
   type Nodes,
+  type Service,
 } from "cdktf-ha-clusters";
 import type { TerraformStack } from "cdktf";
 import { CLIENT, Cloud, REGION } from "../../../machines/aws/cloud";
@@ -24,6 +25,9 @@ export interface Network {
 }
 
 export const OPERATORS = ["10.77.1.1", "10.77.2.1", "10.77.3.1"].map((address) => Peer.cidr(address));
+
+/** No role of the tests' stacks has more rights than this. */
+export const BOUNDARY = "arn:aws:iam::123456789012:policy/machines";
 
 export async function startCloud(): Promise<{ lab: Lab; cloud: Cloud; network: Network }> {
   const lab = await Lab.start({}, { flavour: "tests" });
@@ -82,6 +86,7 @@ export function platformOf(
       timeoutSeconds: 90,
     },
     admins: OPERATORS,
+    permissionsBoundary: BOUNDARY,
     ...props,
   });
 }
@@ -90,6 +95,8 @@ export interface SiteProps {
   readonly platform?: Partial<AwsPlatformProps>;
   readonly pair?: Partial<HaproxyKeepalivedPairProps>;
   readonly web?: Nodes;
+  /** Beside the web server itself. */
+  readonly webServices?: readonly Service[];
 }
 
 /** Two load balancers in two zones with an elastic address, web servers. */
@@ -104,7 +111,7 @@ export function site(
       platform,
       nodes: props.web ?? { "web-1": { privateAddress: "10.77.1.21" } },
       port: 80,
-      services: [siteService()],
+      services: [siteService(), ...(props.webServices ?? [])],
     });
     const lb = new HaproxyKeepalivedPair(stack, "lb", {
       platform,
