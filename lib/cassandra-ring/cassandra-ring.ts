@@ -296,6 +296,12 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
     };
   }
 
+  get storagePorts(): number[] {
+    // 4.0 and later speak TLS on 7000 too
+    const legacyTls = !this.version.reloads && (this.tls?.internode ?? "none") !== "none";
+    return legacyTls ? [7000, 7001] : [7000];
+  }
+
   get repairedKeyspaces(): string[] {
     return [...(this.props.keyspaces ?? []).map(({ name }) => name), "system_auth", "cdktf_ha"];
   }
@@ -361,9 +367,7 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
     });
     for (const machine of this.machines) connections.addMachine(machine);
     if (this.machines.length > 1) {
-      // 4.0 and later speak TLS on 7000 too
-      const legacyTls = !this.version.reloads && (this.tls?.internode ?? "none") !== "none";
-      connections.allowInternally(Port.tcp(7000), ...(legacyTls ? [Port.tcp(7001)] : []), "cql");
+      connections.allowInternally(...this.storagePorts.map((port) => Port.tcp(port)), "cql");
     }
     connections.allowFromLocalhostOnly(Port.tcp(7199), "JMX, nodetool");
     for (const client of this.props.clients ?? []) connections.allowFrom(client);

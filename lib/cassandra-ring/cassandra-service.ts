@@ -34,6 +34,8 @@ export interface NodeSource {
   readonly nodes: readonly RingNode[];
   /** Keyspaces that the weekly repair goes through. */
   readonly repairedKeyspaces: readonly string[];
+  /** Where nodes may listen for each other. */
+  readonly storagePorts: readonly number[];
   nodeOf(machine: Machine): RingNode;
   yaml(node: RingNode): Omit<YamlModel, "version" | "dataDirectory" | "tls" | "address">;
 }
@@ -170,6 +172,7 @@ export class CassandraService implements Service {
       RING_RACK: node.rack,
       RING_VOLUME: node.machine.aws?.dataVolumeId ?? "",
       RING_TOKENS: source.yaml(node).numTokens,
+      RING_STORAGE_PORTS: source.storagePorts.join(" "),
       RING_FOUNDER: source.nodes[0]!.name,
       RING_JOIN_SECONDS: source.joinWithin,
       RING_REPAIR_KEYSPACES: source.repairedKeyspaces.join(" "),

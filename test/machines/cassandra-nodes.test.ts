@@ -88,13 +88,20 @@ test("a node that has joined becomes a seed, without a restart", async () => {
   expect(await Promise.all(four.map(starts))).toEqual(before);
 }, 200_000);
 
-test("a name leaves the code: the node hands over its rows first, the others are not touched", async () => {
+test("a name leaves the code, and terraform is killed: the node hands over its rows, the others are not touched", async () => {
   const before = await Promise.all(FIRST_THREE.map(starts));
   const smaller = await deployment.changed(ringOf(lab, { keyspaces })).prepare();
-  await underLoad(lab, "from 4 to 3 nodes", () => smaller.deploy());
+  const leaving = async (): Promise<boolean> =>
+    (await notesOf(lab, ["cassandra-4"])).some(({ text }) => text.startsWith("leaves the ring"));
+  await underLoad(lab, "from 4 to 3 nodes, terraform killed in between", async () => {
+    const killed = await killedWhen(smaller, leaving);
+    const again = await smaller.deploy();
+    return { ...again, seconds: killed.seconds + again.seconds };
+  });
   for (const name of FIRST_THREE) expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
   expect(await Promise.all(FIRST_THREE.map(starts))).toEqual(before);
   const notes = await notesOf(lab, ["cassandra-4"]);
+  expect(notes.filter(({ text }) => text.startsWith("leaves the ring"))).toHaveLength(1);
   expect(notes.map(({ text }) => text)).toContainEqual(expect.stringMatching(/^decommissioned/));
   const { stdout } = await lab.machine("cassandra-4").ssh("systemctl is-active cassandra || true");
   expect(stdout.trim()).not.toBe("active");

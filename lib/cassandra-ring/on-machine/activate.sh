@@ -33,8 +33,8 @@ clear_stray_data() {
 set_aside() {
   local part
   mkdir "$1"
-  for part in data commitlog hints saved_caches first-start cdktf-ha-node; do
-    if [[ -e $RING_DATA/$part ]]; then mv "$RING_DATA/$part" "$1/"; fi
+  for part in "$RING_DATA"/{data,commitlog,hints,saved_caches,first-start} "$RING_DATA"/cdktf-ha-*; do
+    if [[ -e $part ]]; then mv "$part" "$1/"; fi
   done
 }
 
@@ -42,9 +42,18 @@ first_seeds() { # ADDRESS...
   sed -E "s/^( *- seeds:).*/\1 '$(IFS=, && printf '%s' "$*")'/" "$RING_YAML" >"$RING_FIRST/cassandra.yaml"
 }
 
+# For as many copies as the racks that are there allow.
+spread_tokens() { # ADDRESS...
+  local setting=allocate_tokens_for_local_replication_factor wanted copies
+  wanted=$(sed -nE "s/^$setting: *([0-9]+)$/\1/p" "$RING_FIRST/cassandra.yaml")
+  if [[ -z $wanted ]]; then return; fi
+  copies=$(ring_cql allocate "$wanted" "$@") || ring_fail "the ring could not be asked for its racks: $copies"
+  sed --in-place -E "s/^$setting:.*/$setting: $copies/" "$RING_FIRST/cassandra.yaml"
+}
+
 # A node that has no data yet founds the ring, joins it, or takes the place of a dead one.
 prepare_first_start() {
-  local address old alive=()
+  local address answer old alive=() silent=()
   ring_read_marker
   if [[ $NODE_STATE == joined ]]; then return; fi
   if [[ -z $NODE_STATE ]]; then clear_stray_data; fi
@@ -52,11 +61,19 @@ prepare_first_start() {
   install --directory --mode=0750 --owner=root --group=cassandra "$RING_FIRST"
   rm --force "$RING_FIRST"/*
   while read -r address; do
-    if [[ -n $address ]] && ring_open "$address" 7000; then alive+=("$address"); fi
+    [[ -n $address ]] || continue
+    answer=$(ring_probe "$address")
+    case $answer in
+      open) alive+=("$address") ;;
+      silent) silent+=("$address") ;;
+    esac
   done < <(ring_other_addresses)
   if ((${#alive[@]} == 0)); then
     [[ $RING_NODE == "$RING_FOUNDER" ]] ||
-      ring_fail "no other node of the ring answers on port 7000, and a ring begins with $RING_FOUNDER: is that one up, and does its firewall let this machine in?"
+      ring_fail "no other node of the ring answers on port ${RING_STORAGE_PORTS// / or }, and a ring begins with $RING_FOUNDER: is that one up, and does its firewall let this machine in?"
+    # who says nothing may be the ring, behind a cable that is cut: a second one would take rows that the first never sees
+    ((${#silent[@]} == 0)) ||
+      ring_fail "nothing is heard from ${silent[*]}, not even that no Cassandra runs there. A ring begins only where all its machines are up and let this one in: a second one beside it could not be joined to it again"
     ring_note "begins the ring '$RING_CLUSTER'"
     # its own and only seed, whoever the seeds are later
     first_seeds "$RING_ADDRESS"
@@ -71,6 +88,7 @@ prepare_first_start() {
     ring_note "takes the place of $RING_NODE at $old, which is dead"
     printf '%s\n' "-Dcassandra.replace_address_first_boot=$old" >"$RING_FIRST/options"
   else
+    spread_tokens "${alive[@]}"
     ring_note "joins the ring '$RING_CLUSTER' by ${alive[*]:0:3}"
   fi
 }
@@ -91,19 +109,21 @@ wait_until_it_answers() { # SECONDS
 
 prepare_machine
 if is_running; then
+  # who asks the others may have to show a certificate; who reads certificates only at the start is restarted for a new one
+  changed=no
+  if ring_make_stores; then changed=yes; fi
   if [[ $(cat "$RING_STARTED_WITH" 2>/dev/null) == "$(ring_fingerprint)" ]]; then
-    if [[ $HA_ACTION != none && $RING_TLS_RELOADS == yes ]]; then
-      if bash "$RING_LIB/stores.sh"; then ring_nodetool reloadssl; fi
-      ring_nodetool reloadseeds >/dev/null
+    if [[ $RING_TLS_RELOADS == yes ]]; then
+      if [[ $changed == yes ]]; then ring_nodetool reloadssl; fi
+      if [[ $HA_ACTION != none ]]; then ring_nodetool reloadseeds >/dev/null; fi
     fi
     systemctl enable --quiet "$RING_UNIT"
     exit 0
   fi
-  bash "$RING_LIB/stores.sh" || true # who asks the others may have to show a certificate
   ring_wait_until_normal 120 "this node would be stopped while another one is not there, and rows could not be read at quorum"
   systemctl stop "$RING_UNIT" # drains: see the unit
 fi
-bash "$RING_LIB/stores.sh" || true
+ring_make_stores || true
 prepare_first_start
 if compgen -G "$RING_FIRST/*" >/dev/null; then
   chown --no-dereference root:cassandra "$RING_FIRST"/*
@@ -115,6 +135,8 @@ if [[ $NODE_STATE == joined ]]; then
   wait_until_it_answers $START_SECONDS
 else
   wait_until_it_answers "$RING_JOIN_SECONDS"
+  # its upkeep makes up for what the node that it was filled from has missed
+  if grep -q replace_address "$RING_FIRST/options"; then : >"$RING_DATA/cdktf-ha-replaced"; fi
   ring_write_marker joined
   # the running daemon reads its seeds there as long as it lives
   if [[ -e $RING_FIRST/cassandra.yaml ]]; then ln --symbolic --force "$RING_YAML" "$RING_FIRST/cassandra.yaml"; fi

@@ -1,0 +1,80 @@
+import { RingTls, Secret, type CassandraRingProps, type SshHost } from "cdktf-ha-clusters";
+import type { TerraformStack } from "cdktf";
+import type { Lab } from "../../machines/lab";
+import { Deployment } from "../support/deployment";
+import { Authority } from "./support/certificates";
+import {
+  ALL_UP,
+  FIRST_THREE,
+  NODES,
+  ringRack,
+  smallRing,
+  startRingSite,
+  statesOf,
+  VARIABLES,
+  type NodeName,
+} from "./support/ring-site";
+
+/** Three nodes in two racks, with TLS from the start, and what may happen to them. */
+let lab: Lab;
+let deployment: Deployment;
+let authority: Authority;
+const RACKS = { "cassandra-1": "rack-a", "cassandra-2": "rack-b", "cassandra-3": "rack-b" } as const;
+
+const ring =
+  (props: Partial<CassandraRingProps> = {}, passwordVersion = "1") =>
+  (stack: TerraformStack): void => {
+    const hosts = Object.entries(RACKS).map(([name, zone]): [string, SshHost] => [
+      name,
+      { address: `${NODES[name as NodeName]}/24`, zone },
+    ]);
+    smallRing(stack, {
+      platform: ringRack(stack, lab, Object.fromEntries(hosts)),
+      nodes: FIRST_THREE,
+      superuser: { password: Secret.variable(stack, "admin-password", { version: passwordVersion }) },
+      tls: RingTls.authority(Secret.variable(stack, "ring-authority"), { trusted: [authority.certificate] }),
+      ...props,
+    });
+  };
+
+beforeAll(async () => {
+  lab = await startRingSite(Object.fromEntries(FIRST_THREE.map((name) => [name, NODES[name]])));
+  authority = await Authority.create(lab.directory, "authority");
+  const variables = {
+    ...VARIABLES,
+    "admin-password": "something old",
+    "ring-authority": await authority.bundle(),
+  };
+  deployment = new Deployment(`${lab.directory}/deployment`, ring(), variables);
+}, 120_000);
+afterAll(() => lab.stop());
+
+test("no ring begins while nothing is heard from one of its machines", async () => {
+  await lab.partition(["cassandra-1"], ["cassandra-3"]);
+  const outcome = await deployment.apply();
+  await lab.heal();
+  expect(outcome.ok).toBe(false);
+  expect(outcome.output).toContain(`nothing is heard from ${NODES["cassandra-3"]}`);
+  const { stdout } = await lab.machine("cassandra-1").ssh("systemctl is-active cassandra || true");
+  expect(stdout.trim()).not.toBe("active");
+}, 300_000);
+
+test("three nodes in two racks, with more copies than racks", async () => {
+  await deployment.deploy();
+  for (const name of FIRST_THREE) expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
+}, 600_000);
+
+test("what a node was started with is the same in root's eyes and its own, certificates among it", async () => {
+  const fingerprint = (release: string): string =>
+    `bash -euo pipefail -c '. /usr/local/lib/cdktf-ha/cassandra/functions.sh; ${release}; ring_fingerprint'`;
+  for (const release of ["true", "RING_TLS_RELOADS=no"]) {
+    const { stdout } = await lab
+      .machine("cassandra-1")
+      .ssh(
+        `${fingerprint(release)}; setpriv --reuid=cassandra --regid=cassandra --clear-groups ${fingerprint(release)}`,
+      );
+    const [root, own, ...rest] = stdout.trim().split("\n");
+    expect(root).toMatch(/^[0-9a-f]{32}$/);
+    expect([own, rest]).toEqual([root, []]);
+  }
+});
