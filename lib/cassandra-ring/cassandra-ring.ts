@@ -327,6 +327,14 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
       datacenter: name,
       rack: machine.zone ?? "rack1",
     }));
+    if (seeds?.length === 0) {
+      refuse(this, {
+        code: "unknown-seed",
+        what: `no seed of ${name}`,
+        allowed: nodes.map((candidate) => candidate.name).join(", "),
+        fix: "name nodes of this datacenter, or leave 'seeds' out",
+      });
+    }
     if (!seeds) return { nodes, seeds: defaultSeeds(nodes) };
     const chosen = seeds.map((seed) => {
       const node = nodes.find((candidate) => candidate.name === seed);

@@ -52,9 +52,14 @@ export class UpkeepService implements Service {
     const timers = [
       ...(repair === undefined
         ? []
-        : timer("repair", "Repair of this node's ranges", repair, [
-            { path: `${PROGRAMS}/repair`, text: script("repair.sh") },
-          ])),
+        : timer(
+            "repair",
+            "Repair of this node's ranges",
+            repair,
+            [{ path: `${PROGRAMS}/repair`, text: script("repair.sh") }],
+            // the next one is a week away, and rows that were deleted come back after ten days
+            "Restart=on-failure\nRestartSec=30min\n",
+          )),
       ...(snapshots
         ? timer("snapshot", "Snapshot of this node's data", snapshots.schedule, [
             { path: `${PROGRAMS}/snapshot`, text: script("snapshot.sh") },
@@ -94,6 +99,7 @@ function timer(
   description: string,
   schedule: string,
   programs: readonly ServiceFile[],
+  more = "",
 ): { unit: string; files: ServiceFile[] }[] {
   const unit = `cassandra-${name}`;
   return [
@@ -114,7 +120,7 @@ Type=oneshot
 ExecStart=${PROGRAMS}/${name}
 Nice=10
 IOSchedulingClass=idle
-`,
+${more}`,
           onChange: "none",
         },
         {

@@ -66,6 +66,19 @@ test("3.11 with Thrift and TLS: 9160 for clients, 7001 for the ring; what esmond
   const template = Template.synth(stack).hasNoErrors();
   template.hasPort(ring, Port.tcp(9160)).onlyFrom(client);
   template.hasPort(ring, Port.tcp(7001)).onlyFrom(ring);
+  expect(template.file("cassandra-1", "/etc/cassandra/cdktf-ha/ring")).toContain(
+    "RING_STORAGE_PORTS='7000 7001'",
+  );
+});
+
+test("a weekly repair that fails is tried again before the week is over, a snapshot is not", () => {
+  const stack = newStack();
+  newRing(stack, { snapshots: Snapshots.directory("/srv/snapshots") });
+  const template = Template.synth(stack).hasNoErrors();
+  const unit = (name: string): string =>
+    template.file("cassandra-1", `/etc/systemd/system/cassandra-${name}.service`);
+  expect(unit("repair")).toMatch(/Type=oneshot\n(.*\n)*Restart=on-failure\nRestartSec=30min\n/);
+  expect(unit("snapshot")).not.toContain("Restart=");
 });
 
 test("the rollout: node after node, then keyspaces by one node, then upkeep node after node", () => {
