@@ -35,6 +35,21 @@ test("three nodes deployed", async () => {
   for (const name of FIRST_THREE) expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
 }, 600_000);
 
+test("a release that cannot read what the node has written is refused, and nothing changes", async () => {
+  const node = lab.machine("cassandra-1");
+  const { stdout } = await node.ssh("cat /var/lib/cassandra/cdktf-ha-release");
+  expect(stdout).toBe("5.0.6\n");
+  const before = await starts("cassandra-1");
+  await node.ssh("echo 3.11.19 >/var/lib/cassandra/cdktf-ha-release");
+  const { ok, output } = await deployment
+    .changed(ringOf(lab, { keyspaces, settings: { compaction_throughput: "16MiB/s" } }))
+    .apply();
+  await node.ssh("echo 5.0.6 >/var/lib/cassandra/cdktf-ha-release");
+  expect(ok).toBe(false);
+  expect(output).toContain("the whole ring to a release of 4.x first");
+  expect(await starts("cassandra-1")).toBe(before);
+}, 300_000);
+
 test("a node loses its power: no operation fails", async () => {
   await underLoad(lab, "power cut of a node", async () => {
     const start = performance.now();

@@ -117,6 +117,7 @@ if is_running; then
       if [[ $changed == yes ]]; then ring_nodetool reloadssl; fi
       if [[ $HA_ACTION != none ]]; then ring_nodetool reloadseeds >/dev/null; fi
     fi
+    ring_write_release
     systemctl enable --quiet "$RING_UNIT"
     exit 0
   fi
@@ -129,6 +130,7 @@ if compgen -G "$RING_FIRST/*" >/dev/null; then
   chown --no-dereference root:cassandra "$RING_FIRST"/*
   chmod 640 "$RING_FIRST"/*
 fi
+ring_write_release # from here on its files are there
 systemctl reset-failed "$RING_UNIT" 2>/dev/null || true
 systemctl start "$RING_UNIT"
 if [[ $NODE_STATE == joined ]]; then

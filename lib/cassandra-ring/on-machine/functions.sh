@@ -152,6 +152,15 @@ ring_read_marker() {
   if [[ -e $RING_MARKER ]]; then . "$RING_MARKER"; fi
 }
 
+# Into NODE_RELEASE: the release that has last run on these data; empty where none has, or none that noted it.
+ring_read_release() { NODE_RELEASE=$(cat "$RING_DATA/cdktf-ha-release" 2>/dev/null || true); }
+
+ring_write_release() {
+  printf '%s\n' "$RING_RELEASE" >"$RING_DATA/cdktf-ha-release.new"
+  sync "$RING_DATA/cdktf-ha-release.new"
+  mv --force "$RING_DATA/cdktf-ha-release.new" "$RING_DATA/cdktf-ha-release"
+}
+
 ring_write_marker() { # STATE
   {
     printf 'NODE_STATE=%q NODE_CLUSTER=%q NODE_DATACENTER=%q NODE_RACK=%q NODE_TOKENS=%q\n' "$1" "$RING_CLUSTER" "$RING_DATACENTER" "$RING_RACK" "$RING_TOKENS"
