@@ -49,6 +49,9 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => lab.stop());
 
+const starts = async (name: NodeName): Promise<string> =>
+  (await lab.machine(name).ssh("systemctl show --property=ActiveEnterTimestampMonotonic cassandra")).stdout;
+
 test("no ring begins while nothing is heard from one of its machines", async () => {
   await lab.partition(["cassandra-1"], ["cassandra-3"]);
   const outcome = await deployment.apply();
@@ -78,3 +81,17 @@ test("what a node was started with is the same in root's eyes and its own, certi
     expect([own, rest]).toEqual([root, []]);
   }
 });
+
+test("a superuser's new password together with a change that restarts: both, in one apply", async () => {
+  const before = await Promise.all(FIRST_THREE.map(starts));
+  const variables = {
+    ...VARIABLES,
+    "ring-authority": await authority.bundle(),
+    "admin-password": "something new",
+  };
+  deployment = deployment.changed(ring({ settings: { compaction_throughput: "32MiB/s" } }, "2"), variables);
+  await deployment.deploy();
+  const after = await Promise.all(FIRST_THREE.map(starts));
+  expect(after.filter((start, index) => start === before[index])).toEqual([]);
+  for (const name of FIRST_THREE) expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
+}, 600_000);

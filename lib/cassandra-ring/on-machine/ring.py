@@ -101,7 +101,8 @@ def ways():
 
 
 def refused_login(error):
-    return any(isinstance(inner, AuthenticationFailed) for inner in error.errors.values())
+    # a list of addresses where a first connection could log in and the ones that follow could not
+    return isinstance(error.errors, dict) and any(isinstance(inner, AuthenticationFailed) for inner in error.errors.values())
 
 
 def connected(host, login=None):
@@ -241,21 +242,25 @@ def begin_datacenter(login):
 def superuser(login, previous_login):
     """A session as the superuser, who is made where the ring is new and given a new password where that has changed."""
     until = time.monotonic() + 60
+    others = [login_of(previous_login)] if previous_login and os.path.exists(previous_login) else []
+    others.append(("cassandra", "cassandra"))
     while True:
-        if may_log_in(ADDRESS, login):
-            session = connected(ADDRESS, login)
-            break
-        if previous_login and os.path.exists(previous_login) and may_log_in(ADDRESS, login_of(previous_login)):
-            with connected(ADDRESS, login_of(previous_login)) as session:
-                make_role(session, login[0], login[1], True)
-            continue
-        if may_log_in(ADDRESS, ("cassandra", "cassandra")):
-            with connected(ADDRESS, ("cassandra", "cassandra")) as session:
-                make_role(session, login[0], login[1], True)
-            continue
+        problem = ""
+        try:
+            if may_log_in(ADDRESS, login):
+                session = connected(ADDRESS, login)
+                break
+            other = next((other for other in others if may_log_in(ADDRESS, other)), None)
+            if other:
+                with connected(ADDRESS, other) as session:
+                    make_role(session, login[0], login[1], True)
+                continue
+        except NoHostAvailable as error:
+            # logins are read at one copy, and kept for 2 s: just changed, one connection knows the new password and the next does not
+            problem = f": {error}"
         # a ring that is just beginning takes a moment for its first role
         if time.monotonic() > until:
-            raise Refused(f"role '{login[0]}' cannot log in with the password that was pushed")
+            raise Refused(f"role '{login[0]}' cannot log in with the password that was pushed{problem}")
         time.sleep(1)
     try:
         if may_log_in(ADDRESS, ("cassandra", "cassandra")):
