@@ -91,6 +91,8 @@ test("a dead node is replaced: same name, another machine at another address", a
   expect(notes.map(({ text }) => text)).toContain(
     `takes the place of cassandra-3 at ${NODES["cassandra-3"]}, which is dead`,
   );
+  const done = notes.filter(({ text }) => text.startsWith("nodetool repair -full done"));
+  expect(done).toHaveLength(1);
   // it has every row that was written before it came
   const { stdout } = await lab.machine("cassandra-3").ssh("nodetool repair -full --preview esmond 2>&1");
   expect(stdout).toContain("Previewed data was in sync");
