@@ -73,6 +73,15 @@ export function isEdge(network: string, address: string): boolean {
   return [first, last].some((edge) => edge.toString() === canonicalIp(address));
 }
 
+/** Of the sixteen networks that make up the IPv4 network, the one of this number. */
+export function sixteenth(network: string, index: number): string {
+  const { prefix } = parseNetwork(network)!;
+  const first = ipaddr.IPv4.networkAddressFromCIDR(network).toByteArray();
+  const number = first.reduce((sum, octet) => sum * 256 + octet, 0) + index * 2 ** (28 - prefix);
+  const octets = [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256);
+  return `${new ipaddr.IPv4(octets).toString()}/${prefix + 4}`;
+}
+
 /** One spelling for one address. */
 export function canonicalIp(text: string): string {
   return isIp(text) ? ipaddr.parse(text).toString() : text;

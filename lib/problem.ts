@@ -40,17 +40,23 @@ export function warn(scope: IConstruct, problem: Problem): void {
   Annotations.of(scope).addWarning(problemText(scope.node.path, problem));
 }
 
+/** The same, when everything has been said. */
+export function warnAtSynth(scope: IConstruct, problems: () => readonly Problem[]): void {
+  whenAllIsSaid(scope, () => {
+    for (const problem of problems()) warn(scope, problem);
+  });
+}
+
 /** Nothing is wrong: what the author should know of what was asked for. Shown by `cdktf synth`. */
 export function tell(scope: IConstruct, text: string): void {
   Annotations.of(scope).addInfo(`${scope.node.path}: ${text}`);
 }
 
-/** The same, when everything has been said. */
-export function warnAtSynth(scope: IConstruct, problems: () => readonly Problem[]): void {
-  // an aspect is the last that runs before warnings are shown
+/** An aspect runs when everything has been said, and before warnings are shown and anything is synthesized. */
+export function whenAllIsSaid(scope: IConstruct, act: () => void): void {
   Aspects.of(scope).add({
     visit: (node) => {
-      if (node === scope) for (const problem of problems()) warn(scope, problem);
+      if (node === scope) act();
     },
   });
 }

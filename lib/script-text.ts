@@ -8,3 +8,8 @@ export function scriptText(path: string): string {
   if (text === undefined) texts.set(path, (text = readFileSync(path, "utf8")));
   return text;
 }
+
+/** One word of the shell, whatever is in it. */
+export function shellQuoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -44,7 +44,7 @@ const ON_MACHINE = join(__dirname, "on-machine");
 export const DATA_DIRECTORY = "/var/lib/cassandra";
 /** Facts and logins for the node's own programs. */
 export const FACTS_DIRECTORY = "/etc/cassandra/cdktf-ha";
-const PROGRAMS = "/usr/local/lib/cdktf-ha/cassandra";
+export const PROGRAMS = "/usr/local/lib/cdktf-ha/cassandra";
 const TLS_DIRECTORY = "/etc/cassandra/tls";
 
 /** One node of a ring: Java, Cassandra and everything that it reads. */

@@ -1,3 +1,5 @@
+import { shellQuoted } from "../script-text";
+
 /** Files that the node's own shell programs read: one assignment a line. Pure. */
 export function renderFacts(
   title: string,
@@ -7,13 +9,9 @@ export function renderFacts(
     `# Managed by cdktf-ha-clusters: ${title}.`,
     ...Object.entries(facts).map(([name, value]) =>
       Array.isArray(value)
-        ? `${name}=(${value.map((item: string) => quoted(item)).join(" ")})`
-        : `${name}=${quoted(String(value))}`,
+        ? `${name}=(${value.map((item: string) => shellQuoted(item)).join(" ")})`
+        : `${name}=${shellQuoted(String(value))}`,
     ),
     "",
   ].join("\n");
-}
-
-function quoted(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }

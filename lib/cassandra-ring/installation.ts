@@ -1,4 +1,5 @@
 import { refuse } from "../problem";
+import { PLAIN_PATH } from "../push/bundle";
 
 export interface AptProps {
   /** @default "https://debian.cassandra.apache.org" - Apache's own repository */
@@ -82,7 +83,7 @@ function checkUrl(name: string, url: string): string {
 }
 
 function checkPath(path: string): string {
-  if (path.startsWith("http") || /^(\/[A-Za-z0-9@%+=:,._-]+)+$/.test(path)) return path;
+  if (path.startsWith("http") || PLAIN_PATH.test(path)) return path;
   return refuse("CassandraInstallation", {
     code: "bad-path",
     what: `'${path}'`,

@@ -64,15 +64,18 @@ export function checkClusterName(scope: Construct, name: string): void {
 }
 
 /** A datacenter or a rack: a value of cassandra-rackdc.properties and a word of CQL. */
-export function checkPlaceName(scope: Construct, kind: string, name: string): void {
-  const reserved = kind === "datacenter" && ["class", "replication_factor"].includes(name);
-  if (/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(name) && !reserved) return;
+export function isPlaceName(name: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/.test(name);
+}
+
+export function checkDatacenterName(scope: Construct, name: string): void {
+  if (isPlaceName(name) && !["class", "replication_factor"].includes(name)) return;
   refuse(scope, {
     code: "bad-name",
-    what: `${kind} '${name}'`,
+    what: `datacenter '${name}'`,
     allowed:
       "letters, digits, dot, dash and underscore, at most 64; not 'class' or 'replication_factor', which stand beside datacenters in a keyspace's replication",
-    fix: `rename the ${kind}: a rack is called like its node's zone`,
+    fix: "rename the datacenter",
   });
 }
 

@@ -4,7 +4,13 @@ import type { Secret } from "../secret/secret";
 import type { CassandraRing } from "./cassandra-ring";
 import { CassandraVersion } from "./cassandra-version";
 import { OWN_SETTINGS } from "./cassandra-yaml";
-import { checkClusterName, checkKeyspaceName, checkPlaceName, checkRoleName } from "./keyspace";
+import {
+  checkClusterName,
+  checkDatacenterName,
+  checkKeyspaceName,
+  checkRoleName,
+  isPlaceName,
+} from "./keyspace";
 import { racksOf } from "./layout";
 
 /** Values that are wrong on their own. */
@@ -63,7 +69,7 @@ function checkPlaces(ring: CassandraRing): void {
       fix: "write datacenters: { NAME: { platform, nodes } }, or platform and nodes",
     });
   }
-  for (const name of ring.datacenterNames) checkPlaceName(ring, "datacenter", name);
+  for (const name of ring.datacenterNames) checkDatacenterName(ring, name);
   if (!ring.datacenterNames.length) {
     refuse(ring, {
       code: "empty-rollout",
@@ -290,16 +296,13 @@ export function problemsOfRing(ring: CassandraRing): Problem[] {
     }
   }
   for (const { name, rack } of ring.nodes) {
-    try {
-      checkPlaceName(ring, "rack", rack);
-    } catch {
-      problems.push({
-        code: "bad-name",
-        what: `node '${name}' is in rack '${rack}', named like its zone`,
-        allowed: "letters, digits, dot, dash and underscore, at most 64",
-        fix: "rename the zone",
-      });
-    }
+    if (isPlaceName(rack)) continue;
+    problems.push({
+      code: "bad-name",
+      what: `node '${name}' is in rack '${rack}', named like its zone`,
+      allowed: "letters, digits, dot, dash and underscore, at most 64",
+      fix: "rename the zone",
+    });
   }
   problems.push(...heapProblems(ring));
   return problems;

@@ -1,4 +1,5 @@
 import { refuse } from "../problem";
+import { PLAIN_PATH } from "../push/bundle";
 import type { ServicePackage } from "../push/service";
 import { renderFacts } from "./facts";
 
@@ -13,7 +14,7 @@ export interface SnapshotProps {
 export class Snapshots {
   /** A directory on each node: a mount of another machine's disk, else it dies with the node. */
   static directory(path: string, props: SnapshotProps = {}): Snapshots {
-    if (!/^(\/[A-Za-z0-9@%+=:,._-]+)+$/.test(path)) {
+    if (!PLAIN_PATH.test(path)) {
       refuse("Snapshots.directory", {
         code: "bad-path",
         what: `'${path}'`,

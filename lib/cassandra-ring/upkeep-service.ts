@@ -1,6 +1,6 @@
 import type { Service, ServiceDescription, ServiceFile } from "../push/service";
 import type { Secret } from "../secret/secret";
-import { FACTS_DIRECTORY, script } from "./cassandra-service";
+import { FACTS_DIRECTORY, PROGRAMS, script } from "./cassandra-service";
 import { renderSchema, type SchemaModel } from "./keyspace";
 import type { Snapshots } from "./snapshots";
 
@@ -90,8 +90,6 @@ export class UpkeepService implements Service {
     };
   }
 }
-
-const PROGRAMS = "/usr/local/lib/cdktf-ha/cassandra";
 
 /** A service that a timer starts, with its program. */
 function timer(

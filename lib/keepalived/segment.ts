@@ -80,16 +80,17 @@ function warnOfNeighbours(scope: Construct, group: Announced, [machine]: readonl
   announcedOn.set(app, networks);
   const others = networks.get(network) ?? [];
   for (const { path, id, addresses } of others) {
-    const same = addresses.find((address) => group.addresses.includes(address));
-    if (same === undefined && id !== group.id) continue;
+    const address = addresses.find((each) => group.addresses.includes(each));
+    if (address === undefined && id !== group.id) continue;
+    const [code, shared, other] =
+      address === undefined
+        ? (["virtual-router-id-clash", `the virtual router id ${id}`, "another 'virtualRouterId'"] as const)
+        : (["virtual-ip-taken", `the virtual IP ${address}`, "another address"] as const);
     warn(scope, {
-      code: same === undefined ? "virtual-router-id-clash" : "virtual-ip-taken",
-      what: `${path}, of another platform, has ${same === undefined ? `the virtual router id ${id}` : `the virtual IP ${same}`} too, on a network ${network} as well`,
+      code,
+      what: `${path}, of another platform, has ${shared} too, on a network ${network} as well`,
       allowed: "the same only where the two networks are not one",
-      fix:
-        same === undefined
-          ? "another 'virtualRouterId', if they are one"
-          : "another address, if they are one",
+      fix: `${other}, if they are one`,
     });
   }
   networks.set(network, [...others, group]);

@@ -1,11 +1,11 @@
-import { Aspects, TerraformStack, type ITerraformDependable } from "cdktf";
+import { TerraformStack, type ITerraformDependable } from "cdktf";
 import { Construct } from "constructs";
 import { inboundRules, outboundRules, type Connections } from "../firewall/connections";
 import type { HostRules } from "../firewall/nftables";
 import { Peer } from "../firewall/peer";
 import type { Rule } from "../firewall/rule-set";
-import { LOCALHOST } from "../net";
-import { checkAtSynth, refuse, type Problem } from "../problem";
+import { isIp, LOCALHOST } from "../net";
+import { checkAtSynth, refuse, whenAllIsSaid, type Problem } from "../problem";
 import { Push } from "../push/push";
 import type { Service } from "../push/service";
 import type { AwsMachine } from "./aws/instance";
@@ -77,8 +77,8 @@ export class Machine extends Construct {
     this.toldOfHandover = props.handsOver;
     this.base = new Push(this, "base", { machine: this, service: new BaseService() });
     checkAtSynth(this, () => this.problems());
-    // By an aspect: when everything has been said, and before anything is synthesized.
-    Aspects.of(this).add({ visit: (node) => (node === this ? this.grantSecrets() : undefined) });
+    const { aws } = this;
+    if (aws) whenAllIsSaid(this, () => this.grantSecrets(aws));
   }
 
   /** Who manages the machine, as the machine remembers it. */
@@ -117,13 +117,13 @@ export class Machine extends Construct {
   }
 
   /** Lets the machine read the secrets that its services fetch by themselves. */
-  private grantSecrets(): void {
+  private grantSecrets(aws: AwsMachine): void {
     const services = [...this.services.values()];
     for (const { right } of services.flatMap((service) => service.describe(this).secrets ?? [])) {
-      if (!right || !this.aws) continue;
+      if (!right) continue;
       const { action, resource } = right;
-      const arn = resource.startsWith("arn:") ? resource : this.aws.arn(action.split(":")[0]!, resource);
-      this.aws.grant({ actions: [action], resources: [arn] });
+      const arn = resource.startsWith("arn:") ? resource : aws.arn(action.split(":")[0]!, resource);
+      aws.grant({ actions: [action], resources: [arn] });
     }
   }
 
@@ -198,7 +198,7 @@ const MACHINE = Symbol.for("cdktf-ha-clusters/Machine");
 /** A bastion named by its address comes from that address; one named or forwarded otherwise has to be among the admins. */
 function bastionPeer(connection: Connection): Peer[] {
   const host = connection.bastion_host;
-  const isAddress = typeof host === "string" && /^[\d.]+$|:/.test(host) && host !== LOCALHOST;
+  const isAddress = typeof host === "string" && isIp(host) && host !== LOCALHOST;
   return isAddress ? [Peer.cidr(host)] : [];
 }
 

@@ -147,10 +147,7 @@ function controlTexts(
 }
 
 function checkFile(path: string, file: ServiceFile, service: ServiceDescription): Required<ServiceFile> {
-  if (
-    !/^(\/[A-Za-z0-9@%+=:,._-]+)+$/.test(file.path) ||
-    file.path.split("/").some((part) => part === ".." || part === ".")
-  ) {
+  if (!PLAIN_PATH.test(file.path) || !PATH.test(file.path)) {
     refuse(path, {
       code: "bad-path",
       what: `file '${file.path}'`,
@@ -240,6 +237,8 @@ function checkWords(path: string, name: string, service: ServiceDescription): vo
 
 const USER = /^[a-z_][a-z0-9_-]{0,31}$/i;
 const PATH = /^(?!.*\/\.\.?(\/|$))(\/[A-Za-z0-9@%+=:,._-]+)+\/?$/;
+/** An absolute path that means the same to a shell, a list and a unit file. */
+export const PLAIN_PATH = /^(\/[A-Za-z0-9@%+=:,._-]+)+$/;
 
 function checkText(path: string, key: string, text: string): void {
   const wrong = text.includes("\0")

@@ -13,6 +13,7 @@ import type { Machine } from "../platform/machine";
 import { Members } from "../platform/members";
 import { UPLOAD_DIRECTORY, type Connection } from "../platform/ssh-access";
 import { isToken } from "../problem";
+import { shellQuoted } from "../script-text";
 import { makeBundle, type Bundle } from "./bundle";
 import { carry, type Provisioner } from "./carrier";
 import { escapeTemplate } from "./escape";
@@ -289,7 +290,9 @@ function elsewhere({ machine, variables }: Around, { reference }: SharedText): P
           "#!/bin/bash",
           "root=(sudo --non-interactive); ((EUID)) || root=()",
           "\"$${root[@]}\" bash -euo pipefail <<'cdktf-ha'",
-          ...Object.entries(variables).map(([name, value]) => escapeTemplate(`${name}=${shellQuote(value)}`)),
+          ...Object.entries(variables).map(([name, value]) =>
+            escapeTemplate(`${name}=${shellQuoted(value)}`),
+          ),
           reference,
           "cdktf-ha",
         ].join("\n"),
@@ -314,8 +317,4 @@ function prepare(machine: Machine): Provisioner {
 /** One text: Terraform refuses an empty line among several. */
 function script(lines: readonly string[]): Provisioner {
   return { "remote-exec": { inline: [lines.join("\n")] } };
-}
-
-function shellQuote(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -6,7 +6,7 @@ import { canonicalIp, contains, isIp, isIpv6 } from "../net";
 import type { AwsMachine } from "../platform/aws/instance";
 import type { Machine } from "../platform/machine";
 import { isToken, refuse } from "../problem";
-import { scriptText } from "../script-text";
+import { scriptText, shellQuoted } from "../script-text";
 import { MovingAddress, type AddressOnMachine } from "./moving-address";
 
 const HOOKS = join(__dirname, "hooks");
@@ -30,7 +30,7 @@ abstract class AwsAddress extends MovingAddress {
   }
 
   protected claim(hook: string, values: Readonly<Record<string, string>>): string {
-    const lines = Object.entries(values).map(([name, value]) => `${name}='${value}'`);
+    const lines = Object.entries(values).map(([name, value]) => `${name}=${shellQuoted(value)}`);
     return ["#!/bin/bash", ...lines, scriptText(join(HOOKS, "aws.sh")), scriptText(join(HOOKS, hook))].join(
       "\n",
     );

@@ -10,6 +10,4 @@ module.exports = {
   // A sealed namespace has one lab at a time. For more at once, start several sealed.sh.
   maxWorkers: 1,
   testTimeout: 120_000,
-  // Not in the temporary directory, which inside sealed.sh is new each time.
-  cacheDirectory: "<rootDir>/../../node_modules/.cache/jest-machines",
 };

@@ -427,14 +427,13 @@ def leave():
         check_space(session, remaining)
         lock.check()
         note(f"leaves the ring: its rows go to {remaining} other nodes of {DATACENTER}")
-        # Cassandra counts system_auth too, which is the other datacenters' from here on; 3.11 does not count
+        # Cassandra counts its own keyspaces too, which are the other datacenters' from here on; 3.11 does not count
         force = [] if remaining or FACTS["RING_RELEASE"].startswith("3.") else ["--force"]
         decommission(force)
         wait_until_forgotten(others, 120)
         session.run(f"DELETE FROM {OWN}.nodes WHERE name = %s", (NODE,))
-        copies = copies_now(session, "system_auth")
-        if not remaining and isinstance(copies, dict) and copies.get(DATACENTER):
-            session.run(f"ALTER KEYSPACE system_auth WITH replication = {replication_of({**copies, DATACENTER: 0})}")
+        if not remaining:
+            drop_copies(session)
 
 
 def wait_until_others_are_normal(seconds):
@@ -515,14 +514,20 @@ def leave_copies(session, remaining):
 
 def refuse_last_of_datacenter(session):
     for keyspace, copies in keyspaces(session):
+        if copies.get(DATACENTER, 0) and not is_own(keyspace):
+            raise Refused(
+                f"keyspace {keyspace} still has copies in {DATACENTER}, whose last node this is: take {DATACENTER} out of its replicationFactor first, and apply"
+            )
+
+
+def drop_copies(session):
+    """
+    What Cassandra and the ring themselves keep in a datacenter goes when its last node has gone: from 4.1 on, logins have a copy
+    wherever there is a node, and until then a leave that was cut off still finds its lock.
+    """
+    for keyspace, copies in keyspaces(session):
         if copies.get(DATACENTER, 0):
-            if not is_own(keyspace):
-                raise Refused(
-                    f"keyspace {keyspace} still has copies in {DATACENTER}, whose last node this is: take {DATACENTER} out of its replicationFactor first, and apply"
-                )
-            # a member's datacenter cannot be taken out of system_auth (4.1 and later): that follows when the node has left
-            if keyspace != "system_auth":
-                session.run(f"ALTER KEYSPACE {keyspace} WITH replication = {replication_of({**copies, DATACENTER: 0})}")
+            session.run(f"ALTER KEYSPACE {identifier(keyspace)} WITH replication = {replication_of({**copies, DATACENTER: 0})}")
 
 
 def check_space(session, remaining):

@@ -103,8 +103,7 @@ export class AwsPlatform extends Construct implements Platform {
   readonly tags: Readonly<Record<string, string>>;
   /** Lets admins in to every machine. */
   readonly administration: Connections;
-  private members?: Members;
-  private toldOfKey = false;
+  private isHandingOver = false;
   private readonly names = new Map<string, Machine>();
   private readonly placements = new Map<Construct, { group: PlacementGroup; zones: string[] }>();
   private account?: { readonly partition: string; readonly region: string; readonly id: string };
@@ -297,10 +296,10 @@ export class AwsPlatform extends Construct implements Platform {
 
   /** A service has come that has something to hand over before its instance goes; an instance without one just goes. */
   handOver(): void {
-    if (this.members || this.toldOfKey) return;
+    if (this.isHandingOver) return;
+    this.isHandingOver = true;
     const { privateKey, privateKeyFile } = this.props.ssh;
     if (privateKey) {
-      this.toldOfKey = true;
       warn(this, {
         code: "removal-needs-key",
         what: "'ssh.privateKey' is a variable, and machines of the platform have something to hand over when they leave",
@@ -309,7 +308,7 @@ export class AwsPlatform extends Construct implements Platform {
       });
       return;
     }
-    this.members = new Members(this, () =>
+    new Members(this, () =>
       Object.fromEntries(
         [...this.names]
           .filter(([, machine]) => machine.handsOver)

@@ -12,7 +12,7 @@ import { Vpc } from "@cdktf/provider-aws/lib/vpc";
 import { VpcEndpoint } from "@cdktf/provider-aws/lib/vpc-endpoint";
 import { VpcSecurityGroupIngressRule } from "@cdktf/provider-aws/lib/vpc-security-group-ingress-rule";
 import { Construct } from "constructs";
-import { parseNetwork } from "../../net";
+import { parseNetwork, sixteenth } from "../../net";
 import { refuse } from "../../problem";
 import { expect } from "./facts";
 
@@ -218,14 +218,4 @@ export class AwsNetwork extends Construct {
       });
     }
   }
-}
-
-/** The network's sixteenth of this number. */
-function sixteenth(cidr: string, index: number): string {
-  const [address, prefix] = cidr.split("/") as [string, string];
-  const value = address.split(".").reduce((sum, octet) => sum * 256 + Number(octet), 0);
-  const size = 2 ** (32 - Number(prefix));
-  const first = Math.floor(value / size) * size + (index * size) / 16;
-  const octets = [24, 16, 8, 0].map((shift) => Math.floor(first / 2 ** shift) % 256);
-  return `${octets.join(".")}/${Number(prefix) + 4}`;
 }
