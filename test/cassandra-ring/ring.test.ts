@@ -146,8 +146,9 @@ describe("on AWS", () => {
 
   test("a volume for each node, mounted where the data lie", () => {
     expect(Object.values(template.resources("aws_ebs_volume"))).toHaveLength(3);
-    expect(template.file("cassandra-1", "/etc/systemd/system/var-lib-cassandra.mount")).toContain(
-      "Where=/var/lib/cassandra",
+    // by its id, which the device's name has without its dash
+    expect(template.file("cassandra-1", "/etc/systemd/system/var-lib-cassandra.mount")).toMatch(
+      /What=\/dev\/disk\/by-id\/nvme-Amazon_Elastic_Block_Store_\S*replace\(aws_.*, "-", ""\)\}\nWhere=\/var\/lib\/cassandra\n/,
     );
     expect(template.file("cassandra-1", "/etc/cassandra/cdktf-ha/ring")).toMatch(/RING_VOLUME=\S+/);
   });
