@@ -1,15 +1,19 @@
 import { RingTls, Secret, type CassandraRingProps, type SshHost } from "cdktf-ha-clusters";
 import type { TerraformStack } from "cdktf";
-import type { Lab } from "../../machines/lab";
+import type { Lab, LabMachine } from "../../machines/lab";
+import { waitUntil } from "../../machines/run";
 import { Deployment } from "../support/deployment";
 import { Authority } from "./support/certificates";
 import {
   ALL_UP,
   FIRST_THREE,
+  figure,
   NODES,
+  notesOf,
   ringRack,
   smallRing,
   startRingSite,
+  startsOf,
   statesOf,
   VARIABLES,
   type NodeName,
@@ -49,9 +53,6 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => lab.stop());
 
-const starts = async (name: NodeName): Promise<string> =>
-  (await lab.machine(name).ssh("systemctl show --property=ActiveEnterTimestampMonotonic cassandra")).stdout;
-
 test("no ring begins while nothing is heard from one of its machines", async () => {
   await lab.partition(["cassandra-1"], ["cassandra-3"]);
   const outcome = await deployment.apply();
@@ -83,7 +84,7 @@ test("what a node was started with is the same in root's eyes and its own, certi
 });
 
 test("a superuser's new password together with a change that restarts: both, in one apply", async () => {
-  const before = await Promise.all(FIRST_THREE.map(starts));
+  const before = await startsOf(lab, FIRST_THREE);
   const variables = {
     ...VARIABLES,
     "ring-authority": await authority.bundle(),
@@ -91,7 +92,73 @@ test("a superuser's new password together with a change that restarts: both, in 
   };
   deployment = deployment.changed(ring({ settings: { compaction_throughput: "32MiB/s" } }, "2"), variables);
   await deployment.deploy();
-  const after = await Promise.all(FIRST_THREE.map(starts));
+  const after = await startsOf(lab, FIRST_THREE);
   expect(after.filter((start, index) => start === before[index])).toEqual([]);
   for (const name of FIRST_THREE) expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
+}, 600_000);
+
+const allUp = (seconds: number): Promise<void> =>
+  waitUntil(
+    async () => {
+      const seen = await Promise.all(FIRST_THREE.map((name) => statesOf(lab.machine(name))));
+      return seen.every((states) => FIRST_THREE.every((name) => states[name] === "UN"));
+    },
+    seconds,
+    () => "not all are up in the eyes of all",
+    1000,
+  );
+
+test.each<[string, (node: LabMachine) => Promise<unknown>]>([
+  ["reboots", (node) => node.reboot()],
+  ["loses its power", (node) => node.cutPower().then(() => node.powerOn())],
+  ["is restarted by hand", (node) => node.ssh("systemctl restart cassandra", { timeoutSeconds: 120 })],
+])(
+  "a node that %s comes back by itself",
+  async (_, mishap) => {
+    const before = await startsOf(lab, ["cassandra-3"]);
+    const start = performance.now();
+    await mishap(lab.machine("cassandra-3"));
+    await allUp(240);
+    figure(`back after ${((performance.now() - start) / 1000).toFixed(0)} s`);
+    expect(await startsOf(lab, ["cassandra-3"])).not.toEqual(before);
+  },
+  400_000,
+);
+
+test("a node whose disk is not there does not start, and starts when it is", async () => {
+  const node = lab.machine("cassandra-3");
+  await node.ssh(
+    "systemctl stop cassandra; mv /var/lib/cassandra/cdktf-ha-node /root/; systemctl start cassandra",
+    { timeoutSeconds: 120 },
+  );
+  const words = async (): Promise<string> =>
+    (await node.ssh("journalctl --unit=cassandra --output=cat --no-pager --lines=100")).stdout;
+  await waitUntil(
+    async () => (await words()).includes("only an apply may start it"),
+    60,
+    () => "it says nothing",
+    500,
+  );
+  await node.ssh("systemctl stop cassandra; mv /root/cdktf-ha-node /var/lib/cassandra/");
+  await node.ssh("systemctl reset-failed cassandra; systemctl start cassandra");
+  await allUp(240);
+}, 400_000);
+
+test("a node that was decommissioned by hand, and rebooted, leaves the code all the same", async () => {
+  const node = lab.machine("cassandra-3");
+  await node.ssh("nodetool decommission --force");
+  await node.cutPower();
+  await node.powerOn();
+  await deployment
+    .changed(
+      ring({ settings: { compaction_throughput: "32MiB/s" }, nodes: ["cassandra-1", "cassandra-2"] }, "2"),
+    )
+    .deploy();
+  for (const name of ["cassandra-1", "cassandra-2"]) {
+    expect(await statesOf(lab.machine(name))).toEqual({ "cassandra-1": "UN", "cassandra-2": "UN" });
+  }
+  const notes = await notesOf(lab, ["cassandra-3"]);
+  expect(notes.map(({ text }) => text)).toContainEqual(
+    expect.stringMatching(/^is no member of the ring any more; .* is in .*\/left-/),
+  );
 }, 600_000);

@@ -7,6 +7,7 @@ import {
   cql,
   CLIENT,
   figure,
+  installed,
   isOpen,
   NODES,
   notesOf,
@@ -150,7 +151,7 @@ test("data of some other life are not joined over", async () => {
     ringOf(lab, {
       ...one,
       nodes: [NAME, "cassandra-2"],
-      installation: CassandraInstallation.directory(RELEASE, `/opt/cassandra-${RELEASE}`),
+      installation: installed(RELEASE),
       roles: [],
       superuser: { password: Secret.variable(stack, "ring-password-2") },
     })(stack);
