@@ -1,3 +1,4 @@
+import { yamlText } from "../yaml-text";
 import { CassandraVersion } from "./cassandra-version";
 
 export type YamlValue =
@@ -114,16 +115,13 @@ export function renderCassandraYaml(model: YamlModel): string {
     phi_convict_threshold: model.phiConvictThreshold,
     ...(tls ? tlsSettings(version, tls) : {}),
   };
+  const others = Object.entries(settings).filter(([key]) => !(key in model.settings));
   const own = Object.entries(model.settings).sort(([a], [b]) => (a < b ? -1 : 1));
   return [
-    `# Managed by cdktf-ha-clusters, for Cassandra ${version.line}.`,
-    ...Object.entries(settings)
-      .filter(([key]) => !(key in model.settings))
-      .flatMap(([key, value]) => yamlLines(key, value, "")),
-    ...(own.length ? ["# From 'settings':"] : []),
-    ...own.flatMap(([key, value]) => yamlLines(key, value, "")),
-    "",
-  ].join("\n");
+    `# Managed by cdktf-ha-clusters, for Cassandra ${version.line}.\n`,
+    yamlText(Object.fromEntries(others)),
+    own.length ? `# From 'settings':\n${yamlText(Object.fromEntries(own))}` : "",
+  ].join("");
 }
 
 function tlsSettings(version: CassandraVersion, tls: YamlTls): Record<string, YamlValue> {
@@ -165,28 +163,4 @@ function tlsSettings(version: CassandraVersion, tls: YamlTls): Record<string, Ya
           },
         }),
   };
-}
-
-function yamlLines(key: string, value: YamlValue, indent: string): string[] {
-  if (Array.isArray(value)) {
-    return [`${indent}${key}:`, ...value.flatMap((item: YamlValue) => itemLines(item, `${indent}  `))];
-  }
-  if (typeof value === "object") {
-    return [
-      `${indent}${key}:`,
-      ...Object.entries(value).flatMap(([name, inner]) => yamlLines(name, inner, `${indent}  `)),
-    ];
-  }
-  return [`${indent}${key}: ${scalar(value)}`];
-}
-
-function itemLines(item: YamlValue, indent: string): string[] {
-  if (typeof item !== "object") return [`${indent}- ${scalar(item)}`];
-  const lines = Object.entries(item).flatMap(([key, value]) => yamlLines(key, value, `${indent}  `));
-  return [`${indent}- ${lines[0]!.trimStart()}`, ...lines.slice(1)];
-}
-
-/** Quoted: a value that only Terraform or the machine knows may begin with anything. */
-function scalar(value: string | number | boolean): string {
-  return typeof value === "string" ? `'${value.replaceAll("'", "''")}'` : String(value);
 }

@@ -21,7 +21,8 @@ export interface SecurityGroupsProps {
  * group (inline) would take away those that another stack added, and two groups that name each other would be a cycle.
  */
 export class SecurityGroups implements NetworkGate {
-  private readonly groups = new Map<Connections, SecurityGroup>();
+  /** Ids: each asking of a resource for its id makes a token, with a stack trace that costs more than the resource. */
+  private readonly groups = new Map<Connections, string>();
   private readonly ids = new Map<Construct, Set<string>>();
   private readonly rules = new Map<Connections, ITerraformDependable[]>();
   /** Rules by group, direction and family of addresses, as AWS counts them. */
@@ -29,10 +30,10 @@ export class SecurityGroups implements NetworkGate {
 
   constructor(private readonly props: SecurityGroupsProps) {}
 
-  /** The group that stands for these machines. */
-  groupOf(connections: Connections): SecurityGroup {
+  /** Id of the group that stands for these machines. */
+  groupOf(connections: Connections): string {
     let group = this.groups.get(connections);
-    if (!group) {
+    if (group === undefined) {
       const { scope } = connections;
       const stack = TerraformStack.of(scope).node.id;
       const name = `${stack}-${scope.node.path.split("/").slice(1).join("-")}`;
@@ -41,7 +42,7 @@ export class SecurityGroups implements NetworkGate {
         description: `${connections.name}: managed by cdktf-ha-clusters`,
         vpcId: this.props.vpcId,
         tags: { ...this.props.tags, Name: name.slice(0, 255) },
-      });
+      }).id;
       this.groups.set(connections, group);
       this.outgoing(connections, group);
     }
@@ -67,7 +68,7 @@ export class SecurityGroups implements NetworkGate {
         scope,
         this.id(scope, `from-${source.name}-${portId(port)}`),
         {
-          securityGroupId: group.id,
+          securityGroupId: group,
           description: describe(purpose),
           ...protocolOf(port),
           ...source.config,
@@ -83,20 +84,14 @@ export class SecurityGroups implements NetworkGate {
   }
 
   /** With restricted outgoing traffic the other end needs a rule as well. */
-  private admitOut(
-    scope: Construct,
-    peer: Connections,
-    target: SecurityGroup,
-    to: Connections,
-    port: Port,
-  ): void {
+  private admitOut(scope: Construct, peer: Connections, target: string, to: Connections, port: Port): void {
     if (!this.isMine(peer)) return;
-    const destination = { referencedSecurityGroupId: target.id };
+    const destination = { referencedSecurityGroupId: target };
     const rule = new VpcSecurityGroupEgressRule(
       scope,
       this.id(scope, `to-${to.name}-${portId(port)}-of-${peer.name}`),
       {
-        securityGroupId: this.groupOf(peer).id,
+        securityGroupId: this.groupOf(peer),
         ...destination,
         description: describe(`to ${to.name}`),
         ...protocolOf(port),
@@ -107,7 +102,7 @@ export class SecurityGroups implements NetworkGate {
     this.count(peer, "outbound", destination);
   }
 
-  private outgoing(connections: Connections, group: SecurityGroup): void {
+  private outgoing(connections: Connections, group: string): void {
     const { outgoing, tags } = this.props;
     // Terraform takes AWS's own rule, which lets everything out, away.
     const rules: readonly Rule[] =
@@ -124,7 +119,7 @@ export class SecurityGroups implements NetworkGate {
         connections.scope,
         this.id(connections.scope, `out-${networkId(network)}-${port.protocol}-${port.first}`),
         {
-          securityGroupId: group.id,
+          securityGroupId: group,
           description: describe(purpose),
           ...(outgoing ? protocolOf(port) : { ipProtocol: "-1" }),
           ...networkConfig(network),
@@ -144,7 +139,7 @@ export class SecurityGroups implements NetworkGate {
       }));
     }
     if (this.isMine(peer)) {
-      return [{ name: peer.name, config: { referencedSecurityGroupId: this.groupOf(peer).id } }];
+      return [{ name: peer.name, config: { referencedSecurityGroupId: this.groupOf(peer) } }];
     }
     // Machines outside of AWS have no group here: one rule for each of their addresses.
     return peer.machines.map(({ name, privateAddress }) => ({

@@ -1,4 +1,5 @@
-import { DataResource, Lazy, TerraformStack, type TerraformResource } from "cdktf";
+import { DataResource, TerraformStack, type TerraformResource } from "cdktf";
+import { atSynth } from "./at-synth";
 import type { Construct } from "constructs";
 import { keyFileExpression, type Connection } from "./ssh-access";
 
@@ -34,7 +35,10 @@ export class Members {
           return [name, { ...rest, ...(privateKeyFile ? { private_key_file: privateKeyFile } : {}) }];
         });
     this.resource = new DataResource(scope, "members", {});
-    this.resource.addOverride("for_each", Lazy.anyValue({ produce: () => Object.fromEntries(entries()) }));
+    this.resource.addOverride(
+      "for_each",
+      atSynth(() => Object.fromEntries(entries())),
+    );
     this.resource.addOverride("input", "${each.value}");
     this.resource.addOverride("provisioner", [
       goodbye("self.input", "leave", "exec /usr/local/sbin/cdktf-ha leave ${each.key}"),
@@ -50,12 +54,15 @@ export class Members {
    */
   private tellThatAllGo(scope: Construct, entries: () => [string, Record<string, unknown>][]): void {
     const all = new DataResource(scope, "dissolve", { dependsOn: [this.resource] });
-    all.addOverride("input", Lazy.anyValue({ produce: () => Object.fromEntries(entries()) }));
+    all.addOverride(
+      "input",
+      atSynth(() => Object.fromEntries(entries())),
+    );
     all.addOverride(
       "provisioner",
-      Lazy.anyValue({
+      atSynth(
         // without machines there is nothing to say: Terraform takes no empty list of provisioners
-        produce: () => {
+        () => {
           const said = entries().map(([name]) =>
             goodbye(
               `self.input[${JSON.stringify(name)}]`,
@@ -68,7 +75,7 @@ export class Members {
           );
           return said.length ? said : undefined;
         },
-      }),
+      ),
     );
   }
 }

@@ -1,4 +1,5 @@
-import { Lazy, TerraformProvider, TerraformResource, TerraformStack, type IResolvable } from "cdktf";
+import { TerraformProvider, TerraformResource, TerraformStack, type IResolvable } from "cdktf";
+import { atSynth } from "../platform/at-synth";
 import { NullProvider } from "@cdktf/provider-null/lib/provider";
 import { Resource as NullResource } from "@cdktf/provider-null/lib/resource";
 import type { Construct } from "constructs";
@@ -32,7 +33,7 @@ export interface Carried {
 export function carry(scope: Construct, id: string, carrier: Carrier, carried: Carried): TerraformResource {
   // Not in a synth's first pass, which looks for values of other stacks: a push shows its own beside these.
   const atLast = (produce: () => unknown): IResolvable =>
-    Lazy.anyValue({ produce: ({ preparing }) => (preparing ? undefined : produce()) });
+    atSynth(({ preparing }) => (preparing ? undefined : produce()));
   const triggers = atLast(carried.triggers);
   let resource: TerraformResource;
   if (carrier === Carrier.NULL_RESOURCE) {

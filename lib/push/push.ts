@@ -1,6 +1,5 @@
 import {
   Fn,
-  Lazy,
   dependable,
   TerraformElement,
   TerraformLocal,
@@ -9,6 +8,7 @@ import {
   type ITerraformDependable,
 } from "cdktf";
 import { Construct } from "constructs";
+import { atSynth } from "../platform/at-synth";
 import type { Machine } from "../platform/machine";
 import { Members } from "../platform/members";
 import { UPLOAD_DIRECTORY, type Connection } from "../platform/ssh-access";
@@ -76,9 +76,7 @@ export class Push extends Construct {
     this.contents = new TerraformLocal(
       this,
       "contents",
-      Lazy.anyValue({
-        produce: ({ preparing }) => (preparing ? this.values() : this.renew().contents),
-      }),
+      atSynth(({ preparing }) => (preparing ? this.values() : this.renew().contents)),
     );
     this.resource = carry(this, "run", machine.platform.carrier, {
       connection: scriptNamed(machine, service.name),
@@ -244,16 +242,14 @@ function after(
   const stack = TerraformStack.of(scope);
   resource.addOverride(
     "depends_on",
-    Lazy.anyValue({
-      produce: () => {
-        const addresses = new Set<string>();
-        for (const other of others()) {
-          const otherStack = TerraformElement.isTerraformElement(other) ? other.cdktfStack : stack;
-          if (otherStack === stack) addresses.add(addressOf(other));
-          else stack.addDependency(otherStack);
-        }
-        return addresses.size ? [...addresses].sort() : undefined;
-      },
+    atSynth(() => {
+      const addresses = new Set<string>();
+      for (const other of others()) {
+        const otherStack = TerraformElement.isTerraformElement(other) ? other.cdktfStack : stack;
+        if (otherStack === stack) addresses.add(addressOf(other));
+        else stack.addDependency(otherStack);
+      }
+      return addresses.size ? [...addresses].sort() : undefined;
     }),
   );
 }

@@ -348,10 +348,14 @@ describe("the firewall", () => {
       .apply();
     expect(outcome.ok).toBe(false);
     expect(outcome.output).toMatch(/no new connection came in time|timeout|timed out/);
+    let status = "";
     await waitUntil(
-      async () => (await one.ssh("true", { allowFailure: true })).code === 0,
-      30,
-      () => "still locked out",
+      async () => {
+        ({ stdout: status } = await one.ssh("cdktf-ha status", { allowFailure: true }));
+        return status.includes("machine") && !status.includes("a push is at work");
+      },
+      60,
+      () => `still locked out, or going back: ${status}`,
     );
     const { stdout } = await one.ssh("nft list table inet cdktf_ha; cdktf-ha status");
     expect(stdout).toContain(`ip saddr ${OPERATOR} tcp dport 22 accept`);
@@ -415,9 +419,11 @@ describe("interrupted", () => {
       () => "no file was changed",
       50,
     );
+    expect((await one.ssh("cdktf-ha status")).stdout).toContain("a push is at work (activating)");
     await one.ssh("systemctl kill --signal=KILL 'cdktf-ha-push-*'");
     const outcome = await pending;
     expect(outcome.ok).toBe(false);
+    expect((await one.ssh("cdktf-ha status")).stdout).toContain("a push was interrupted (activating)");
     expect(outcome.steps).toContain("[lb-1 slow] FAILED: the push was killed on the machine");
     const { steps } = await deploy(slow("four", 0));
     expect(steps).toContainEqual(
@@ -444,11 +450,11 @@ describe("interrupted", () => {
   });
 
   test("two pushes at once wait for each other", async () => {
+    // whoever comes first stays at work until the other one waits for the lock; the other one has nobody to wait for
+    const activate =
+      "[[ ! -e /run/waited ]] || exit 0; touch /run/waited; for ((i = 0; i < 300; i++)); do ! pgrep -x flock >/dev/null || exit 0; sleep 0.1; done; exit 1";
     const [first, second] = ["first", "second"].map((name) =>
-      service(name, {
-        files: [{ path: `/etc/${name}`, text: `${Date.now()}` }],
-        hooks: { activate: "sleep 1" },
-      }),
+      service(name, { files: [{ path: `/etc/${name}`, text: `${Date.now()}` }], hooks: { activate } }),
     );
     const { steps } = await deployment
       .changed((stack) => {
@@ -480,7 +486,7 @@ describe("a machine that leaves", () => {
         new Rollout(stack, "rollout", { nodes: [{ machine: rack.host("lb-1"), services: [keeper] }] });
       })
       .deploy();
-    expect(outcome).toMatchObject({ added: 0, changed: 0 });
+    expect(outcome).toMatchObject({ added: 0, changed: 1 }); // the list of who goes when all go, in Terraform's state only
     expect(outcome.steps).toEqual(["[lb-2 keeper] removed", "[lb-2 machine] removed"]);
     const { stdout } = await two.ssh(
       "ls /etc/keeper /usr/local/sbin/cdktf-ha /etc/cdktf-ha/firewall.nft 2>/dev/null; nft list tables | grep cdktf",

@@ -2,8 +2,9 @@ import { DataAwsAmi } from "@cdktf/provider-aws/lib/data-aws-ami";
 import { DataAwsEc2InstanceType } from "@cdktf/provider-aws/lib/data-aws-ec2-instance-type";
 import { DataAwsSubnet } from "@cdktf/provider-aws/lib/data-aws-subnet";
 import { DataAwsVpc } from "@cdktf/provider-aws/lib/data-aws-vpc";
-import { Lazy, type TerraformDataSource } from "cdktf";
+import type { TerraformDataSource } from "cdktf";
 import { Construct } from "constructs";
+import { atSynth } from "../at-synth";
 import { isToken, problemText, type Problem } from "../../problem";
 import type { AwsSubnet } from "./aws-platform";
 import type { Architecture, MachineImage } from "./machine-image";
@@ -195,5 +196,5 @@ export function expect(source: TerraformDataSource, expectations: readonly Expec
       condition: `\${${condition}}`,
       error_message: problemText(source.node.scope!.node.path, problem),
     }));
-  source.addOverride("lifecycle.postcondition", Lazy.anyValue({ produce }));
+  source.addOverride("lifecycle.postcondition", atSynth(produce));
 }

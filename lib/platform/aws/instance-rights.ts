@@ -2,8 +2,9 @@ import { DataAwsIamPolicyDocument } from "@cdktf/provider-aws/lib/data-aws-iam-p
 import { IamInstanceProfile } from "@cdktf/provider-aws/lib/iam-instance-profile";
 import { IamRole } from "@cdktf/provider-aws/lib/iam-role";
 import { IamRolePolicy } from "@cdktf/provider-aws/lib/iam-role-policy";
-import { Lazy, TerraformStack, type ITerraformDependable } from "cdktf";
+import { TerraformStack, type ITerraformDependable } from "cdktf";
 import type { Construct } from "constructs";
+import { atSynth } from "../at-synth";
 
 /** One permission of a machine. */
 export interface Right {
@@ -18,8 +19,9 @@ export interface Right {
  */
 export class InstanceRights {
   private readonly rights: Right[] = [];
-  private profile?: IamInstanceProfile;
   private policy?: IamRolePolicy;
+  /** Name of the instance profile; nothing for a machine without rights. */
+  profileName?: string;
 
   constructor(
     private readonly scope: Construct,
@@ -31,12 +33,7 @@ export class InstanceRights {
     const key = JSON.stringify(right);
     if (this.rights.some((other) => JSON.stringify(other) === key)) return;
     this.rights.push(right);
-    if (!this.profile) this.create();
-  }
-
-  /** Name of the instance profile; nothing for a machine without rights. */
-  get profileName(): string | undefined {
-    return this.profile?.name;
+    if (this.profileName === undefined) this.create();
   }
 
   /** What must exist before the machine can use its rights. */
@@ -61,19 +58,19 @@ export class InstanceRights {
       tags: { ...tags },
     });
     const document = new DataAwsIamPolicyDocument(scope, "rights", {
-      statement: Lazy.anyValue({
-        produce: () => this.rights.map(({ actions, resources }) => ({ actions, resources })),
-      }) as never,
+      statement: atSynth(() =>
+        this.rights.map(({ actions, resources }) => ({ actions, resources })),
+      ) as never,
     });
     this.policy = new IamRolePolicy(scope, "policy", {
       name: "cdktf-ha",
       role: role.id,
       policy: document.json,
     });
-    this.profile = new IamInstanceProfile(scope, "profile", {
+    this.profileName = new IamInstanceProfile(scope, "profile", {
       name: unique,
       role: role.name,
       tags: { ...tags },
-    });
+    }).name;
   }
 }

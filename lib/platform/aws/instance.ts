@@ -2,8 +2,8 @@ import { Eip } from "@cdktf/provider-aws/lib/eip";
 import { Instance } from "@cdktf/provider-aws/lib/instance";
 import { NetworkInterface } from "@cdktf/provider-aws/lib/network-interface";
 import type { PlacementGroup } from "@cdktf/provider-aws/lib/placement-group";
-import { Lazy } from "cdktf";
 import { Construct } from "constructs";
+import { atSynth } from "../at-synth";
 import type { Connections } from "../../firewall/connections";
 import { refuse } from "../../problem";
 import { Machine } from "../machine";
@@ -62,14 +62,20 @@ export function createInstance(
   const networkInterface = new NetworkInterface(scope, "interface", {
     subnetId: subnet.id,
     privateIps: node.privateAddress === undefined ? undefined : [node.privateAddress],
-    securityGroups: Lazy.listValue({ produce: () => groups.map((group) => platform.gate.groupOf(group).id) }),
     description: `${name}: managed by cdktf-ha-clusters`,
     tags,
   });
-  networkInterface.addOverride("source_dest_check", Lazy.anyValue({ produce: () => !foreignAddresses }));
+  networkInterface.addOverride(
+    "security_groups",
+    atSynth(() => groups.map((group) => platform.gate.groupOf(group))),
+  );
+  networkInterface.addOverride(
+    "source_dest_check",
+    atSynth(() => !foreignAddresses),
+  );
   networkInterface.addOverride(
     "lifecycle.ignore_changes",
-    Lazy.anyValue({ produce: () => (secondaryAddresses ? ["private_ips", "private_ips_count"] : undefined) }),
+    atSynth(() => (secondaryAddresses ? ["private_ips", "private_ips_count"] : undefined)),
   );
   const rights = new InstanceRights(new Construct(scope, "rights"), name, platform.tags);
   const type = node.instanceType ?? platform.props.instanceType ?? "t3.small";
@@ -102,7 +108,10 @@ export function createInstance(
       ? { network_interface_id: networkInterface.id }
       : [{ network_interface_id: networkInterface.id, device_index: 0 }],
   );
-  instance.addOverride("iam_instance_profile", Lazy.anyValue({ produce: () => rights.profileName }));
+  instance.addOverride(
+    "iam_instance_profile",
+    atSynth(() => rights.profileName),
+  );
   // An interface that was made apart gets no public address by itself, whatever its subnet says.
   const publicAddress = platform.props.publicAddresses
     ? new Eip(scope, "public-address", { domain: "vpc", networkInterface: networkInterface.id, tags })

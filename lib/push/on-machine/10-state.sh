@@ -80,6 +80,9 @@ ha_lock() {
   fi
 }
 
+# Is a push at work? A shared lock for an instant: whoever only asks takes nothing away.
+ha_is_locked() { ! flock --shared --nonblock "$HA_LOCK" true; }
+
 # Seconds with one decimal since the time in $1 (as of ha_now).
 ha_now() { printf '%s' "${EPOCHREALTIME/[.,]/}"; }
 ha_since() {

@@ -63,7 +63,10 @@ ha_recover() {
   service=$(ha_service_dir)
   case $(cat "$service/phase" 2>/dev/null) in
     '' | "$HA_UNHEALTHY_PHASE") return 0 ;;
-    "$HA_COMMITTING") ha_finish_commit && return 0 ;;
+    "$HA_COMMITTING")
+      ha_finish_commit
+      return 0
+      ;;
   esac
   ha_say "an earlier push was interrupted ($(<"$service/phase")); its files go back to the last good version first"
   ha_restore_interrupted
@@ -182,8 +185,8 @@ ha_finish_commit() {
   service=$(ha_service_dir)
   if [[ -d $service/staged ]]; then
     rm --recursive --force "$service/previous"
-    [[ ! -d $service/current ]] || mv "$service/current" "$service/previous"
-    mv "$service/staged" "$service/current"
+    [[ ! -d $service/current ]] || mv "$service/current" "$service/previous" || ha_die "$service: the last version could not be put aside"
+    mv "$service/staged" "$service/current" || ha_die "$service: the new version could not be kept as the good one"
     sync "$service"
   fi
   grep -qxF "$HA_SERVICE" "$HA_STATE/order" 2>/dev/null || printf '%s\n' "$HA_SERVICE" >>"$HA_STATE/order"
@@ -235,11 +238,12 @@ ha_stop_units() {
   systemctl daemon-reload
 }
 
+HA_UNCONFIRMED_PHASE='waiting to be confirmed'
 # A change that can lock us out (the firewall) goes back by itself unless a new connection says it works.
 ha_arm_rollback() {
   local seconds
   seconds=$(ha_setting "$(ha_service_dir)/staged" confirm-within 60)
-  printf 'waiting to be confirmed\n' >"$(ha_service_dir)/phase"
+  printf '%s\n' "$HA_UNCONFIRMED_PHASE" >"$(ha_service_dir)/phase"
   cp "$HA_PROGRAM" "$(ha_service_dir)/rollback"
   systemctl stop "cdktf-ha-rollback-$HA_SERVICE.timer" 2>/dev/null || true
   systemd-run --quiet --collect --on-active="$seconds" --timer-property=AccuracySec=100ms \
@@ -253,7 +257,7 @@ ha_confirm() {
   HA_SERVICE=$1
   ha_lock
   [[ ! -e $(ha_service_dir)/unconfirmed ]] || ha_die "no new connection came in time: the change was taken back"
-  [[ $(cat "$(ha_service_dir)/phase" 2>/dev/null) == 'waiting to be confirmed' ]] || return 0
+  [[ $(cat "$(ha_service_dir)/phase" 2>/dev/null) == "$HA_UNCONFIRMED_PHASE" ]] || return 0
   systemctl stop "cdktf-ha-rollback-$HA_SERVICE.timer" 2>/dev/null || true
   rm --force "$(ha_service_dir)/rollback"
   ha_commit
@@ -264,7 +268,7 @@ ha_confirm() {
 ha_timed_rollback() {
   HA_SERVICE=$1
   ha_lock
-  [[ $(cat "$(ha_service_dir)/phase" 2>/dev/null) == 'waiting to be confirmed' ]] || return 0
+  [[ $(cat "$(ha_service_dir)/phase" 2>/dev/null) == "$HA_UNCONFIRMED_PHASE" ]] || return 0
   HA_START=$(ha_now) HA_WORDS=$(ha_service_dir)/rollback-words
   ha_say "nobody confirmed the change in time: going back"
   : >"$(ha_service_dir)/unconfirmed"

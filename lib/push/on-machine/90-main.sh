@@ -185,7 +185,8 @@ ha_verb_status() {
     case $(cat "$dir/phase" 2>/dev/null) in
       '') ;;
       "$HA_UNHEALTHY_PHASE") waiting+=", $HA_UNHEALTHY_PHASE" ;;
-      *) waiting+=", a push was interrupted ($(<"$dir/phase"))" ;;
+      "$HA_UNCONFIRMED_PHASE") waiting+=', a change waits to be confirmed over a new connection, else it goes back' ;;
+      *) if ha_is_locked; then waiting+=", a push is at work ($(<"$dir/phase"))"; else waiting+=", a push was interrupted ($(<"$dir/phase"))"; fi ;;
     esac
     edited=$(ha_edited_by_hand "$dir/current" | wc -l)
     ((edited == 0)) || waiting+=", $(ha_count "$edited" file) changed by hand (cdktf-ha verify)"
