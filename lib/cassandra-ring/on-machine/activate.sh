@@ -82,33 +82,63 @@ prepare_first_start() {
   fi
   # A node that is its own seed skips the bootstrap and serves an empty disk. Until it has joined, its seeds are the others.
   first_seeds "${alive[@]:0:3}"
-  : >"$RING_FIRST/options"
+  # a join that was cut off begins again: what was written in between has passed by the rows that had come (CASSANDRA-17679)
+  printf '%s\n' -Dcassandra.reset_bootstrap_progress=true >"$RING_FIRST/options"
   old=$(ring_cql predecessor "${alive[@]}") || ring_fail "the ring could not be asked whether this node takes another one's place: $old"
   if [[ -n $old ]]; then
     ring_note "takes the place of $RING_NODE at $old, which is dead"
-    printf '%s\n' "-Dcassandra.replace_address_first_boot=$old" >"$RING_FIRST/options"
+    printf '%s\n' "-Dcassandra.replace_address_first_boot=$old" >>"$RING_FIRST/options"
   else
     spread_tokens "${alive[@]}"
     ring_note "joins the ring '$RING_CLUSTER' by ${alive[*]:0:3}"
   fi
 }
 
-# The port for clients opens when the node has joined.
+# The port for clients opens when the node has joined. Where rows could not be streamed, Cassandra goes on without it.
 wait_until_it_answers() { # SECONDS
-  local until=$((SECONDS + $1)) restarts
+  local until=$((SECONDS + $1)) next=$((SECONDS + 5)) restarts words
   while ! ring_open "$RING_ADDRESS" 9042; do
     restarts=$(systemctl show --property=NRestarts --value "$RING_UNIT")
     if ! systemctl is-active --quiet "$RING_UNIT" || ((restarts > 0)); then
       systemctl stop "$RING_UNIT" || true
       ring_fail "Cassandra ended by itself"
     fi
+    if ((SECONDS >= next)); then
+      next=$((SECONDS + 5))
+      words=$(failed_streams)
+      if [[ -n $words ]]; then
+        systemctl stop "$RING_UNIT" || true
+        ring_fail "the node could not get its rows; the next apply begins again: $words"
+      fi
+    fi
     ((SECONDS < until)) || ring_fail "port 9042 does not answer after $1 s"
     sleep 0.3
   done
 }
 
+# What the running daemon says of a bootstrap that it has given up; nothing while it goes on.
+failed_streams() {
+  local start words
+  start=$(systemctl show --property=InvocationID --value "$RING_UNIT")
+  words=$(journalctl --output=cat --no-pager --quiet "_SYSTEMD_INVOCATION_ID=$start" --grep='streaming failed|Stream failed' || true)
+  if [[ $words == *"Some data streaming failed"* ]]; then awk '!seen[$0]++' <<<"$words" | tail --lines=5; fi
+}
+
+# A node that is just starting for the first time has joined when it answers.
+await_membership() {
+  wait_until_it_answers "$RING_JOIN_SECONDS"
+  # its upkeep makes up for what the node that it was filled from has missed
+  if grep -q replace_address "$RING_FIRST/options"; then : >"$RING_DATA/cdktf-ha-replaced"; fi
+  ring_write_marker joined
+  # the running daemon reads its seeds there as long as it lives
+  if [[ -e $RING_FIRST/cassandra.yaml ]]; then ln --symbolic --force "$RING_YAML" "$RING_FIRST/cassandra.yaml"; fi
+}
+
 prepare_machine
 if is_running; then
+  # an activation was killed while it joined: it is not stopped half way
+  ring_read_marker
+  if [[ $NODE_STATE == joining && -e $RING_FIRST/options ]]; then await_membership; fi
   # who asks the others may have to show a certificate; who reads certificates only at the start is restarted for a new one
   changed=no
   if ring_make_stores; then changed=yes; fi
@@ -136,11 +166,6 @@ systemctl start "$RING_UNIT"
 if [[ $NODE_STATE == joined ]]; then
   wait_until_it_answers $START_SECONDS
 else
-  wait_until_it_answers "$RING_JOIN_SECONDS"
-  # its upkeep makes up for what the node that it was filled from has missed
-  if grep -q replace_address "$RING_FIRST/options"; then : >"$RING_DATA/cdktf-ha-replaced"; fi
-  ring_write_marker joined
-  # the running daemon reads its seeds there as long as it lives
-  if [[ -e $RING_FIRST/cassandra.yaml ]]; then ln --symbolic --force "$RING_YAML" "$RING_FIRST/cassandra.yaml"; fi
+  await_membership
 fi
 systemctl enable --quiet "$RING_UNIT"
