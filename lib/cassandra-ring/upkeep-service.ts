@@ -86,7 +86,8 @@ export class UpkeepService implements Service {
         ...timers.flatMap(({ files }) => files),
       ],
       units: timers.map(({ unit }) => unit),
-      hooks: { settle: script("upkeep.sh") },
+      hooks: { check: script("calendar.sh"), settle: script("upkeep.sh") },
+      checker: "systemd",
     };
   }
 }

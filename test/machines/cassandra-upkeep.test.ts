@@ -71,6 +71,11 @@ test.each<[string, Partial<CassandraRingProps>, RegExp]>([
     { java: Java.at("/opt/none") },
     /runs on Java 17 or 11; this machine has none/,
   ],
+  [
+    "a day that no week has",
+    { repair: "Sonday 03:00" },
+    /refused by systemd[^]*Sonday|Sonday[^]*refused by systemd/,
+  ],
 ])("%s is refused on the machine, before anything is touched", async (_, props, words) => {
   const before = await start();
   const outcome = await ring(props).apply();
@@ -129,6 +134,23 @@ test("the weekly repair is a timer; a node whose turn it is not waits", async ()
   const notes = (await notesOf(lab, [NAME])).map(({ text }) => text);
   expect(notes).toContainEqual("waits for cassandra-9, which holds the lock 'upkeep'");
   expect(notes).toContainEqual("weekly repair of esmond done");
+}, 180_000);
+
+test("a weekly repair that fails is tried again", async () => {
+  const run = "/usr/local/lib/cdktf-ha/cassandra";
+  await node().ssh(
+    `set -e; mv ${run}/nodetool ${run}/nodetool.away; printf '#!/bin/bash\nexit 1\n' >${run}/nodetool; chmod 755 ${run}/nodetool`,
+  );
+  const { stdout } = await node().ssh(
+    "systemctl start cassandra-repair.service; systemctl show --property=ActiveState,SubState,RestartUSec cassandra-repair.service",
+    { timeoutSeconds: 120 },
+  );
+  await node().ssh(`mv ${run}/nodetool.away ${run}/nodetool; systemctl stop cassandra-repair.service`);
+  expect(stdout.trim().split("\n").sort()).toEqual([
+    "ActiveState=activating",
+    "RestartUSec=30min",
+    "SubState=auto-restart",
+  ]);
 }, 180_000);
 
 test("a new password of the superuser, a role that leaves the code", async () => {
