@@ -34,6 +34,8 @@ export interface NodeSource {
   readonly nodes: readonly RingNode[];
   /** Keyspaces that the weekly repair goes through. */
   readonly repairedKeyspaces: readonly string[];
+  /** Where nodes may listen for each other. */
+  readonly storagePorts: readonly number[];
   nodeOf(machine: Machine): RingNode;
   yaml(node: RingNode): Omit<YamlModel, "version" | "dataDirectory" | "tls" | "address">;
 }
@@ -72,7 +74,7 @@ export class CassandraService implements Service {
       files: [
         ...this.configs(machine, node),
         ...this.programs(),
-        ...(machine.aws?.dataVolumeId === undefined ? [] : [DATA_MOUNT]),
+        ...(machine.aws?.dataDevice === undefined ? [] : [dataMount(machine.aws.dataDevice)]),
         ...(tls ? this.tlsFiles(tls, node) : []),
         ...(source.metrics ? [{ path: source.metrics.configPath, text: source.metrics.config }] : []),
       ],
@@ -115,7 +117,7 @@ export class CassandraService implements Service {
       ...(this.source.installation.kind === "directory"
         ? []
         : [{ name: "curl", unlessCommand: "curl" }, { name: "ca-certificates" }]),
-      ...(machine.aws?.dataVolumeId === undefined ? [] : [{ name: "xfsprogs", unlessCommand: "mkfs.xfs" }]),
+      ...(machine.aws?.dataDevice === undefined ? [] : [{ name: "xfsprogs", unlessCommand: "mkfs.xfs" }]),
       ...(this.source.tls ? [{ name: "openssl", unlessCommand: "openssl" }] : []),
     ];
   }
@@ -168,8 +170,9 @@ export class CassandraService implements Service {
       RING_ADDRESS: node.machine.privateAddress,
       RING_DATACENTER: node.datacenter,
       RING_RACK: node.rack,
-      RING_VOLUME: node.machine.aws?.dataVolumeId ?? "",
+      RING_VOLUME: node.machine.aws?.dataDevice ?? "",
       RING_TOKENS: source.yaml(node).numTokens,
+      RING_STORAGE_PORTS: source.storagePorts.join(" "),
       RING_FOUNDER: source.nodes[0]!.name,
       RING_JOIN_SECONDS: source.joinWithin,
       RING_REPAIR_KEYSPACES: source.repairedKeyspaces.join(" "),
@@ -243,15 +246,15 @@ export class CassandraService implements Service {
   }
 }
 
-/** The unit's name is the path's, as systemd wants it; the label is given when the file system is made. */
-const DATA_MOUNT: ServiceFile = {
+/** The unit's name is the path's, as systemd wants it. Not by the label: a volume made from a snapshot has it too. */
+const dataMount = (device: string): ServiceFile => ({
   path: "/etc/systemd/system/var-lib-cassandra.mount",
   text: `# Managed by cdktf-ha-clusters.
 [Unit]
 Description=Data of Apache Cassandra
 
 [Mount]
-What=LABEL=ha-cassandra
+What=${device}
 Where=${DATA_DIRECTORY}
 Type=xfs
 Options=noatime
@@ -260,7 +263,7 @@ Options=noatime
 WantedBy=multi-user.target
 `,
   onChange: "none",
-};
+});
 
 export function script(file: string): string {
   return scriptText(join(ON_MACHINE, file));

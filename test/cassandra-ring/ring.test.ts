@@ -66,6 +66,19 @@ test("3.11 with Thrift and TLS: 9160 for clients, 7001 for the ring; what esmond
   const template = Template.synth(stack).hasNoErrors();
   template.hasPort(ring, Port.tcp(9160)).onlyFrom(client);
   template.hasPort(ring, Port.tcp(7001)).onlyFrom(ring);
+  expect(template.file("cassandra-1", "/etc/cassandra/cdktf-ha/ring")).toContain(
+    "RING_STORAGE_PORTS='7000 7001'",
+  );
+});
+
+test("a weekly repair that fails is tried again before the week is over, a snapshot is not", () => {
+  const stack = newStack();
+  newRing(stack, { snapshots: Snapshots.directory("/srv/snapshots") });
+  const template = Template.synth(stack).hasNoErrors();
+  const unit = (name: string): string =>
+    template.file("cassandra-1", `/etc/systemd/system/cassandra-${name}.service`);
+  expect(unit("repair")).toMatch(/Type=oneshot\n(.*\n)*Restart=on-failure\nRestartSec=30min\n/);
+  expect(unit("snapshot")).not.toContain("Restart=");
 });
 
 test("the rollout: node after node, then keyspaces by one node, then upkeep node after node", () => {
@@ -133,8 +146,9 @@ describe("on AWS", () => {
 
   test("a volume for each node, mounted where the data lie", () => {
     expect(Object.values(template.resources("aws_ebs_volume"))).toHaveLength(3);
-    expect(template.file("cassandra-1", "/etc/systemd/system/var-lib-cassandra.mount")).toContain(
-      "Where=/var/lib/cassandra",
+    // by its id, which the device's name has without its dash
+    expect(template.file("cassandra-1", "/etc/systemd/system/var-lib-cassandra.mount")).toMatch(
+      /What=\/dev\/disk\/by-id\/nvme-Amazon_Elastic_Block_Store_\S*replace\(aws_.*, "-", ""\)\}\nWhere=\/var\/lib\/cassandra\n/,
     );
     expect(template.file("cassandra-1", "/etc/cassandra/cdktf-ha/ring")).toMatch(/RING_VOLUME=\S+/);
   });

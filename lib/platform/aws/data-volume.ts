@@ -1,6 +1,7 @@
 import { EbsVolume } from "@cdktf/provider-aws/lib/ebs-volume";
 import type { Instance } from "@cdktf/provider-aws/lib/instance";
 import { VolumeAttachment } from "@cdktf/provider-aws/lib/volume-attachment";
+import { Fn } from "cdktf";
 import type { Construct } from "constructs";
 
 /** A volume apart from the instance: an instance that is lost or replaced loses no data. */
@@ -53,4 +54,9 @@ export function createDataVolume(
     // the file system is closed properly before its volume goes
     stopInstanceBeforeDetaching: true,
   });
+}
+
+/** Where a machine finds it once it is attached: the volume's id without its dash. Labels may be another volume's too. */
+export function deviceOf({ volumeId }: VolumeAttachment): string {
+  return `/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${Fn.replace(volumeId, "-", "")}`;
 }
