@@ -133,10 +133,15 @@ describe("on AWS", () => {
 
   test("a volume for each node, mounted where the data lie", () => {
     expect(Object.values(template.resources("aws_ebs_volume"))).toHaveLength(3);
-    expect(template.file("cassandra-1", "/etc/systemd/system/var-lib-cassandra.mount")).toContain(
-      "Where=/var/lib/cassandra",
+    const unit = template.file("cassandra-1", "/etc/systemd/system/var-lib-cassandra.mount");
+    expect(unit).toContain("Where=/var/lib/cassandra");
+    // the device, which systemd waits for; by the volume's id without its dash, as udev names it
+    expect(unit).toMatch(
+      /What=\/dev\/disk\/by-id\/nvme-Amazon_Elastic_Block_Store_\$\{replace\(aws_volume_attachment\.\S+\.volume_id, "-", ""\)\}\n/,
     );
-    expect(template.file("cassandra-1", "/etc/cassandra/cdktf-ha/ring")).toMatch(/RING_VOLUME=\S+/);
+    const facts = template.file("cassandra-1", "/etc/cassandra/cdktf-ha/ring");
+    expect(facts).toMatch(/RING_VOLUME=\S+/);
+    expect(facts).toContain("RING_VOLUME_GIB='500'");
   });
 
   test("each node may write and read its own snapshots only", () => {

@@ -11,7 +11,7 @@ import type { NodeProps } from "../platform";
 import { connectionTo } from "../ssh-access";
 import type { AwsPlatform, AwsSubnet } from "./aws-platform";
 import type { MachineImage } from "./machine-image";
-import { createDataVolume } from "./data-volume";
+import { createDataVolume, type AttachedVolume } from "./data-volume";
 import { InstanceRights, type Right } from "./instance-rights";
 
 /** What is known of a machine because it is an EC2 instance; for virtual IPs, secrets and fencing. */
@@ -23,8 +23,8 @@ export interface AwsMachine {
   readonly vpcId: string;
   /** EC2's name of its type; decides how much memory it has. */
   readonly instanceType: string;
-  /** Its data volume, where it has one. */
-  readonly dataVolumeId?: string;
+  /** Where it has one. */
+  readonly dataVolume?: AttachedVolume;
   /** Has its interface a public address of its own? */
   readonly hasPublicAddress: boolean;
   /** ARN of something of the machine's own account and region, or of a bucket: `arn("ec2", "route-table/rtb-1")`. */
@@ -131,7 +131,7 @@ export function createInstance(
     subnetId: subnet.id,
     vpcId: platform.props.vpcId,
     instanceType: type,
-    dataVolumeId: volume?.volumeId,
+    dataVolume: volume,
     hasPublicAddress: publicAddress !== undefined,
     arn: (service, resource) => platform.arn(service, resource),
     grant: (right) => rights.grant(right),
@@ -155,7 +155,7 @@ export function createInstance(
       ...groups.flatMap((group) => platform.gate.rulesOf(group)),
       ...rights.readiness,
       instance,
-      ...(volume ? [volume] : []),
+      ...(volume ? [volume.attachment] : []),
       ...(publicAddress ? [publicAddress] : []),
     ],
     handsOver: () => platform.handOver(),
