@@ -159,6 +159,13 @@ describe("on AWS", () => {
     const { for_each: each } = members![1] as unknown as { for_each: Record<string, { host: string }> };
     expect(Object.keys(each)).toEqual(["cassandra-1", "cassandra-2", "cassandra-3"]);
     expect(each["cassandra-1"]!.host).toMatch(/^\$\{aws_/);
+    // Terraform destroys in the opposite order: only what the goodbye depends on is still there while it is said
+    const { depends_on: on } = members![1] as unknown as { depends_on: string[] };
+    for (const type of ["aws_instance", "aws_volume_attachment", "aws_iam_role_policy"]) {
+      const names = Object.keys(template.resources(type)).map((name) => `${type}.${name}`);
+      expect(names).toHaveLength(3);
+      expect(on).toEqual(expect.arrayContaining(names));
+    }
   });
 });
 
