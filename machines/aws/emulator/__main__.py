@@ -76,7 +76,7 @@ def app(environ, start_response):
             request.params, request.action, request.resources, request.also = params, "", [], []
             try:
                 answer = list(moto(environ, start))
-                if not READ.match(action):
+                if not is_s3 and not READ.match(action):
                     network.follow()
                     tell_instances()
                     volumes.follow(tell)
