@@ -26,7 +26,7 @@ export type { VirtualIpGroup } from "./keepalived/virtual-ip-group";
 export * from "./topology/topology";
 export * from "./virtual-ip/virtual-ip";
 export * from "./platform/aws/aws-platform";
-export type { DataVolume } from "./platform/aws/data-volume";
+export type { AttachedVolume, DataVolume } from "./platform/aws/data-volume";
 export type { AwsMachine } from "./platform/aws/instance";
 export * from "./platform/aws/machine-image";
 export * from "./platform/aws/network";

@@ -74,7 +74,7 @@ export class CassandraService implements Service {
       files: [
         ...this.configs(machine, node),
         ...this.programs(),
-        ...(machine.aws?.dataDevice === undefined ? [] : [dataMount(machine.aws.dataDevice)]),
+        ...(machine.aws?.dataVolume ? [dataMount(machine.aws.dataVolume.device)] : []),
         ...(tls ? this.tlsFiles(tls, node) : []),
         ...(source.metrics ? [{ path: source.metrics.configPath, text: source.metrics.config }] : []),
       ],
@@ -117,7 +117,7 @@ export class CassandraService implements Service {
       ...(this.source.installation.kind === "directory"
         ? []
         : [{ name: "curl", unlessCommand: "curl" }, { name: "ca-certificates" }]),
-      ...(machine.aws?.dataDevice === undefined ? [] : [{ name: "xfsprogs", unlessCommand: "mkfs.xfs" }]),
+      ...(machine.aws?.dataVolume ? [{ name: "xfsprogs", unlessCommand: "mkfs.xfs" }] : []),
       ...(this.source.tls ? [{ name: "openssl", unlessCommand: "openssl" }] : []),
     ];
   }
@@ -164,13 +164,17 @@ export class CassandraService implements Service {
   /** Who is there: a change of it needs no restart. */
   private ringFacts(node: RingNode): string {
     const { source } = this;
+    const volume = node.machine.aws?.dataVolume;
     return renderFacts("who is there", {
       RING_CLUSTER: source.clusterName,
       RING_NODE: node.name,
       RING_ADDRESS: node.machine.privateAddress,
       RING_DATACENTER: node.datacenter,
       RING_RACK: node.rack,
-      RING_VOLUME: node.machine.aws?.dataDevice ?? "",
+      RING_VOLUME: volume?.id ?? "",
+      RING_DEVICE: volume?.device ?? "",
+      // a volume that grows is a change that is pushed: the file system grows with it
+      RING_VOLUME_GIB: volume?.sizeGiB ?? "",
       RING_TOKENS: source.yaml(node).numTokens,
       RING_STORAGE_PORTS: source.storagePorts.join(" "),
       RING_FOUNDER: source.nodes[0]!.name,
@@ -246,10 +250,14 @@ export class CassandraService implements Service {
   }
 }
 
-/** The unit's name is the path's, as systemd wants it. Not by the label: a volume made from a snapshot has it too. */
-const dataMount = (device: string): ServiceFile => ({
-  path: "/etc/systemd/system/var-lib-cassandra.mount",
-  text: `# Managed by cdktf-ha-clusters.
+/**
+ * The unit's name is the path's, as systemd wants it. By the path of the device and not by a label: systemd waits for a device
+ * that a booting machine has not found yet, and a snapshot's copy has the same label.
+ */
+function dataMount(device: string): ServiceFile {
+  return {
+    path: "/etc/systemd/system/var-lib-cassandra.mount",
+    text: `# Managed by cdktf-ha-clusters.
 [Unit]
 Description=Data of Apache Cassandra
 
@@ -262,8 +270,9 @@ Options=noatime
 [Install]
 WantedBy=multi-user.target
 `,
-  onChange: "none",
-});
+    onChange: "none",
+  };
+}
 
 export function script(file: string): string {
   return scriptText(join(ON_MACHINE, file));

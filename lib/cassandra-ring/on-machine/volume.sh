@@ -9,18 +9,19 @@ if mountpoint --quiet "$RING_DATA"; then
   xfs_growfs "$RING_DATA" >/dev/null # a volume that has grown
   exit 0
 fi
+device=$RING_DEVICE
 for _ in {1..60}; do
-  [[ ! -b $RING_VOLUME ]] || break
+  [[ ! -b $device ]] || break
   sleep 1
 done
-[[ -b $RING_VOLUME ]] || ring_fail "the data volume is not at this machine: there is no $RING_VOLUME"
-found=$(blkid --probe --output export "$RING_VOLUME" || true)
+[[ -b $device ]] || ring_fail "volume $RING_VOLUME is not at this machine: there is no $device"
+found=$(blkid --probe --output export "$device" || true)
 if [[ -z $found ]]; then
   ring_note "makes a file system on $RING_VOLUME"
-  mkfs.xfs -q -L ha-cassandra "$RING_VOLUME"
+  mkfs.xfs -q -L ha-cassandra "$device"
   udevadm settle
 elif ! grep -qxF LABEL=ha-cassandra <<<"$found"; then
-  ring_fail "$RING_VOLUME holds something else: $(tr '\n' ' ' <<<"$found")"
+  ring_fail "volume $RING_VOLUME holds something else: $(tr '\n' ' ' <<<"$found")"
 fi
 mkdir -p "$RING_DATA"
 [[ -z $(find "$RING_DATA" -mindepth 1 -maxdepth 1 -print -quit) ]] || ring_fail "$RING_DATA is not empty: the volume would cover what lies there"

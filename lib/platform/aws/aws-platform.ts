@@ -12,6 +12,7 @@ import { SecurityGroups } from "../../firewall/security-groups";
 import { contains, isIp, parseNetwork } from "../../net";
 import { checkAtSynth, checkSeconds, isToken, refuse, refuseToken, warn, type Problem } from "../../problem";
 import { carrierOf, type Carrier } from "../../push/carrier";
+import { after } from "../../push/push";
 import type { Machine } from "../machine";
 import { Members } from "../members";
 import { outgoingRules, type Outgoing } from "../outgoing";
@@ -334,13 +335,12 @@ export class AwsPlatform extends Construct implements Platform {
       });
       return;
     }
-    new Members(this, () =>
-      Object.fromEntries(
-        [...this.names]
-          .filter(([, machine]) => machine.handsOver)
-          .map(([name, { connection }]) => [name, { connection, privateKeyFile }]),
-      ),
+    const members = (): [string, Machine][] => [...this.names].filter(([, machine]) => machine.handsOver);
+    const { resource } = new Members(this, () =>
+      Object.fromEntries(members().map(([name, { connection }]) => [name, { connection, privateKeyFile }])),
     );
+    // What comes later goes earlier: instance, volume, rules and rights of a machine that leaves stay until it has handed over.
+    after(this, resource, () => members().flatMap(([, machine]) => machine.readiness()));
   }
 
   private problems(): Problem[] {

@@ -13,7 +13,7 @@ import type { NodeProps } from "../platform";
 import { connectionTo } from "../ssh-access";
 import type { AwsPlatform, AwsSubnet } from "./aws-platform";
 import type { MachineImage } from "./machine-image";
-import { createDataVolume, deviceOf } from "./data-volume";
+import { createDataVolume, type AttachedVolume } from "./data-volume";
 import { expect, type Expectation } from "./facts";
 import { nameAtAws } from "./identity";
 import { InstanceRights, type Right } from "./instance-rights";
@@ -27,8 +27,8 @@ export interface AwsMachine {
   readonly vpcId: string;
   /** EC2's name of its type; decides how much memory it has. */
   readonly instanceType: string;
-  /** Path of its data volume's device, where it has one. */
-  readonly dataDevice?: string;
+  /** Where it has one. */
+  readonly dataVolume?: AttachedVolume;
   /** Has its interface a public address of its own? */
   readonly hasPublicAddress: boolean;
   /** ARN of something of the machine's own account and region, or of a bucket: `arn("ec2", "route-table/rtb-1")`. */
@@ -155,7 +155,7 @@ export function createInstance(
     subnetId: subnet.id,
     vpcId: platform.props.vpcId,
     instanceType: type,
-    dataDevice: volume && deviceOf(volume),
+    dataVolume: volume,
     hasPublicAddress: publicAddress !== undefined,
     arn: (service, resource, region) => platform.arn(service, resource, region),
     get region() {
@@ -184,7 +184,7 @@ export function createInstance(
       ...groups.flatMap((group) => platform.gate.rulesOf(group)),
       ...rights.readiness,
       instance,
-      ...(volume ? [volume] : []),
+      ...(volume ? [volume.attachment] : []),
       ...(publicAddress ? [publicAddress] : []),
     ],
     handsOver: () => platform.handOver(),

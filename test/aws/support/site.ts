@@ -13,7 +13,7 @@ import {
   type Service,
 } from "cdktf-ha-clusters";
 import type { TerraformStack } from "cdktf";
-import { CLIENT, Cloud, REGION } from "../../../machines/aws/cloud";
+import { CLIENT, Cloud, REGION, type CloudOptions } from "../../../machines/aws/cloud";
 import { Lab } from "../../../machines/lab";
 import { siteService } from "../../machines/support/site";
 
@@ -29,10 +29,12 @@ export const OPERATORS = ["10.77.1.1", "10.77.2.1", "10.77.3.1"].map((address) =
 /** No role of the tests' stacks has more rights than this. */
 export const BOUNDARY = "arn:aws:iam::123456789012:policy/machines";
 
-export async function startCloud(): Promise<{ lab: Lab; cloud: Cloud; network: Network }> {
+export async function startCloud(
+  options?: CloudOptions,
+): Promise<{ lab: Lab; cloud: Cloud; network: Network }> {
   const lab = await Lab.start({}, { flavour: "tests" });
   try {
-    const cloud = await Cloud.start(lab);
+    const cloud = await Cloud.start(lab, options);
     return { lab, cloud, network: await makeNetwork(cloud) };
   } catch (error) {
     await lab.stop().catch(() => undefined); // the first failure is the one to tell
