@@ -50,3 +50,4 @@ export type { PostgresEndpoint } from "./postgres-replica-set/endpoint";
 export type { Parameters, ParameterValue } from "./postgres-replica-set/parameters";
 export type { Synchronous } from "./postgres-replica-set/patroni-yml";
 export { Timers, type TimerProps } from "./postgres-replica-set/timers";
+export { Workload } from "./postgres-replica-set/workload";

@@ -33,6 +33,7 @@ import {
 import { renderHba } from "./pg-hba";
 import { checkReplicaSet, problemsOfReplicaSet, warnOfReplicaSet } from "./replica-set-problems";
 import { Timers } from "./timers";
+import { Workload } from "./workload";
 
 export interface PostgresReplicaSetProps {
   readonly platform: Platform;
@@ -73,6 +74,8 @@ export interface PostgresReplicaSetProps {
    * @default "off" - a machine without one could never lead
    */
   readonly watchdog?: "off" | "automatic" | "required";
+  /** What the databases are mostly asked to do. @default Workload.general() */
+  readonly workload?: Workload;
   /** Further settings of postgresql.conf. @default none */
   readonly parameters?: Parameters;
   /** MiB that PostgreSQL is tuned for. @default - the machine's own */
@@ -173,6 +176,11 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     };
   }
 
+  private get parameters(): Parameters {
+    const { workload = Workload.general(), parameters } = this.props;
+    return { ...workload.parameters, ...parameters };
+  }
+
   // MemberSource: asked by the services at synth
 
   get dynamic(): DynamicModel {
@@ -181,12 +189,12 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
       maximumLagOnFailover: this.props.maximumLagOnFailover ?? 1_048_576,
       synchronous: this.synchronous,
       failsafe: this.props.failsafe ?? true,
-      parameters: splitParameters(this.props.parameters ?? {}).shared,
+      parameters: splitParameters(this.parameters).shared,
     };
   }
 
   get ownParameters(): Readonly<Record<string, ParameterValue>> {
-    return splitParameters(this.props.parameters ?? {}).own;
+    return splitParameters(this.parameters).own;
   }
 
   access(machine: Machine): AccessModel {

@@ -14,12 +14,12 @@ export interface TimerProps {
 
 /** How soon another member takes over, against how long a network may be silent without that. */
 export class Timers {
-  /** Another primary after 30 s at worst: for a network that is not silent for 5 s. The shortest that Patroni takes. */
+  /** Another primary within 28 s: for a network that is not silent for 5 s. The shortest that Patroni takes. */
   static fast(): Timers {
     return new Timers({ ttl: 20, loopWait: 5, retryTimeout: 5, primaryStartTimeout: 15 });
   }
 
-  /** Patroni's own values: another primary after 45 s at worst. */
+  /** Patroni's own values: another primary within 38 s. */
   static normal(): Timers {
     return new Timers({ ttl: 30, loopWait: 10, retryTimeout: 10, primaryStartTimeout: 60 });
   }

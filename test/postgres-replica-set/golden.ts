@@ -6,6 +6,7 @@ import {
   Secret,
   Timers,
   VirtualIp,
+  Workload,
   type PostgresReplicaSet,
 } from "../../lib";
 import { Template } from "../../lib/testing";
@@ -40,6 +41,7 @@ export function replicaSetCases(): { name: string; files: Record<string, string>
         failsafe: false,
         watchdog: "automatic",
         maximumLagOnFailover: 0,
+        workload: Workload.manySmallUpdates(),
         parameters: { max_connections: 300, work_mem: "16MB", wal_level: "logical", log_connections: true },
         memoryMiB: 4096,
       });

@@ -1,4 +1,4 @@
-import { Peer, PostgresReplicaSet, Secret, Timers } from "../../lib";
+import { Peer, Port, PostgresReplicaSet, Secret, Timers } from "../../lib";
 import { mebibytes, splitParameters } from "../../lib/postgres-replica-set/parameters";
 import { renderHba } from "../../lib/postgres-replica-set/pg-hba";
 import { Template } from "../../lib/testing";
@@ -82,6 +82,10 @@ test("on AWS a number of members is enough, and the groups say who talks to whom
     ["metadata-3", "c"],
   ]);
   const template = Template.synth(stack).hasNoErrors();
+  template.hasPort(set, Port.tcp(5432)).onlyFrom(set, Peer.cidr("10.2.0.0/16"));
+  template.hasPort(set, Port.tcp(8008)).onlyFrom(set);
+  template.hasPort(set.etcd, Port.tcp(2379)).onlyFrom(set, set.etcd);
+  template.hasPort(set.etcd, Port.tcp(2380)).onlyFrom(set.etcd);
   // an address that only AWS knows is one address there too
   expect(template.file("metadata-1", "/etc/patroni/cdktf-ha/20-access.yml")).toMatch(
     /host replication replicator \$\{aws_network_interface\.[\w-]+\.private_ip\}\/32 scram-sha-256/,
