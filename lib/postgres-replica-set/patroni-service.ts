@@ -43,7 +43,7 @@ const PACKAGES: readonly ServicePackage[] = [
 ];
 
 /**
- * Who is let in, where etcd is, who the other members are: in every member before any of them changes otherwise, so that a
+ * Who is let in and by which password, where etcd is, who the other members are: in every member before any of them changes otherwise, so that a
  * member that is new can ask the others, whichever of them leads. Nobody restarts for it.
  */
 export class AccessService implements Service {
@@ -88,11 +88,14 @@ export class AccessService implements Service {
           group: "postgres",
           onChange: "none",
         },
+        { path: `${CONFIG}/member-password`, text: source.memberPassword.placeholder, mode: "0600" },
         program("member.py"),
         program("node.py"),
         program("render.py"),
+        program("schema.py"),
         { path: `${PROGRAMS}/member`, text: script("member.sh"), mode: "0755", onChange: "none" },
       ],
+      secrets: [source.memberPassword],
       hooks: { activate: script("access.sh") },
     };
   }
@@ -126,11 +129,6 @@ export class PatroniService implements Service {
           group: "postgres",
         },
         {
-          path: `${CONFIG}/member-password`,
-          text: source.memberPassword.placeholder,
-          mode: "0600",
-        },
-        {
           path: "/etc/systemd/system/patroni.service",
           text: renderPatroniUnit({
             configDirectory: CONFIG,
@@ -151,7 +149,6 @@ export class PatroniService implements Service {
         "net.ipv4.tcp_keepalive_probes": 3,
       },
       units: ["patroni.service"],
-      secrets: [source.memberPassword],
       hooks: {
         check: script("check.sh"),
         active: script("active.sh"),
@@ -199,7 +196,6 @@ export class SchemaService implements Service {
       files: [
         { path: `${CONFIG}/schema.json`, text: renderSchema(this.model()) },
         ...passwords.map(([path, secret]): ServiceFile => ({ path, text: secret.placeholder, mode: "0600" })),
-        program("schema.py"),
       ],
       secrets: passwords.map(([, secret]) => secret),
       hooks: { settle: script("schema.sh") },

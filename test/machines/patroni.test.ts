@@ -142,6 +142,19 @@ test("the leader is cut off from the other members, not from the load balancers:
   );
 }, 300_000);
 
+test("a switchover by command", async () => {
+  const [old, next] = [leader, standby];
+  const { writes } = await underLoad("switchover", async () => {
+    await expect(lab.machine(next).ssh("/usr/local/lib/cdktf-ha/postgres/member switchover")).rejects.toThrow(
+      `${old} leads, not this member`,
+    );
+    await lab.machine(old).ssh("/usr/local/lib/cdktf-ha/postgres/member switchover", { timeoutSeconds: 120 });
+    await settled(next, next);
+  });
+  expect(inTurn(writes)).toEqual([old, next].map(at));
+  expect(writes.result.longestGapMs).toBeLessThan(20_000);
+}, 200_000);
+
 test("etcd loses its quorum: the primary goes on, since it reaches every member", async () => {
   const away = others(leader);
   const before = leader;

@@ -9,18 +9,16 @@
   member.py leave       hands the lead over, and stops
   member.py switchover  hands the lead over
 """
-import glob
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 
 import yaml
 from node import (
-    ADDRESS, DATA, DISSOLVES, ETC, FACTS, NAME, UNIT, Refused, is_active, leader_of, leads, members, note, own_state, rest, run,
-    settings, sql, streams, switch_over, wait_until,
+    DATA, DISSOLVES, ETC, FACTS, LIB, NAME, UNIT, Refused, is_active, leader_of, leads, member_password, members, note, own_state,
+    rest, run, settings, sql, streams, switch_over, wait_until,
 )  # fmt: skip
 from render import check, fingerprint, read, render
 
@@ -49,26 +47,37 @@ def check_member():
 
 
 def package_clusters():
-    """Clusters that Debian's packages made, where ours is to be."""
+    """Clusters that Debian's packages made and start, where ours is to be. Those on other ports are nobody's business."""
     listed = run("pg_lsclusters", "--no-header", check=False).stdout.splitlines() if shutil.which("pg_lsclusters") else []
     rows = [line.split() for line in listed]
-    return [(row[0], row[1], row[5]) for row in rows if row[2] == "5432" and os.path.isdir(os.path.join(row[5], "base"))]
+    found = [(row[0], row[1], row[5]) for row in rows if row[2] == "5432" and os.path.isdir(os.path.join(row[5], "base"))]
+    return [(version, cluster, data) for version, cluster, data in found if not is_disabled(version, cluster)]
+
+
+def is_disabled(version, cluster):
+    try:
+        with open(start_conf(version, cluster)) as file:
+            return "disabled" in file.read().split("\n")
+    except FileNotFoundError:
+        return False
+
+
+def start_conf(version, cluster):
+    return f"/etc/postgresql/{version}/{cluster}/start.conf"
 
 
 def retire_package_clusters():
     for version, cluster, _ in package_clusters():
         run("systemctl", "disable", "--quiet", "--now", f"postgresql@{version}-{cluster}.service", check=False)
-        with open(f"/etc/postgresql/{version}/{cluster}/start.conf", "w") as file:
+        with open(start_conf(version, cluster), "w") as file:
             file.write("# cdktf-ha-clusters: Patroni's server has this port\ndisabled\n")
         note(f"PostgreSQL {version}/{cluster} of the package is switched off; it was empty")
-    run("systemctl", "stop", "postgresql.service", check=False)
-    run("systemctl", "mask", "--quiet", "postgresql.service")
 
 
 def access():
     if not is_active() or not os.path.exists(os.path.join(ETC, "50-member.yml")):
         return
-    run("systemctl", "reload", UNIT)
+    run("systemctl", "reload", UNIT)  # writes the machine's own part anew as well
     wanted = yaml.safe_load(read("20-access.yml"))["postgresql"]["pg_hba"]
 
     def taken_up():
@@ -80,6 +89,23 @@ def access():
         return lines == wanted
 
     wait_until(taken_up, 60, "Patroni does not take up who may come in")
+    if own_state().get("state") == "running":
+        wait_until(password_is_known, 90, "no member leads that would tell the others the members' new password", every=1)
+
+
+def password_is_known():
+    """By a login with it, as another member does. All members ask at the same time, and the one that leads tells the new one."""
+    login = "host=/var/run/postgresql dbname=postgres user=replicator replication=true connect_timeout=5"
+    environment = {**os.environ, "PGPASSWORD": member_password()}
+    if run("psql", "-XAtq", login, "--command", "IDENTIFY_SYSTEM", check=False, cwd="/", env=environment).returncode == 0:
+        return True
+    if leads():
+        run(
+            "runuser", "--user", "postgres", "--", sys.executable, "-B", os.path.join(LIB, "schema.py"), "members",
+            input=member_password(), cwd="/",
+        )  # fmt: skip
+        note("the members' password is a new one")
+    return False
 
 
 def active():
@@ -232,10 +258,9 @@ def leave():
         others = [member for member in members() if member["name"] != NAME and member["state"] in ("running", "streaming")]
         if others:
             switch_over()
-        elif len(members()) > 1 or len(FACTS["members"]) > 1:
+        elif len(members()) > 1:
             raise Refused("this member leads, and no other one runs that could: start another one first")
     run("systemctl", "disable", "--quiet", "--now", UNIT, timeout=900)
-    run("systemctl", "unmask", "--quiet", "postgresql.service", check=False)
     if os.path.isdir(DATA):
         aside = f"{DATA}.left-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
         os.rename(DATA, aside)

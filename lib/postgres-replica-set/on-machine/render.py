@@ -5,11 +5,10 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 
 import yaml
-from node import ADDRESS, DATA, ETC, FACTS, Refused, member_password, run
+from node import ETC, FACTS, Refused, member_password
 
 MACHINE = "10-machine.yml"
 PUSHED = ("20-access.yml", "50-member.yml")

@@ -3,6 +3,7 @@ does it, the others wait until they see it done.
 
   schema.py          as root: reads the file and the passwords, waits for its part
   schema.py apply    as postgres, on the primary: the same on standard input
+  schema.py members  as postgres, on the primary: the members' new password on standard input
 """
 import hashlib
 import json
@@ -57,30 +58,52 @@ def main():
         time.sleep(0.5)
 
 
-def apply():
-    import psycopg2
-    from psycopg2 import sql as q
+class Server:
+    """The server on this machine, as the superuser, in whichever database."""
 
-    text = sys.stdin.read()
-    wanted = json.loads(text)
-    connections = {}
+    def __init__(self):
+        self.connections = {}
 
-    def execute(where, statement, values=None, /, **names):
-        if where not in connections:
-            connections[where] = psycopg2.connect(host="/var/run/postgresql", dbname=where, connect_timeout=10)
-            connections[where].autocommit = True
-        with connections[where].cursor() as cursor:
+    def connection(self, database="postgres"):
+        import psycopg2
+
+        if database not in self.connections:
+            self.connections[database] = psycopg2.connect(host="/var/run/postgresql", dbname=database, connect_timeout=10)
+            self.connections[database].autocommit = True
+        return self.connections[database]
+
+    def execute(self, where, statement, values=None, /, **names):
+        from psycopg2 import sql as q
+
+        with self.connection(where).cursor() as cursor:
             cursor.execute(q.SQL(statement).format(**{name: q.Identifier(word) for name, word in names.items()}), values)
             return cursor.fetchall() if cursor.description else []
 
+    def set_password(self, role, password):
+        """As the server keeps it, made here: a statement may be logged."""
+        from psycopg2.extensions import encrypt_password
+
+        verifier = encrypt_password(password, role, self.connection(), "scram-sha-256")
+        self.execute("postgres", "alter role {role} password %s", [verifier], role=role)
+
+
+def tell_members():
+    server, password = Server(), sys.stdin.read()
+    for role in ("replicator", "rewind"):
+        server.set_password(role, password)
+
+
+def apply():
+    text = sys.stdin.read()
+    wanted, server = json.loads(text), Server()
+    execute = server.execute
     mine = "cdktf-ha-clusters"  # whom the comment names was made here, and is switched off when it leaves the code
     for role in wanted["roles"]:
         name = role["name"]
         if not execute("postgres", "select 1 from pg_roles where rolname = %s", [name]):
             execute("postgres", "create role {role}", role=name)
-        execute(
-            "postgres", "alter role {role} login connection limit %s password %s", [role["connectionLimit"], role["password"]], role=name
-        )
+        execute("postgres", "alter role {role} login connection limit %s", [role["connectionLimit"]], role=name)
+        server.set_password(name, role["password"])
         execute("postgres", "comment on role {role} is %s", [mine], role=name)
     names = [role["name"] for role in wanted["roles"]]
     for (gone,) in execute(
@@ -144,7 +167,7 @@ def finish(execute, text):
 
 if __name__ == "__main__":
     try:
-        apply() if sys.argv[1:] == ["apply"] else main()
+        {"apply": apply, "members": tell_members}.get("".join(sys.argv[1:]), main)()
     except Refused as refused:
         print(refused, file=sys.stderr)
         sys.exit(1)

@@ -6,8 +6,9 @@
 import json
 import os
 import sys
+import time
 
-from node import ETC, FACTS, NAME, Refused, leader_of, members, note, rest, settings, wait_until
+from node import ETC, FACTS, Refused, leader_of, members, note, rest, settings, wait_until
 from render import check_parameters
 
 # A replica refuses to start with less of these than its primary had: it goes last when they get smaller.
@@ -71,8 +72,6 @@ def pending(name):
 
 def restart_in_turn(primary_first):
     """Members that wait for it, one after the other. The primary's own takes two seconds: less than two switchovers."""
-    import time
-
     time.sleep(FACTS["loopWait"] + 2)  # each member looks at the settings once in a loop, and marks itself then
     found = members()
     leader = leader_of(found)

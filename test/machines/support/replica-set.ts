@@ -26,11 +26,13 @@ export const READS = { ...WRITES, port: 5433 };
 export interface SetProps extends Partial<PostgresReplicaSetProps> {
   /** Addresses of machines that took the place of others. */
   readonly addresses?: Readonly<Record<string, string>>;
+  /** Counted up with new passwords. */
+  readonly passwords?: string;
 }
 
 /** A replica set behind a pair, as a user would write it; what differs is little memory. */
 export const replicaSet =
-  (lab: Lab, { addresses = {}, ...props }: SetProps = {}) =>
+  (lab: Lab, { addresses = {}, passwords: version = "1", ...props }: SetProps = {}) =>
   (stack: TerraformStack): void => {
     const all = ["lb-1", "lb-2", "db-1", "db-2", "db-3", "db-4"] as const;
     // who took another one's place is not there under its own name
@@ -48,10 +50,10 @@ export const replicaSet =
     const db = new PostgresReplicaSet(stack, "db", {
       platform: rack,
       members: MEMBERS,
-      memberPassword: Secret.variable(stack, "member-password"),
+      memberPassword: Secret.variable(stack, "member-password", { version }),
       databases: [{ name: "numbers", owner: "app", extensions: ["pgcrypto"] }],
       roles: [
-        { name: "app", password: Secret.variable(stack, "numbers-password") },
+        { name: "app", password: Secret.variable(stack, "numbers-password", { version }) },
         { name: "reader", password: Secret.variable(stack, "reader-password"), grants: { numbers: "read" } },
       ],
       memoryMiB: 256,
