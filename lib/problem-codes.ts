@@ -78,6 +78,19 @@ export const PROBLEM_CODES = {
   "thrift-is-gone": "Cassandra 4.0 has no Thrift.",
   "heap-too-large": "The machine has not that much memory.",
   "secret-not-shared": "All nodes need the same value, and this secret has another one on each machine.",
+  // etcd
+  "even-etcd": "An even number of votes survives no more failures than one vote less.",
+  "quorum-in-one-zone": "The zone that has most of the votes takes the quorum with it.",
+  // PostgreSQL
+  "timers-break-rule": "A primary could lose its lock while it still tries to renew it.",
+  "no-standby": "A commit cannot wait for a member that is not there.",
+  "two-members": "While one of two is away, commits have no copy.",
+  "one-etcd": "Without its only member of etcd nobody takes over.",
+  "patroni-owns": "Patroni or the set decides this parameter, and would overwrite it.",
+  "too-few-slots": "Each other member takes a connection and a slot; the last one would get none.",
+  "unknown-role": "The set has no role of this name.",
+  "unknown-database": "The set has no database of this name.",
+  "memory-above-machine": "The machine has not that much memory.",
 } as const;
 
 /** Stable code of a problem, safe to match on. */

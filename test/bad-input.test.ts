@@ -27,6 +27,7 @@ import {
 } from "../lib";
 import { Template } from "../lib/testing";
 import { refusedRings, warnedRings } from "./cassandra-ring/wrong-rings";
+import { refusedSets, warnedSets } from "./postgres-replica-set/wrong-sets";
 import { newAws, newRack, newStack } from "./support/stack";
 
 /** Whatever is wrong is refused or warned of, with a stable code, who, what, what is right and what to do. */
@@ -530,8 +531,8 @@ const refusedAtPlan: Partial<Record<ProblemCode, (stack: TerraformStack) => unkn
 /** Not to be had by wrong input in a test: two names with one hash. */
 const unreachable: ProblemCode[] = ["server-id-clash"];
 
-const allRefused = [...Object.entries(refused), ...Object.entries(refusedRings())];
-const allWarned = { ...warned, ...warnedRings() };
+const allRefused = [refused, refusedRings(), refusedSets()].flatMap((cases) => Object.entries(cases));
+const allWarned = { ...warned, ...warnedRings(), ...warnedSets() };
 
 describe.each(allRefused)("%s", (code, cases) => {
   test.each(cases)("%s", (_, build) => {
@@ -571,7 +572,9 @@ test.each(Object.entries(refusedAtPlan))("%s is refused while Terraform plans", 
 });
 
 test("every code is tried", () => {
-  const tried = [refused, refusedRings(), allWarned, refusedAtPlan].flatMap((cases) => Object.keys(cases));
+  const tried = [refused, refusedRings(), refusedSets(), allWarned, refusedAtPlan].flatMap((cases) =>
+    Object.keys(cases),
+  );
   expect([...new Set([...tried, ...unreachable])].sort()).toEqual(Object.keys(PROBLEM_CODES).sort());
 });
 

@@ -6,7 +6,7 @@ import type { Secret } from "../secret/secret";
 import type { CassandraVersion } from "./cassandra-version";
 import { type Java } from "./cassandra-version";
 import { renderCassandraYaml, type YamlModel } from "./cassandra-yaml";
-import { renderFacts } from "./facts";
+import { renderFacts } from "../facts";
 import type { CassandraInstallation } from "./installation";
 import { renderJvmOptions } from "./jvm-options";
 import type { RingNode } from "./layout";

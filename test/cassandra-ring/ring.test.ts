@@ -1,5 +1,6 @@
 import { CassandraVersion, Peer, Port, RingTls, Secret, ServiceTier, Snapshots } from "../../lib";
-import { changeOrder, compareNames, defaultSeeds, type RingNode } from "../../lib/cassandra-ring/layout";
+import { changeOrder, defaultSeeds, type RingNode } from "../../lib/cassandra-ring/layout";
+import { compareNames } from "../../lib/names";
 import { Template } from "../../lib/testing";
 import { newAws, newStack } from "../support/stack";
 import { CERTIFICATE, newRing, ringHosts } from "./rings";

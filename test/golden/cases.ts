@@ -14,6 +14,7 @@ import {
 } from "../../lib";
 import { Template } from "../../lib/testing";
 import { ringCases } from "../cassandra-ring/golden";
+import { replicaSetCases } from "../postgres-replica-set/golden";
 import { newAws, newRack, newStack } from "../support/stack";
 
 /** A configuration that an operator can read and that the real daemon accepts. */
@@ -136,6 +137,7 @@ export function goldenCases(): GoldenCase[] {
       pair.balance("web", { port: 80, clients: anyone, to: web() });
     }),
     ...ringCases(),
+    ...replicaSetCases(),
   ];
 }
 
