@@ -71,8 +71,3 @@ export function createDataVolume(
     attachment,
   };
 }
-
-/** Where a machine finds it once it is attached: the volume's id without its dash. Labels may be another volume's too. */
-export function deviceOf({ volumeId }: VolumeAttachment): string {
-  return `/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${Fn.replace(volumeId, "-", "")}`;
-}
