@@ -6,6 +6,7 @@ import { Deployment } from "../support/deployment";
 import { Authority } from "./support/certificates";
 import {
   ALL_UP,
+  CLIENT,
   FIRST_THREE,
   figure,
   NODES,
@@ -81,6 +82,28 @@ test("what a node was started with is the same in root's eyes and its own, certi
     expect(root).toMatch(/^[0-9a-f]{32}$/);
     expect([own, rest]).toEqual([root, []]);
   }
+});
+
+test("a port is open, refused or silent; a release with a port of its own for TLS may listen on either", async () => {
+  const probe = async (address: string, ports: string): Promise<string> =>
+    (
+      await lab
+        .machine("cassandra-1")
+        .ssh(
+          `bash -euo pipefail -c '. /usr/local/lib/cdktf-ha/cassandra/functions.sh; RING_STORAGE_PORTS="${ports}" ring_probe ${address}'`,
+        )
+    ).stdout;
+  const other = NODES["cassandra-2"];
+  expect(await probe(other, "7000")).toBe("open");
+  expect(await probe(CLIENT, "7000 7001")).toBe("refused");
+  await lab
+    .machine("client")
+    .ssh("systemd-run --quiet --unit=tls-only socat TCP-LISTEN:7001,fork,reuseaddr -");
+  expect(await probe(CLIENT, "7000 7001")).toBe("open");
+  await lab.machine("client").ssh("systemctl stop tls-only");
+  await lab.partition(["cassandra-1"], ["client"]);
+  expect(await probe(CLIENT, "7000 7001")).toBe("silent");
+  await lab.heal();
 });
 
 test("a superuser's new password together with a change that restarts: both, in one apply", async () => {
