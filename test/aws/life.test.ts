@@ -64,6 +64,19 @@ async function dataVolume(): Promise<{ id: string; instance?: string }> {
   return { id: volumes[0]!.VolumeId, instance: volumes[0]!.Attachments[0]?.InstanceId };
 }
 
+/** A server is taken when its checks say so, which may be a moment after the apply; who has gone gets nothing from then on. */
+async function answeredBy(...names: string[]): Promise<void> {
+  let found: string[] = [];
+  await waitUntil(
+    async () => {
+      found = [...(await servers())].sort();
+      return found.join() === names.join();
+    },
+    30,
+    () => `answered by ${found.join()}, not by ${names.join()}`,
+  );
+}
+
 beforeAll(async () => {
   ({ lab, cloud, network } = await startCloud());
   account = new Account(cloud);
@@ -89,7 +102,7 @@ afterAll(async () => {
 test("one apply makes the cloud's resources and pushes to machines that answer", async () => {
   const { seconds, added } = await deployment.deploy();
   report("apply", `${seconds.toFixed(1)} s, ${added} resources, ${cloud.calls.length} calls`);
-  expect(await servers()).toEqual(new Set(["web-1"]));
+  await answeredBy("web-1");
   const instances = await account.instances();
   expect(instances["lb-1"]).toMatchObject({
     PrivateIpAddress: "10.77.1.11",
@@ -192,11 +205,7 @@ test("a node more, a larger type, larger volumes: nothing is replaced, nobody el
   report("a node more, larger ones", `${seconds.toFixed(1)} s`);
   expect(await ids()).toEqual({ ...had, "web-2": expect.stringMatching(/^i-/) });
   expect((await account.instances())["lb-2"]).toMatchObject({ InstanceType: "t3.medium" });
-  await waitUntil(
-    async () => (await servers()).size === 2,
-    10,
-    () => "the new server gets no requests",
-  );
+  await answeredBy("web-1", "web-2");
 });
 
 test("a lost instance comes back with its address and data; a newer image replaces who asks for it; a node leaves", async () => {
@@ -229,18 +238,14 @@ test("a lost instance comes back with its address and data; a newer image replac
   expect(now["web-1"]!.InstanceId).not.toBe(had["web-1"]!.InstanceId);
   expect(now["web-1"]!.PrivateIpAddress).toBe("10.77.1.21");
   expect(await dataVolume()).toEqual({ id: data.id, instance: now["web-1"]!.InstanceId });
-  await waitUntil(
-    async () => [...(await servers())].join() === "web-1",
-    10,
-    () => "the server that came back gets no requests",
-  );
+  await answeredBy("web-1");
   expect((await deployment.plan()).actions).toEqual({});
 
   // destroy refuses to take protected data
   const refused = await deployment.destroy();
   expect(refused.ok).toBe(false);
   expect(refused.output).toContain("Instance cannot be destroyed");
-  expect(await servers()).toEqual(new Set(["web-1"]));
+  await answeredBy("web-1");
   deployment = siteOf({
     ...last,
     web: { "web-1": { ...web1, dataVolume: { sizeGiB: 20, protected: false } } },
