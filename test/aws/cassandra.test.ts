@@ -237,7 +237,7 @@ test("each machine may call what it has called, on what is its own, and nothing 
   const used = new Set<string>();
   const allowed = new Set<string>();
   for (const name of THREE) {
-    const role = `stack-${name}`;
+    const role = `stack-ring-${name}`;
     const { PolicyNames } = await cloud.call<{ PolicyNames: string[] }>("iam", "list_role_policies", {
       RoleName: role,
     });
@@ -262,7 +262,7 @@ test("each machine may call what it has called, on what is its own, and nothing 
     }
   }
   const refused: Call[] = [];
-  for (const call of cloud.callsOf(/^stack-cassandra-\d\/i-/)) {
+  for (const call of cloud.callsOf(/^stack-ring-cassandra-\d\/i-/)) {
     if (call.status === 403) refused.push(call);
     else if (call.status < 400) used.add(call.action);
   }
@@ -271,7 +271,7 @@ test("each machine may call what it has called, on what is its own, and nothing 
   const tried = refused.map(({ who, resources }) => `${who.split("/")[0]} ${resources.join()}`);
   expect(tried).toEqual([
     expect.stringMatching(
-      new RegExp(`^stack-cassandra-1 arn:aws:s3:::${SNAPSHOTS}/cassandra/cassandra-2/\\S+/schema\\.cql$`),
+      new RegExp(`^stack-ring-cassandra-1 arn:aws:s3:::${SNAPSHOTS}/cassandra/cassandra-2/\\S+/schema\\.cql$`),
     ),
   ]);
 });
