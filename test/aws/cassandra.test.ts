@@ -271,7 +271,9 @@ test("each machine may call what it has called, on what is its own, and nothing 
   const tried = refused.map(({ who, resources }) => `${who.split("/")[0]} ${resources.join()}`);
   expect(tried).toEqual([
     expect.stringMatching(
-      new RegExp(`^stack-ring-cassandra-1 arn:aws:s3:::${SNAPSHOTS}/cassandra/cassandra-2/\\S+/schema\\.cql$`),
+      new RegExp(
+        `^stack-ring-cassandra-1 arn:aws:s3:::${SNAPSHOTS}/cassandra/cassandra-2/\\S+/schema\\.cql$`,
+      ),
     ),
   ]);
 });
