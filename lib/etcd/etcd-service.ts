@@ -20,7 +20,13 @@ export class EtcdService implements Service {
   describe(machine: Machine): ServiceDescription {
     const members = this.members();
     return {
-      packages: [{ name: "etcd-server" }, { name: "etcd-client" }, { name: "curl", unlessCommand: "curl" }],
+      packages: [
+        { name: "etcd-server" },
+        { name: "etcd-client" },
+        { name: "curl", unlessCommand: "curl" },
+        // a lock ends at a time of day
+        { name: "chrony", unlessCommand: "chronyd" },
+      ],
       // the rollout restarts members one after the other; a package would do it whenever it comes
       onPackageChange: "restart",
       directories: [{ path: "/etc/etcd" }],
@@ -64,6 +70,8 @@ export class EtcdService implements Service {
 const DROP_IN = `# Managed by cdktf-ha-clusters.
 [Service]
 EnvironmentFile=-/var/lib/etcd/first-start
+# Without data and without a word on how to begin, etcd would begin a cluster of its own, in which everybody leads.
+ExecStartPre=/bin/sh -c 'test -f /var/lib/etcd/first-start || ls ${DATA_DIRECTORY}/member/wal/*.wal >/dev/null || { echo "no data: an apply makes this machine join again" >&2; exit 1; }'
 # A member that waits for a quorum after a power cut of all is no failure, however long it takes.
 TimeoutStartSec=infinity
 Restart=always

@@ -7,17 +7,24 @@
 OWN_PEER=$(etcd_url "$ETCD_ADDRESS" "$ETCD_PEER")
 
 begin_with() { # STATE INITIAL-CLUSTER
-  printf 'ETCD_INITIAL_CLUSTER_STATE=%s\nETCD_INITIAL_CLUSTER=%s\nETCD_INITIAL_CLUSTER_TOKEN=cdktf-ha\n' "$1" "$2" >"$ETCD_FIRST_START"
+  if [[ -e $ETCD_DATA ]]; then set_aside; fi
+  # the ids of a cluster and of its members are made of it: no two lives have the same
+  printf 'ETCD_INITIAL_CLUSTER_STATE=%s\nETCD_INITIAL_CLUSTER=%s\nETCD_INITIAL_CLUSTER_TOKEN=cdktf-ha-%s\n' \
+    "$1" "$2" "$(</proc/sys/kernel/random/uuid)" >"$ETCD_FIRST_START"
   chmod 644 "$ETCD_FIRST_START"
 }
 
-# Patroni of another member still runs: a cluster that is only out of reach must not be begun anew.
-# shellcheck disable=SC2016 # expanded inside
+# A cluster that is only out of reach must not be begun anew. Each other machine has to say itself that no etcd runs there:
+# silence is no answer. Where Patroni runs, a cluster lives.
 refuse_second_life() {
   local name address
   while read -r name address; do
     [[ $name != "$ETCD_MEMBER" ]] || continue
-    if timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/8008"' _ "$address" 2>/dev/null; then
+    case $(etcd_probe "$address" "$ETCD_PEER") in
+      open) etcd_fail "etcd runs on $name, without a quorum: the cluster lives. Bring a quorum of its members back first" ;;
+      silent) etcd_fail "$name at $address does not answer, so it is not known whether the cluster lives there. Bring it back; or, if it is lost for good, take it out of the code" ;;
+    esac
+    if [[ $(etcd_probe "$address" 8008) == open ]]; then
       etcd_fail "no other member of etcd answers, but Patroni runs on $name: the cluster lives and is out of reach. Bring a quorum of its members back first"
     fi
   done <<<"$ETCD_MEMBERS"
@@ -48,7 +55,20 @@ join() { # ADDRESS...
 was_removed() { # ADDRESS...
   local members
   members=$(etcd_members "$@") || return 1
-  ! awk -v peer="$OWN_PEER" '$4 == peer { found = 1 } END { exit !found }' <<<"$members"
+  if awk -v peer="$OWN_PEER" '$4 == peer { found = 1 } END { exit !found }' <<<"$members"; then return 1; fi
+  local theirs own
+  theirs=$(etcd_cluster_id "$@")
+  [[ -n $theirs ]] || return 1
+  own=$(cat "$ETCD_CLUSTER_ID" 2>/dev/null || true)
+  if [[ -n $own && $own != "$theirs" ]]; then
+    etcd_fail "this machine holds data of another cluster (id $own) than the one that answers (id $theirs): one of them was begun a second time. Find out which one Patroni's members belong to, and move $ETCD_DATA away on the machines of the other one"
+  fi
+}
+
+# What was told to the first start is told to no other one: a member whose data is gone does not begin a cluster of its own.
+remember() {
+  etcd_cluster_id "$ETCD_ADDRESS" >"$ETCD_CLUSTER_ID"
+  rm --force "$ETCD_FIRST_START"
 }
 
 set_aside() {
@@ -73,17 +93,20 @@ promote() { # ADDRESS...
 wait_until_it_answers() {
   local until=$((SECONDS + 60))
   until etcd_answers "$ETCD_ADDRESS"; do
+    if etcd_waits_for_others; then exit 0; fi
     ((SECONDS < until)) || etcd_fail "etcd does not answer, or has no quorum"
     sleep 0.2
   done
 }
 
+if command -v chronyd >/dev/null; then systemctl enable --now --quiet chrony 2>/dev/null || true; fi
 install --directory --mode=0755 --owner=etcd --group=etcd /var/lib/etcd
 mapfile -t others < <(etcd_others)
 if etcd_is_running && etcd_has_data && ((${#others[@]})) && was_removed "${others[@]}"; then systemctl stop "$ETCD_UNIT"; fi
 if etcd_is_running && etcd_has_data; then
   if [[ $HA_ACTION == none ]]; then
     if ((${#others[@]})); then promote "${others[@]}"; fi
+    remember
     exit 0
   fi
   # every member of the cluster must be there: then one less is a quorum
@@ -110,3 +133,4 @@ fi
 systemctl enable --quiet "$ETCD_UNIT"
 if ((${#others[@]})); then promote "${others[@]}"; fi
 wait_until_it_answers
+remember

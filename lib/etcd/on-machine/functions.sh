@@ -6,6 +6,7 @@
 . /etc/etcd/cdktf-ha
 ETCD_UNIT=etcd.service
 ETCD_FIRST_START=/var/lib/etcd/first-start
+ETCD_CLUSTER_ID=/var/lib/etcd/cluster-id
 ETCD_CLIENT=2379 ETCD_PEER=2380
 export ETCDCTL_API=3
 
@@ -40,8 +41,43 @@ etcd_answers() { # ADDRESS
   curl --silent --fail --max-time 3 --output /dev/null "$(etcd_url "$1" "$ETCD_CLIENT")/health"
 }
 
+# etcd_probe ADDRESS PORT: open, where somebody listens; refused, where the machine itself says that nobody does; silent, where
+# nothing is known: a machine that is off, a network that is cut, a firewall.
+etcd_probe() {
+  local words status=0
+  # shellcheck disable=SC2016 # expanded inside
+  words=$(LC_ALL=C timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/$2"' _ "$1" "$2" 2>&1) || status=$?
+  if ((status == 0)); then
+    printf open
+  elif [[ $words == *"Connection refused"* ]]; then
+    printf refused
+  else
+    printf silent
+  fi
+}
+
+# After all were stopped (a destroy, and a deploy on the same machines) members come back one after the other: who has data, and
+# whose others say themselves that nothing runs there yet, waits for them without a quorum.
+etcd_waits_for_others() {
+  local name address up=1 all=0
+  etcd_has_data && [[ ! -e $ETCD_FIRST_START ]] || return 1
+  while read -r name address; do
+    all=$((all + 1))
+    [[ $name != "$ETCD_MEMBER" ]] || continue
+    case $(etcd_probe "$address" "$ETCD_PEER") in
+      open) up=$((up + 1)) ;;
+      silent) return 1 ;;
+    esac
+  done <<<"$ETCD_MEMBERS"
+  ((up * 2 <= all))
+}
+
+# Said once for the whole cluster (terraform destroy), and true for a quarter of an hour.
+etcd_dissolves() { [[ -n $(find "${ETCD_DISSOLVES:-/run/cdktf-ha-dissolve}" -mmin -15 2>/dev/null) ]]; }
+
 etcd_is_running() { systemctl is-active --quiet "$ETCD_UNIT"; }
-etcd_has_data() { [[ -d $ETCD_DATA/member ]]; }
+# As etcd itself finds out whether it has started before.
+etcd_has_data() { compgen -G "$ETCD_DATA/member/wal/*.wal" >/dev/null; }
 
 # Addresses of the other members in the code that answer, a line each.
 etcd_others() {
@@ -54,4 +90,8 @@ etcd_others() {
 # etcd_members ADDRESS...: ID STATUS NAME PEER-URL IS-LEARNER of each member, a line each, a dash for what is empty
 etcd_members() {
   etcd_ctl "$@" -- member list --write-out=simple | awk -F ', ' '{ print $1, $2, ($3 == "" ? "-" : $3), $4, $6 }'
+}
+
+etcd_cluster_id() { # ADDRESS...
+  etcd_ctl "$@" -- member list --write-out=json | sed -nE 's/.*"cluster_id":([0-9]+).*/\1/p'
 }

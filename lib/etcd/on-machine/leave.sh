@@ -3,17 +3,15 @@
 # shellcheck source-path=SCRIPTDIR source=functions.sh
 . /usr/local/lib/cdktf-ha/etcd/functions.sh
 # The whole cluster goes (terraform destroy): the data stays where it is.
-if [[ -n $(find /run/cdktf-ha-dissolve -mmin -60 2>/dev/null) ]]; then
+if etcd_dissolves; then
   etcd_note "the whole cluster goes: stopped, the data stays"
   exit 0
 fi
 mapfile -t others < <(etcd_others)
 if ((${#others[@]} == 0)); then
-  if etcd_is_running && (($(etcd_members "$ETCD_ADDRESS" | wc -l) > 1)); then
-    etcd_fail "no other member answers: a cluster without a quorum cannot take a vote back"
-  fi
-  etcd_note "the last member of its cluster: stopped, the data stays"
-  exit 0
+  etcd_has_data || exit 0
+  # what it knows may be known nowhere else: an apply that puts others in everybody's place must not end it
+  etcd_fail "no other member of etcd answers, and what this one knows would go with it. Bring the others back; or let the new members join first, and take this one out by a later apply; or, if the whole cluster goes: sudo cdktf-ha dissolve here, and apply again"
 fi
 id=$(etcd_members "${others[@]}" | awk -v peer="$(etcd_url "$ETCD_ADDRESS" "$ETCD_PEER")" '$4 == peer { print $1 }')
 if [[ -n $id ]]; then
