@@ -63,7 +63,9 @@ test("a PostgreSQL of Debian's own where the set is to be: refused while it hold
   );
   const { ok, output } = await deployment.apply();
   expect(ok).toBe(false);
-  expect(output).toContain("PostgreSQL 15/main on port 5432 holds databases in /var/lib/postgresql/15/main");
+  expect(output).toContain(
+    "PostgreSQL 15/main on port 5432 holds databases or tables in /var/lib/postgresql/15/main",
+  );
   expect(output).toContain("nothing was changed");
   await db.ssh("cd /; runuser --user postgres -- dropdb --port 5432 precious");
 }, 300_000);
@@ -172,14 +174,19 @@ test("each port is open to those who were named, and to nobody else", async () =
 test("passwords are nowhere that an ordinary user, Terraform's state or a process list can show", async () => {
   for (const password of Object.values(PASSWORDS)) {
     for (const name of MEMBERS) {
-      expect([name, await filesThatHold(lab.machine(name), password, "anybody")]).toEqual([name, []]);
+      // as it is, and as a file of JSON or YAML has it
+      for (const text of [password, JSON.stringify(password).slice(1, -1)]) {
+        expect([name, await filesThatHold(lab.machine(name), text, "anybody")]).toEqual([name, []]);
+      }
     }
     const { stdout } = await lab
       .machine("db-1")
       .ssh("cat /proc/*/cmdline /proc/*/environ 2>/dev/null | tr '\\0' ' '; journalctl --quiet");
     expect(stdout.includes(password)).toBe(false);
+    expect(stdout.includes(JSON.stringify(password).slice(1, -1))).toBe(false);
     for (const file of [deployment.stateFile, `${deployment.stackDirectory}/cdk.tf.json`]) {
       expect(readFileSync(file, "utf8").includes(JSON.stringify(password).slice(1, -1))).toBe(false);
+      expect(readFileSync(file, "utf8").includes(password)).toBe(false);
     }
   }
 });
@@ -338,6 +345,54 @@ test("the member that leads leaves: another one leads first, and etcd keeps thre
   expect(await votes("db-1")).toEqual([...MEMBERS]);
 }, 500_000);
 
+test("a member of etcd whose data is lost begins no cluster of its own, and an apply makes it join again", async () => {
+  const lost = others(leader)[0]!;
+  const machine = lab.machine(lost);
+  await machine.ssh(
+    "set -e; test ! -e /var/lib/etcd/first-start; systemctl stop etcd; mv /var/lib/etcd/cdktf-ha /var/lib/etcd/lost; systemctl start --no-block etcd",
+  );
+  await waitUntil(
+    async () =>
+      (await machine.ssh("journalctl --unit etcd --quiet")).stdout.includes(
+        "no data: an apply makes this machine join again",
+      ),
+    30,
+    () => "etcd does not say why it does not start",
+    300,
+  );
+  const { stdout } = await machine.ssh(
+    "systemctl is-active etcd; ls -d /var/lib/etcd/cdktf-ha/member; curl --silent --max-time 3 http://127.0.0.1:2379/health",
+    { allowFailure: true },
+  );
+  expect(stdout.trim()).not.toMatch(/^active|member|health/m);
+  const generations = { [lost]: "2" };
+  const writes = await underWrites(`etcd's data is lost on ${lost}`, () =>
+    deployment.changed(replicaSet(lab, { ...settledParameters, generations })).deploy(),
+  );
+  expect(writes.result.failed).toEqual([]);
+  expect(await votes(leader)).toEqual([...MEMBERS]);
+  await settled(leader, MEMBERS, leader);
+}, 400_000);
+
+test("other names in everybody's place: refused, and whoever leads keeps the data", async () => {
+  const before = await ask(WRITES, "select count(*) from numbers");
+  const outcome = await deployment
+    .changed(replicaSet(lab, { ...settledParameters, members: ["db-4"] }))
+    .apply();
+  expect(outcome.ok).toBe(false);
+  expect(outcome.output).toMatch(
+    /no other one runs that could|no other member leads|no other member could lead/,
+  );
+  const { stdout } = await lab.machine("db-4").ssh("ls -d /var/lib/postgresql/15/cdktf-ha", {
+    allowFailure: true,
+  });
+  expect(stdout).toBe("");
+  await deployment.changed(replicaSet(lab, settledParameters)).deploy();
+  await settled("db-1");
+  expect(await ask(WRITES, "select count(*) from numbers")).toBe(before);
+  expect(await votes("db-1")).toEqual([...MEMBERS]);
+}, 600_000);
+
 test("a machine is lost for good: another one takes its name, its vote and its place", async () => {
   const lost = others(leader).at(-1)!;
   const before = await Promise.all(others(lost).map(startOf));
@@ -357,7 +412,8 @@ test("a machine is lost for good: another one takes its name, its vote and its p
   expect(stdout).toContain(`${lost}, http://${ADDRESSES["db-4"]}:2380`);
 }, 400_000);
 
-test("the whole set goes: stopped, and every row stays where it is", async () => {
+test("the whole set goes: stopped, and every row stays where it is; deployed again, it is there", async () => {
+  const rows = await ask(WRITES, "select count(*), sum(n) from numbers");
   const lost = MEMBERS.filter((name) => !lab.machine(name).isOn);
   const addresses = Object.fromEntries(lost.map((name) => [name, ADDRESSES["db-4"]]));
   const outcome = await deployment.changed(replicaSet(lab, { ...settledParameters, addresses })).destroy();
@@ -370,4 +426,7 @@ test("the whole set goes: stopped, and every row stays where it is", async () =>
       });
     expect(stdout.trim().split("\n")).toEqual(["inactive", "inactive", "15"]);
   }
-}, 120_000);
+  await deployment.deploy();
+  await awaitMembers(lab.machine(MEMBERS.find((name) => lab.machine(name).isOn)!), 3);
+  expect(await ask(WRITES, "select count(*), sum(n) from numbers")).toBe(rows);
+}, 500_000);

@@ -11,14 +11,15 @@
 """
 import json
 import os
+import re
 import shutil
 import sys
 import time
 
 import yaml
 from node import (
-    DATA, DISSOLVES, ETC, FACTS, LIB, NAME, UNIT, Refused, is_active, leader_of, leads, member_password, members, note, own_state,
-    rest, run, settings, sql, streams, switch_over, wait_until,
+    DATA, ETC, FACTS, LIB, NAME, UNIT, Refused, another_leads, dissolves, is_active, is_alone, leader_of, leads, listens,
+    member_password, members, note, other_addresses, own_state, rest, run, settings, sql, streams, switch_over, wait_until,
 )  # fmt: skip
 from render import check, fingerprint, read, render
 
@@ -39,11 +40,25 @@ def check_member():
     if known != FACTS["scope"]:
         raise Refused(f"this machine holds a member of '{known}', which keeps its name for life; '{FACTS['scope']}' is another one")
     for version, cluster, data in package_clusters():
-        if any(name.isdigit() and int(name) >= 16384 for name in os.listdir(os.path.join(data, "base"))):
+        if holds_data(data):
             raise Refused(
-                f"PostgreSQL {version}/{cluster} on port 5432 holds databases in {data}. Move it to another port or machine, or dump and drop it"
+                f"PostgreSQL {version}/{cluster} on port 5432 holds databases or tables in {data}. Move it to another port or machine, or dump and drop it"
             )
     check()
+
+
+FIRST_OF_USERS = 16384  # PostgreSQL numbers what initdb made below it
+
+
+def holds_data(data):
+    """Databases, tables in a database of initdb's own, or a place for tables elsewhere."""
+    def theirs(directory):
+        numbers = (re.match(r"\d+", name) for name in os.listdir(directory))
+        return any(number and int(number.group()) >= FIRST_OF_USERS for number in numbers)
+
+    base = os.path.join(data, "base")
+    databases = [os.path.join(base, name) for name in os.listdir(base) if name.isdigit()]
+    return any(theirs(directory) for directory in (base, os.path.join(data, "pg_tblspc"), *databases) if os.path.isdir(directory))
 
 
 def package_clusters():
@@ -160,12 +175,32 @@ def prepare():
     render()
 
 
-def start():
+def remember(**more):
     with open(MARKER, "w") as file:
-        json.dump({"scope": FACTS["scope"], "name": NAME}, file)
+        json.dump({"scope": FACTS["scope"], "name": NAME, **more}, file)
+
+
+def start():
+    had_data = os.path.exists(os.path.join(DATA, "PG_VERSION"))
+    remember(waits=had_data)
     run("systemctl", "reset-failed", UNIT, check=False)
     run("systemctl", "start", UNIT)
     await_server(FACTS["cloneWithin"])
+
+
+def waits_for_others():
+    """
+    After all were stopped (a destroy, and a deploy on the same machines) members come back one after the other. Nobody leads
+    until the one is there that has every commit: who has data, and whose others say themselves that nothing runs there yet, waits.
+    """
+    if not marker().get("waits") or not own_state() or leader_of(members()) is not None:
+        return False
+    return any(listens(address) is False for name, address in FACTS["members"].items() if name != NAME)
+
+
+def times_restarted():
+    """By systemd, since somebody last started it by hand."""
+    return int(run("systemctl", "show", "--property=NRestarts", "--value", UNIT).stdout or 0)
 
 
 BUSY = ("creating replica", "starting", "initializing new cluster", "running custom bootstrap script", "restarting", "stopping")
@@ -173,14 +208,18 @@ BUSY = ("creating replica", "starting", "initializing new cluster", "running cus
 
 def await_server(seconds):
     """Until the server answers and leads or follows. What goes on is waited for; what stands still is not."""
-    until, idle = time.monotonic() + seconds, time.monotonic()
+    until, idle, restarts = time.monotonic() + seconds, time.monotonic(), times_restarted()
     while True:
         state = own_state().get("state", "unknown")
         if state == "running" and (leads() or streams()):
+            remember()
+            return
+        if waits_for_others():
+            note("runs with the data it has, and waits for the others, which are not started yet")
             return
         if state in BUSY or state == "running":
             idle = time.monotonic() if state in BUSY else idle
-        if int(run("systemctl", "show", "--property=NRestarts", "--value", UNIT).stdout or 0) > 2:
+        if times_restarted() - restarts > 2:
             run("systemctl", "stop", UNIT, check=False)
             raise Refused("Patroni ends by itself again and again")
         if time.monotonic() - idle > 120:
@@ -197,7 +236,7 @@ def others_can_do_without():
 
 def restart_patroni():
     others_can_do_without()
-    if leads() and len(members()) > 1:
+    if leads() and not is_alone():
         switch_over()
     run("systemctl", "restart", UNIT)
     await_server(600)
@@ -209,7 +248,7 @@ def take_up():
     if not pending():
         return
     others_can_do_without()
-    if leads() and len(members()) > 1:
+    if leads() and not is_alone():
         switch_over()
         wait_until(is_taken_up, 60, "Patroni does not take the new files up")
         if not pending():
@@ -230,6 +269,8 @@ def pending():
 
 
 def healthy():
+    if waits_for_others():
+        return
     state = own_state()
     if state.get("state") != "running":
         raise Refused(f"the server is '{state.get('state', 'unknown')}'")
@@ -250,17 +291,39 @@ def healthy():
         raise Refused("no member has every commit yet")
 
 
+REMEDY = (
+    "Let the new members join first, and take this one out by a later apply; or bring the others back; "
+    "or, if the whole set goes: sudo cdktf-ha dissolve here, and apply again"
+)
+
+
+def must_lead_elsewhere(others, seconds):
+    problem = f"no other member leads, and the data may be nowhere else. {REMEDY}"
+    if not others:
+        raise Refused(problem)
+    wait_until(lambda: another_leads(others), seconds, problem)
+
+
 def leave():
-    if os.path.exists(DISSOLVES) and time.time() - os.path.getmtime(DISSOLVES) < 3600:
+    if dissolves():
         note("the whole set goes: stopped, the data stays")
         return
     if is_active() and leads():
-        others = [member for member in members() if member["name"] != NAME and member["state"] in ("running", "streaming")]
-        if others:
-            switch_over()
-        elif len(members()) > 1:
-            raise Refused("this member leads, and no other one runs that could: start another one first")
+        if not any(member["name"] != NAME and member["state"] in ("running", "streaming") for member in members()):
+            raise Refused(f"this member leads, and no other one runs that could. {REMEDY}")
+        switch_over()
+    others, was_active = other_addresses(), is_active()
+    if os.path.isdir(DATA):
+        must_lead_elsewhere(others, 30)
     run("systemctl", "disable", "--quiet", "--now", UNIT, timeout=900)
+    if os.path.isdir(DATA):
+        try:
+            # asked after the stop: of several that leave at once, one finds nobody, and stays
+            must_lead_elsewhere(others, FACTS["loopWait"] + 60)
+        except Refused:
+            if was_active:
+                run("systemctl", "enable", "--quiet", "--now", UNIT)
+            raise
     if os.path.isdir(DATA):
         aside = f"{DATA}.left-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
         os.rename(DATA, aside)

@@ -2,6 +2,7 @@
 import base64
 import json
 import os
+import socket
 import subprocess
 import time
 import urllib.error
@@ -63,6 +64,32 @@ def rest(path, method="GET", body=None, address=ADDRESS, seconds=10):
         return 0, str(error)
 
 
+def listens(address):
+    """True where a member's Patroni listens, False where the machine says itself that none does, None where nothing is known."""
+    try:
+        with socket.create_connection((address, REST_PORT), timeout=5):
+            return True
+    except ConnectionRefusedError:
+        return False
+    except OSError:
+        return None
+
+
+def other_addresses():
+    """Of the members in the code as this machine last heard of it, and of those that Patroni knows."""
+    known = {**FACTS["members"], **{member["name"]: member["host"] for member in members() if "host" in member}}
+    return sorted({address for name, address in known.items() if name != NAME and address != ADDRESS})
+
+
+def another_leads(addresses):
+    return any(rest("/primary", address=address, seconds=3)[0] == 200 for address in addresses)
+
+
+def dissolves():
+    """Said once for the whole set (terraform destroy), and true for a quarter of an hour."""
+    return os.path.exists(DISSOLVES) and time.time() - os.path.getmtime(DISSOLVES) < 900
+
+
 def parsed(answer):
     text = answer.decode(errors="replace")
     try:
@@ -85,6 +112,18 @@ def members(address=ADDRESS):
 
 def leads():
     return rest("/primary")[0] == 200
+
+
+def is_alone():
+    """Is nobody else in the set? An answer that does not come is no answer."""
+    found = []
+
+    def told():
+        found[:] = members()
+        return bool(found)
+
+    wait_until(told, 30, "Patroni does not tell who the members are")
+    return len(found) == 1
 
 
 def leader_of(found):

@@ -5,6 +5,7 @@ does it, the others wait until they see it done.
   schema.py apply    as postgres, on the primary: the same on standard input
   schema.py members  as postgres, on the primary: the members' new password on standard input
 """
+import contextlib
 import hashlib
 import json
 import os
@@ -79,6 +80,16 @@ class Server:
             cursor.execute(q.SQL(statement).format(**{name: q.Identifier(word) for name, word in names.items()}), values)
             return cursor.fetchall() if cursor.description else []
 
+    @contextlib.contextmanager
+    def transaction(self, database):
+        connection = self.connection(database)
+        connection.autocommit = False
+        try:
+            with connection:
+                yield
+        finally:
+            connection.autocommit = True
+
     def set_password(self, role, password):
         """As the server keeps it, made here: a statement may be logged."""
         from psycopg2.extensions import encrypt_password
@@ -123,8 +134,10 @@ def apply():
         execute("postgres", "revoke connect, temporary on database {database} from public", database=name)
         for extension in database["extensions"]:
             execute(name, "create extension if not exists {extension}", extension=extension)
-        for role in wanted["roles"]:
-            grant(execute, name, owner, role["name"], role["grants"].get(name))
+        # what is taken and given again is never missed by anybody
+        with server.transaction(name):
+            for role in wanted["roles"]:
+                grant(execute, name, owner, role["name"], role["grants"].get(name))
     finish(execute, text)
 
 

@@ -20,6 +20,8 @@ LESS_ON_PRIMARY_FIRST = (
     "max_worker_processes",
 )
 
+THREE_LOOPS = 3 * FACTS["loopWait"] + 5
+
 
 def wanted():
     with open(os.path.join(ETC, "settings.json")) as file:
@@ -49,34 +51,67 @@ def gets_less(changed, before):
     )
 
 
+def taking_back(patch, before):
+    """The PATCH that makes another one undone."""
+    back = {}
+    for key, value in patch.items():
+        old = before.get(key)
+        back[key] = taking_back(value, old) if isinstance(value, dict) and isinstance(old, dict) else old
+    return back
+
+
 def apply():
     current = settings()
     if not current:
         raise Refused("Patroni does not tell its settings")
     patch, before = difference(current, wanted())
-    if not patch:
-        return
+    changed = patch.get("postgresql", {}).get("parameters", {})
+    if patch:
+        tell(patch)
+    try:
+        # also where nothing is new: restarts that were cut off go on
+        restart_in_turn(gets_less(changed, before), bool(changed))
+    except Refused:
+        if patch:
+            tell(taking_back(patch, current))
+        raise
+
+
+def tell(patch):
     status, answer = rest("/config", "PATCH", patch)
     if status != 200:
         raise Refused(f"Patroni does not take the settings: {answer}")
     note(f"told etcd: {json.dumps(patch, sort_keys=True)}")
-    changed = patch.get("postgresql", {}).get("parameters", {})
-    if changed:
-        restart_in_turn(gets_less(changed, before))
 
 
 def pending(name):
-    _, answer = rest("/patroni", address=FACTS["members"][name])
-    return isinstance(answer, dict) and answer.get("pending_restart", False)
+    told = []
+
+    def answers():
+        told[:] = [rest("/patroni", address=FACTS["members"][name])[1]]
+        return isinstance(told[0], dict)
+
+    wait_until(answers, 30, lambda: f"{name} does not tell whether it waits for a restart: {told[0]}")
+    return told[0].get("pending_restart", False)
 
 
-def restart_in_turn(primary_first):
+def await_marks(names):
+    """Each member looks at the settings once in a loop, and marks itself then; a setting may also ask for no restart."""
+    until = time.monotonic() + THREE_LOOPS
+    while time.monotonic() < until and not all(pending(name) for name in names):
+        time.sleep(1)
+
+
+def restart_in_turn(primary_first, is_new):
     """Members that wait for it, one after the other. The primary's own takes two seconds: less than two switchovers."""
-    time.sleep(FACTS["loopWait"] + 2)  # each member looks at the settings once in a loop, and marks itself then
     found = members()
     leader = leader_of(found)
+    if leader is None:
+        raise Refused("nobody leads: no member is restarted now")
     replicas = sorted(member["name"] for member in found if member["name"] != leader and member["name"] in FACTS["members"])
     order = [leader, *replicas] if primary_first else [*replicas, leader]
+    if is_new:
+        await_marks(order)
     for name in order:
         if primary_first and name != leader:
             # it may take the smaller values when it has heard of them from its primary
@@ -88,6 +123,10 @@ def restart_in_turn(primary_first):
             raise Refused(f"{name} does not restart with the new settings: {answer}")
         wait_until(lambda: is_back(name), 300, f"{name} does not come back")
         note(f"{name} restarted for settings that are read at the start only")
+    wait_until(
+        lambda: not any(pending(name) for name in order), THREE_LOOPS,
+        lambda: f"{', '.join(name for name in order if pending(name))} still waits for a restart", every=1,
+    )  # fmt: skip
 
 
 def is_back(name):

@@ -26,13 +26,15 @@ export const READS = { ...WRITES, port: 5433 };
 export interface SetProps extends Partial<PostgresReplicaSetProps> {
   /** Addresses of machines that took the place of others. */
   readonly addresses?: Readonly<Record<string, string>>;
+  /** Counted up for machines that are to be pushed to as if they were new. */
+  readonly generations?: Readonly<Record<string, string>>;
   /** Counted up with new passwords. */
   readonly passwords?: string;
 }
 
 /** A replica set behind a pair, as a user would write it; what differs is little memory. */
 export const replicaSet =
-  (lab: Lab, { addresses = {}, passwords: version = "1", ...props }: SetProps = {}) =>
+  (lab: Lab, { addresses = {}, generations = {}, passwords: version = "1", ...props }: SetProps = {}) =>
   (stack: TerraformStack): void => {
     const all = ["lb-1", "lb-2", "db-1", "db-2", "db-3", "db-4"] as const;
     // who took another one's place is not there under its own name
@@ -41,7 +43,11 @@ export const replicaSet =
       hosts: Object.fromEntries(
         names.map((name): [string, SshHost] => [
           name,
-          { address: `${addresses[name] ?? ADDRESSES[name]}/24`, zone: `rack-${name.slice(-1)}` },
+          {
+            address: `${addresses[name] ?? ADDRESSES[name]}/24`,
+            zone: `rack-${name.slice(-1)}`,
+            generation: generations[name],
+          },
         ]),
       ),
       ssh: { user: "admin", privateKeyFile: lab.privateKeyFile, timeoutSeconds: 20 },

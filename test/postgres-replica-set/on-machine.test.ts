@@ -1,0 +1,237 @@
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** When a member may leave, restart and wait (lib/postgres-replica-set/on-machine), against stand-ins for Patroni and systemd. */
+const PROGRAMS = join(__dirname, "../../lib/postgres-replica-set/on-machine");
+let directory: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "postgres-"));
+  cpSync(PROGRAMS, directory, { recursive: true });
+  const node = readFileSync(join(PROGRAMS, "node.py"), "utf8");
+  writeFileSync(
+    join(directory, "node.py"),
+    node
+      .replace('"/etc/patroni/cdktf-ha"', JSON.stringify(directory))
+      .replace('"/run/cdktf-ha-dissolve"', JSON.stringify(join(directory, "dissolve"))),
+  );
+  // JSON is YAML
+  writeFileSync(join(directory, "yaml.py"), "import json\nsafe_load = json.loads\n");
+  const data = join(directory, "postgresql/15/cdktf-ha");
+  mkdirSync(data, { recursive: true });
+  writeFileSync(join(data, "PG_VERSION"), "15\n");
+  writeFileSync(
+    join(directory, "facts.json"),
+    JSON.stringify({
+      scope: "db",
+      name: "db-1",
+      address: "127.0.0.1",
+      members: { "db-1": "127.0.0.1", "db-2": "127.0.0.2", "db-3": "127.0.0.3" },
+      dataDirectory: data,
+      loopWait: 5,
+      cloneWithin: 60,
+    }),
+  );
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+/** What the program prints; time passes a minute with each sleep. */
+function python(program: string): string[] {
+  const prelude = `
+import json, os, sys, threading, time, http.server
+import member, node, settings
+from node import DATA, Refused
+clock = [0]
+time.monotonic = lambda: clock[0]
+def sleep(seconds):
+    clock[0] += max(1, seconds)
+time.sleep = sleep
+done = []
+def run(*command, **more):
+    done.append(" ".join(command))
+    class Done: returncode, stdout, stderr = 0, "", ""
+    return Done
+def patch(**names):
+    for module in (member, node, settings):
+        for name, value in names.items():
+            if hasattr(module, name): setattr(module, name, value)
+patch(run=run, note=lambda text: None)
+# Patroni of others: each address with what it says
+def serve(**answers):
+    class Patroni(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            status, body = answers.get(self.path.strip("/"), (503, {}))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+        def log_message(self, *words): pass
+    server = http.server.HTTPServer(("127.0.0.2", 0), Patroni)
+    node.REST_PORT = server.server_address[1]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+def told(call, *arguments):
+    try:
+        print("ok", call(*arguments))
+    except Refused as refused:
+        print("refused:", refused)
+`;
+  const { status, stdout, stderr } = spawnSync("python3", ["-B", "-c", `${prelude}\n${program}`], {
+    cwd: directory,
+    encoding: "utf8",
+    timeout: 60_000,
+  });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  return stdout.trim().split("\n");
+}
+
+test("a member leaves when another one leads", () => {
+  const [what, kept, ...commands] = python(`
+serve(primary=(200, {}))
+patch(is_active=lambda: True, leads=lambda: False)
+told(member.leave)
+print(os.path.exists(DATA))
+print(*done, sep="\\n")`);
+  expect([what, kept]).toEqual(["ok None", "False"]);
+  expect(commands).toEqual(["systemctl disable --quiet --now patroni.service"]);
+});
+
+test.each([
+  ["runs", "True"],
+  ["is dead", "False"],
+])("a member whose Patroni %s stays where nobody else leads, and so does its data", (_, active) => {
+  const [what, kept, ...commands] = python(`
+serve(replica=(200, {}))
+patch(is_active=lambda: ${active}, leads=lambda: False)
+told(member.leave)
+print(os.path.exists(DATA))
+print(*done, sep="\\n")`);
+  expect(what).toContain("refused: no other member leads, and the data may be nowhere else");
+  expect(kept).toBe("True");
+  expect(commands).toEqual([]);
+});
+
+test("of several that leave at once the last one finds nobody after its stop, and starts again", () => {
+  const [what, kept, ...commands] = python(`
+answers = [True] + [False] * 100
+patch(is_active=lambda: True, leads=lambda: False, another_leads=lambda others: answers.pop(0))
+told(member.leave)
+print(os.path.exists(DATA))
+print(*done, sep="\\n")`);
+  expect(what).toContain("refused: no other member leads");
+  expect(kept).toBe("True");
+  expect(commands.map((command) => command.split(" ")[1])).toEqual(["disable", "enable"]);
+});
+
+test("the whole set goes: for a quarter of an hour after it was said", () => {
+  const program = `
+open(node.DISSOLVES, "w").close()
+os.utime(node.DISSOLVES, (time.time() - AGE, time.time() - AGE))
+serve()
+patch(is_active=lambda: False)
+told(member.leave)
+print(os.path.exists(DATA))`;
+  expect(python(program.replaceAll("AGE", "600"))).toEqual(["ok None", "True"]);
+  expect(python(program.replaceAll("AGE", "960"))[0]).toContain("refused");
+});
+
+test("whoever has data waits for others that say themselves that nothing runs there, while nobody leads", () => {
+  const program = (waits: string, leader: string, third: string): string => `
+serve()
+member.remember(${waits})
+patch(own_state=lambda: {"state": "running"}, members=lambda: [{"name": "db-1", "role": ${leader}, "state": "running"}])
+node.FACTS["members"]["db-3"] = ${third}
+told(member.waits_for_others)`;
+  expect(python(program("waits=True", '"replica"', '"127.0.0.3"'))).toEqual(["ok True"]);
+  expect(python(program("waits=True", '"replica"', '"127.0.0.2"'))).toEqual(["ok False"]); // all are there
+  expect(python(program("waits=True", '"leader"', '"127.0.0.3"'))).toEqual(["ok False"]);
+  expect(python(program("", '"replica"', '"127.0.0.3"'))).toEqual(["ok False"]);
+});
+
+test("an answer that does not come does not make a member the only one", () => {
+  const lines = python(`
+patch(members=lambda: [])
+told(node.is_alone)
+node.members = lambda: [{"name": "db-1"}]
+told(node.is_alone)
+node.members = lambda: [{"name": "db-1"}, {"name": "db-2"}]
+told(node.is_alone)`);
+  expect(lines).toEqual(["refused: Patroni does not tell who the members are", "ok True", "ok False"]);
+});
+
+test("a cluster of Debian's own is empty when it holds no database, table or tablespace of anybody's", () => {
+  const lines = python(`
+def cluster(*paths):
+    root = os.path.join(os.getcwd(), "main%d" % len(os.listdir()))
+    for path in ("base/1/1259", "base/5/2619_fsm", "pg_tblspc/", *paths):
+        os.makedirs(os.path.join(root, os.path.dirname(path)), exist_ok=True)
+        if not path.endswith("/"): open(os.path.join(root, path), "w").close()
+    return member.holds_data(root)
+print(cluster(), cluster("base/16390/112"), cluster("base/5/16384"), cluster("base/5/16384_fsm"), cluster("pg_tblspc/16400/"))`);
+  expect(lines).toEqual(["False True True True True"]);
+});
+
+/** etcd's settings, and members that wait for a restart; a restart of the one called `stubborn` fails. */
+const patroni = (current: string, wanted: string, waiting: string): string => `
+state, waiting, restarted = ${current}, ${waiting}, []
+def merge(old, patch):
+    for key, value in patch.items():
+        if value is None: old.pop(key, None)
+        elif isinstance(value, dict) and isinstance(old.get(key), dict): merge(old[key], value)
+        else: old[key] = value
+names = {address: name for name, address in node.FACTS["members"].items()}
+def rest(path, method="GET", body=None, address="127.0.0.1", seconds=10):
+    if path == "/config" and method == "PATCH":
+        merge(state, body)
+        return 200, state
+    if path == "/patroni": return 200, {"pending_restart": names[address] in waiting}
+    if path == "/restart":
+        if names[address] == stubborn: return 503, "does not start"
+        restarted.append(names[address])
+        waiting.remove(names[address])
+        return 200, ""
+    raise AssertionError(path)
+roles = {"db-1": "replica", "db-2": "leader", "db-3": "sync_standby"}
+patch(rest=rest, settings=lambda: json.loads(json.dumps(state)), wanted=lambda: ${wanted},
+      members=lambda: [{"name": name, "role": role, "state": "running"} for name, role in roles.items()])
+stubborn = None`;
+const of = (connections: number): string =>
+  `{"ttl": 20, "postgresql": {"use_slots": True, "parameters": {"max_connections": ${connections}}}}`;
+
+test("restarts that were cut off go on, also where etcd has everything already", () => {
+  const lines = python(`${patroni(of(120), of(120), '["db-2", "db-3"]')}
+told(settings.apply)
+print(restarted)`);
+  expect(lines).toEqual(["ok None", "['db-3', 'db-2']"]);
+});
+
+test("fewer connections restart the primary first", () => {
+  const lines = python(`${patroni(of(120), of(80), '["db-1", "db-2", "db-3"]')}
+told(settings.apply)
+print(restarted, state["postgresql"]["parameters"])`);
+  expect(lines).toEqual(["ok None", "['db-2', 'db-1', 'db-3'] {'max_connections': 80}"]);
+});
+
+test("settings with which a member does not start are taken back", () => {
+  const added = of(9000)
+    .replace('"ttl": 20', '"ttl": 30, "failsafe_mode": True')
+    .replace("}}}", ', "wal_level": "logical"}}}');
+  const lines = python(`${patroni(of(120), added, '["db-1", "db-2", "db-3"]')}
+stubborn = "db-1"
+told(settings.apply)
+print(state == ${of(120)}, restarted)`);
+  expect(lines).toEqual(["refused: db-1 does not restart with the new settings: does not start", "True []"]);
+});
+
+test("a restart that a member still waits for is told", () => {
+  const lines = python(`${patroni(of(120), of(120), '["db-3"]')}
+calls = []
+def pending(name):
+    calls.append(name)
+    return name == "db-3"
+patch(pending=pending)
+waiting = ["db-3", "db-3"]
+told(settings.apply)`);
+  expect(lines).toEqual(["refused: db-3 still waits for a restart"]);
+});
