@@ -22,7 +22,7 @@ export { Listener, type ListenerProps, type RouteProps } from "./haproxy-keepali
 export { Servers, type BalanceServer, type BalanceTarget } from "./haproxy-keepalived-pair/servers";
 export * from "./haproxy-keepalived-pair/tls";
 export { Keepalived, type KeepalivedProps } from "./keepalived/keepalived";
-export type { VirtualIpGroup } from "./keepalived/virtual-ip-group";
+export type { VirtualIpGroup, VirtualIpProps } from "./keepalived/virtual-ip-group";
 export * from "./topology/topology";
 export * from "./virtual-ip/virtual-ip";
 export * from "./platform/aws/aws-platform";
@@ -43,3 +43,9 @@ export type { MetricsProps } from "./cassandra-ring/metrics";
 export { Snapshots, type SnapshotProps } from "./cassandra-ring/snapshots";
 export { RingTls, type RingTlsProps } from "./cassandra-ring/tls";
 export type { Tolerance } from "./cassandra-ring/tolerance";
+export type { CacheDiskProps, CacheProps } from "./squid-geo-proxy-tier/cache";
+export { OriginPool, type OriginPoolProps, type OriginSettings } from "./squid-geo-proxy-tier/origin-pool";
+export * from "./squid-geo-proxy-tier/refresh-rule";
+export * from "./squid-geo-proxy-tier/splash-page";
+export * from "./squid-geo-proxy-tier/squid-geo-proxy-tier";
+export { SquidRegion, type SquidRegionProps } from "./squid-geo-proxy-tier/squid-region";

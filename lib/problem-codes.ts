@@ -74,6 +74,13 @@ export const PROBLEM_CODES = {
   "thrift-is-gone": "Cassandra 4.0 has no Thrift.",
   "heap-too-large": "The machine has not that much memory.",
   "secret-not-shared": "All nodes need the same value, and this secret has another one on each machine.",
+  // caching proxies
+  "open-proxy": "A proxy that fetches whatever it is told to is used by everybody for anything.",
+  "no-default-pool": "A request that no pool is for has nowhere to go.",
+  "one-certificate": "Squid with OpenSSL shows one certificate on an address, whatever name is asked for.",
+  "origin-is-a-proxy": "A request would go round from proxy to proxy until one of them gives up.",
+  "cache-too-large": "A full volume stops Squid, and memory that is not there stops the machine.",
+  "far-siblings": "What no cache has is asked of every sibling first, the farthest one included.",
 } as const;
 
 /** Stable code of a problem, safe to match on. */

@@ -27,6 +27,7 @@ import {
 } from "../lib";
 import { Template } from "../lib/testing";
 import { refusedRings, warnedRings } from "./cassandra-ring/wrong-rings";
+import { refusedTiers, warnedTiers } from "./squid-geo-proxy-tier/wrong-tiers";
 import { newAws, newRack, newStack } from "./support/stack";
 
 /** Whatever is wrong is refused or warned of, with a stable code, who, what, what is right and what to do. */
@@ -504,8 +505,8 @@ const refusedAtPlan: Partial<Record<ProblemCode, (stack: TerraformStack) => unkn
 /** Not to be had by wrong input in a test: two names with one hash. */
 const unreachable: ProblemCode[] = ["server-id-clash"];
 
-const allRefused = [...Object.entries(refused), ...Object.entries(refusedRings())];
-const allWarned = { ...warned, ...warnedRings() };
+const allRefused = [refused, refusedRings(), refusedTiers()].flatMap((cases) => Object.entries(cases));
+const allWarned = [warned, warnedRings(), warnedTiers()].flatMap((cases) => Object.entries(cases));
 
 describe.each(allRefused)("%s", (code, cases) => {
   test.each(cases)("%s", (_, build) => {
@@ -524,7 +525,7 @@ describe.each(allRefused)("%s", (code, cases) => {
   });
 });
 
-test.each(Object.entries(allWarned))("%s is warned of", (code, build) => {
+test.each(allWarned)("%s is warned of", (code, build) => {
   const stack = newStack();
   build(stack);
   Template.synth(stack).hasWarning(code as ProblemCode);
@@ -544,7 +545,7 @@ test.each(Object.entries(refusedAtPlan))("%s is refused while Terraform plans", 
 });
 
 test("every code is tried", () => {
-  const tried = [refused, refusedRings(), allWarned, refusedAtPlan].flatMap((cases) => Object.keys(cases));
+  const tried = [...allRefused, ...allWarned, ...Object.entries(refusedAtPlan)].map(([code]) => code);
   expect([...new Set([...tried, ...unreachable])].sort()).toEqual(Object.keys(PROBLEM_CODES).sort());
 });
 
