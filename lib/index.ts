@@ -49,3 +49,5 @@ export * from "./squid-geo-proxy-tier/refresh-rule";
 export * from "./squid-geo-proxy-tier/splash-page";
 export * from "./squid-geo-proxy-tier/squid-geo-proxy-tier";
 export { SquidRegion, type SquidRegionProps } from "./squid-geo-proxy-tier/squid-region";
+export * from "./geo-dns/geo-dns";
+export { Continent, type Place } from "./geo-dns/place";

@@ -81,6 +81,10 @@ export const PROBLEM_CODES = {
   "origin-is-a-proxy": "A request would go round from proxy to proxy until one of them gives up.",
   "cache-too-large": "A full volume stops Squid, and memory that is not there stops the machine.",
   "far-siblings": "What no cache has is asked of every sibling first, the farthest one included.",
+  // geographic DNS
+  "no-default-region": "Visitors from places that nobody named would get no address.",
+  "unknown-region": "The tier has no region of this name, or nobody would ever be sent to it.",
+  "place-twice": "A visitor is sent to one region.",
 } as const;
 
 /** Stable code of a problem, safe to match on. */

@@ -27,6 +27,7 @@ import {
 } from "../lib";
 import { Template } from "../lib/testing";
 import { refusedRings, warnedRings } from "./cassandra-ring/wrong-rings";
+import { refusedNames } from "./geo-dns/names";
 import { refusedTiers, warnedTiers } from "./squid-geo-proxy-tier/wrong-tiers";
 import { newAws, newRack, newStack } from "./support/stack";
 
@@ -505,7 +506,9 @@ const refusedAtPlan: Partial<Record<ProblemCode, (stack: TerraformStack) => unkn
 /** Not to be had by wrong input in a test: two names with one hash. */
 const unreachable: ProblemCode[] = ["server-id-clash"];
 
-const allRefused = [refused, refusedRings(), refusedTiers()].flatMap((cases) => Object.entries(cases));
+const allRefused = [refused, refusedRings(), refusedTiers(), refusedNames()].flatMap((cases) =>
+  Object.entries(cases),
+);
 const allWarned = [warned, warnedRings(), warnedTiers()].flatMap((cases) => Object.entries(cases));
 
 describe.each(allRefused)("%s", (code, cases) => {
