@@ -2,7 +2,8 @@ import { Construct } from "constructs";
 import { checkPort, Port } from "../firewall/port";
 import type { Balanceable, BalanceTarget } from "../haproxy-keepalived-pair/servers";
 import type { ServerTls } from "../haproxy-keepalived-pair/tls";
-import { checkCount, refuse } from "../problem";
+import { isIp } from "../net";
+import { checkCount, isToken, refuse } from "../problem";
 import { checkSite } from "./site";
 import type { SquidPool } from "./squid-conf";
 
@@ -35,6 +36,11 @@ export interface OriginPoolProps {
   readonly tls?: ServerTls;
   /** Whole seconds for a connection to an origin. @default 2 - a lost packet is sent again after one */
   readonly connectTimeout?: number;
+  /**
+   * Path that must answer with a status below 500, asked about every second by plain HTTP.
+   * @default - a connection is enough
+   */
+  readonly checkPath?: string;
   /**
    * Connections that must fail in a row until an origin gets no more requests. It is asked again every second or so.
    * @default 2 - with 2 s each, a machine without power costs a visitor 4 s at most
@@ -80,6 +86,14 @@ export class OriginPool extends Construct {
     return text === undefined ? undefined : { path: `/etc/squid/tls/${this.name}-authority.pem`, text };
   }
 
+  /** Lines of what the machines ask: POOL ADDRESS PORT HOST PATH. Squid itself looks up the addresses of host names. */
+  checks(host: string): string {
+    return this.target.servers
+      .filter(({ address }) => isToken(address) || isIp(address))
+      .map(({ address, port }) => `${this.name} ${address} ${port} ${host} ${this.props.checkPath ?? "-"}\n`)
+      .join("");
+  }
+
   get model(): SquidPool {
     const { props } = this;
     return {
@@ -122,7 +136,15 @@ export class OriginPool extends Construct {
       });
     }
     for (const host of hosts ?? []) checkSite(this, host);
-    for (const path of paths ?? []) {
+    if (this.props.checkPath !== undefined && this.props.tls) {
+      refuse(this, {
+        code: "conflicting-setting",
+        what: "'checkPath' with 'tls'",
+        allowed: "a path where origins speak plain HTTP: checks of encrypted ones connect only",
+        fix: "leave 'checkPath' out",
+      });
+    }
+    for (const path of [...(paths ?? []), this.props.checkPath ?? "/"]) {
       if (/^\/[A-Za-z0-9/_.~%!$&'()*+,;=:@-]*$/.test(path)) continue;
       refuse(this, {
         code: "bad-path",

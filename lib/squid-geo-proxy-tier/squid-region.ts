@@ -131,6 +131,7 @@ export class SquidRegion extends Construct implements Connectable {
       model: (machine) => this.model(machine),
       store: tier.store,
       splashPage: tier.props.splashPage,
+      originChecks: tier.pools.map((pool) => pool.checks(tier.defaultSite)).join(""),
       certificates: tier.https.certificates,
       authorities: tier.pools.flatMap(({ authority }) => (authority ? [authority] : [])),
       packageVersion: tier.props.packageVersions?.squid,

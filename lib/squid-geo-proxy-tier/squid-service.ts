@@ -12,6 +12,8 @@ export interface SquidSource {
   model(machine: Machine): Omit<SquidModel, "fingerprint">;
   readonly store: SquidStore;
   readonly splashPage?: SplashPage;
+  /** What on-machine/origins.sh reads. */
+  readonly originChecks: string;
   /** Certificates with their keys, by path. */
   readonly certificates: readonly { readonly path: string; readonly secret: Secret }[];
   /** PEM texts of authorities, by path. */
@@ -49,6 +51,9 @@ export class SquidService implements Service {
         group: "proxy",
       })),
       ...source.authorities.map(({ path, text }) => ({ path, text })),
+      { path: "/etc/squid/cdktf-ha-origins", text: source.originChecks, onChange: "none" },
+      program("squid-origins", "origins.sh"),
+      { path: `/etc/systemd/system/${ORIGINS_UNIT}`, text: ORIGINS_UNIT_TEXT, onChange: "none" },
       program("squid-functions", "functions.sh", "0644"),
       program("squid-prepare", "prepare.sh"),
       program("squid-store", "store.sh"),
@@ -76,7 +81,7 @@ export class SquidService implements Service {
       files,
       // so that a port can be bound to a virtual IP that is elsewhere right now
       sysctls: { "net.ipv4.ip_nonlocal_bind": 1, "net.ipv6.ip_nonlocal_bind": 1 },
-      units: ["squid.service"],
+      units: ["squid.service", ORIGINS_UNIT],
       secrets: [...new Map(source.certificates.map(({ secret }) => [secret.name, secret])).values()],
       hooks: {
         check: script("check.sh"),
@@ -99,6 +104,21 @@ function script(file: string): string {
 function program(name: string, file: string, mode = "0755"): ServiceFile {
   return { path: `/usr/local/lib/cdktf-ha/${name}`, text: script(file), mode, onChange: "none" };
 }
+
+const ORIGINS_UNIT = "cdktf-ha-squid-origins.service";
+const ORIGINS_UNIT_TEXT = `[Unit]
+Description=Refuses origins that do not answer to Squid
+After=squid.service
+
+[Service]
+ExecStart=/usr/local/lib/cdktf-ha/squid-origins
+ExecStopPost=-/usr/sbin/nft delete table inet cdktf_ha_origins
+Restart=always
+RestartSec=200ms
+
+[Install]
+WantedBy=multi-user.target
+`;
 
 /** A crash is not the end, and nobody is refused while the configuration is read anew. */
 function dropIn(openFiles: number): string {

@@ -151,6 +151,25 @@ test("what the code of an origin says: shares, standby, time limits, TLS", () =>
   expect(two).not.toMatch(/sourcehash|round-robin|weight/);
 });
 
+test("what each node asks its origins", () => {
+  const stack = newStack();
+  newTier(stack, {
+    defaultSite: "www.movember.com",
+    origins: {
+      api: {
+        to: Servers.at({ a: "10.9.0.1:80", b: "api.example.net:80" }),
+        paths: ["/api"],
+        checkPath: "/up",
+      },
+      rest: { to: apps() },
+    },
+  });
+  expect(Template.synth(stack).hasNoErrors().file("front-uk-1", "/etc/squid/cdktf-ha-origins")).toBe(
+    "api 10.9.0.1 80 www.movember.com /up\n" +
+      "rest 10.9.0.66 8080 www.movember.com -\nrest 10.9.0.67 8080 www.movember.com -\n",
+  );
+});
+
 test("rules of freshness, in the author's order", () => {
   const stack = newStack();
   newTier(stack, {

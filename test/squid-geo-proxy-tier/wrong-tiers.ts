@@ -3,6 +3,7 @@ import {
   RefreshRule,
   Secret,
   Servers,
+  ServerTls,
   SplashPage,
   VirtualIp,
   type ProblemCode,
@@ -119,6 +120,7 @@ export function refusedTiers(): Partial<Record<ProblemCode, [string, (stack: Ter
     ],
     "conflicting-setting": [
       ["aufs with workers", tier({ cache: { workers: 2, disk: { kind: "aufs" } } })],
+      ["a path to check at encrypted origins", tier(pool({ checkPath: "/up", tls: ServerTls.verified() }))],
       ["a default site that is not served", tier({ defaultSite: "www.example.net" })],
       ["a weight for who stands by", tier(pool({ settings: { "app-1": { weight: 2, standby: true } } }))],
       ["a least above the most", () => RefreshRule.everything({ minimumMinutes: 9, maximumMinutes: 1 })],

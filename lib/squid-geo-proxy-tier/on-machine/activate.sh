@@ -4,6 +4,7 @@ sum() { sha256sum /etc/squid/cdktf-ha-sizes.conf 2>/dev/null || true; }
 before=$(sum)
 /usr/local/lib/cdktf-ha/squid-prepare
 [[ $before == "$(sum)" ]] || HA_ACTION=restart
+systemctl is-enabled --quiet cdktf-ha-squid-origins.service || systemctl enable --quiet cdktf-ha-squid-origins.service
 systemctl is-enabled --quiet squid.service || systemctl enable --quiet squid.service
 if ! systemctl is-active --quiet squid.service; then
   systemctl reset-failed squid.service 2>/dev/null || true # else systemd counts our attempts with the crashes before
@@ -13,3 +14,4 @@ elif [[ $HA_ACTION == restart ]]; then
 elif [[ $HA_ACTION == reload ]]; then
   systemctl reload squid.service
 fi
+systemctl is-active --quiet cdktf-ha-squid-origins.service || systemctl start cdktf-ha-squid-origins.service
