@@ -97,6 +97,15 @@ export class SquidRegion extends Construct implements Connectable {
           fix: "give every region a group of this name",
         });
       }
+      const elsewhere = group.addresses.find(({ mode }) => mode === "elastic");
+      if (elsewhere) {
+        return refuse(this, {
+          code: "virtual-ip-mode",
+          what: `a certificate is for the elastic address of '${virtualIp}'`,
+          allowed: "an address that the machine itself sees: AWS translates an elastic one before it arrives",
+          fix: "one certificate for all names, without 'virtualIp'",
+        });
+      }
       return group.addresses.map(({ address }) => ({ ...rest, address }));
     });
   }

@@ -315,6 +315,31 @@ test("an origin without power: some wait, none fails, and soon nobody waits", as
   expect(slowest(after)).toBeLessThan(2000);
 });
 
+test("an origin that accepts and never answers: found out by its path, and back when it answers", async () => {
+  await settle();
+  await site({ checkPath: "/alive" }).deploy();
+  const hung = lab.machine("web-2");
+  const result = await underLoad(
+    () => fresh("/page/"),
+    async () => {
+      await hung.ssh("pkill -STOP -x nginx");
+      await delay(8000);
+    },
+  );
+  report("an origin that hangs", result);
+  expect(result.failed).toEqual([]);
+  const others = new Set(result.requests.slice(-40).map(({ body }) => body?.includes("web-2")));
+  expect([...others]).toEqual([false]);
+  await hung.ssh("pkill -CONT -x nginx");
+  await waitUntil(
+    async () => (await get(fresh("/page/"))).body.includes("web-2"),
+    20,
+    () => "the origin did not come back",
+    200,
+  );
+  await first.deploy();
+}, 300_000);
+
 test("no origin at all: cached pages go on, others see the splash page; it recovers without a restart", async () => {
   const { active } = await settle();
   const [kept, stale] = [fresh("/static/kept-"), fresh("/short/stale-")];

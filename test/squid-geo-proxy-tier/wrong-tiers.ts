@@ -60,6 +60,14 @@ export function refusedTiers(): Partial<Record<ProblemCode, [string, (stack: Ter
     ],
     "tls-without-certificate": [["a tier", tier({ https: { certificates: [] } })]],
     "virtual-ip-mode": [
+      [
+        "a certificate for an elastic address",
+        (stack) =>
+          newTier(stack, {
+            regions: { eu: { platform: newAws(stack), virtualIp: VirtualIp.elastic() } },
+            https: { certificates: [certificate("/a", "main")] },
+          }),
+      ],
       ["a certificate's group", tier({ https: { certificates: [certificate("/a", "blue")] } })],
     ],
     "no-listener": [["a tier", tier({ httpPort: false })]],

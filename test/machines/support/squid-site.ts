@@ -50,6 +50,8 @@ server {
 export interface SquidSiteProps {
   readonly origins?: readonly string[];
   readonly tier?: Partial<SquidGeoProxyTierProps>;
+  /** Path that every origin must answer. Default: a connection is enough. */
+  readonly checkPath?: string;
   /** Count up for another certificate. */
   readonly version?: string;
 }
@@ -68,7 +70,7 @@ export function squidSite(lab: Lab, props: SquidSiteProps = {}): (stack: Terrafo
       regions: { uk: { platform: rack, nodes: ["lb-1", "lb-2"], virtualIp: VirtualIp.layer2(`${VIP}/24`) } },
       sites: [".site.example"],
       defaultSite: SITE,
-      origins: web,
+      origins: { origins: { to: web, checkPath: props.checkPath } },
       clients: [Peer.cidr(OPERATOR), Peer.cidr(ADDRESSES.client)],
       https: {
         certificates: [{ certificate: Secret.variable(stack, "certificate", { version: props.version }) }],
