@@ -22,6 +22,8 @@ export const PROBLEM_CODES = {
   "wrong-architecture": "The processor cannot run the image's programs.",
   "image-not-fixed":
     "A node that has an image of its own would be replaced whenever a newer one is published.",
+  "all-at-once": "Nodes change one after the other, or nobody serves meanwhile.",
+  "placement-kept": "EC2 moves no instance out of its placement group, and keeps a group that is not empty.",
   "over-limit": "AWS refuses more than its limit in the middle of an apply.",
   "one-zone": "A zone that fails takes every node with it.",
   "no-host-firewall": "Without the host's firewall every port a daemon opens is open to everybody.",
@@ -37,6 +39,8 @@ export const PROBLEM_CODES = {
   "port-out-of-range": "TCP and UDP ports are 1 to 65535.",
   "unknown-port": "The service has no port of this name.",
   "nobody-admitted": "A port that is closed to everybody serves nobody.",
+  // secrets
+  "bad-arn": "AWS knows nothing by this name, or a policy cannot name it so.",
   // virtual IP
   "virtual-ip-outside-subnet": "Machines of another subnet would never ask for the address on this segment.",
   "no-virtual-ip": "Without an address there is nothing that could move.",
@@ -74,6 +78,19 @@ export const PROBLEM_CODES = {
   "thrift-is-gone": "Cassandra 4.0 has no Thrift.",
   "heap-too-large": "The machine has not that much memory.",
   "secret-not-shared": "All nodes need the same value, and this secret has another one on each machine.",
+  // etcd
+  "even-etcd": "An even number of votes survives no more failures than one vote less.",
+  "quorum-in-one-zone": "The zone that has most of the votes takes the quorum with it.",
+  // PostgreSQL
+  "timers-break-rule": "A primary could lose its lock while it still tries to renew it.",
+  "no-standby": "A commit cannot wait for a member that is not there.",
+  "two-members": "While one of two is away, commits have no copy.",
+  "one-etcd": "Without its only member of etcd nobody takes over.",
+  "patroni-owns": "Patroni or the set decides this parameter, and would overwrite it.",
+  "too-few-slots": "Each other member takes a connection and a slot; the last one would get none.",
+  "unknown-role": "The set has no role of this name.",
+  "unknown-database": "The set has no database of this name.",
+  "memory-above-machine": "The machine has not that much memory.",
   // caching proxies
   "open-proxy": "A proxy that fetches whatever it is told to is used by everybody for anything.",
   "no-default-pool": "A request that no pool is for has nowhere to go.",

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Disk } from "./disk";
 import type { Layers } from "./layers";
 import type { Network } from "./network";
-import { waitUntil, type RunResult } from "./run";
+import { run, waitUntil, type RunResult } from "./run";
 import { greetsSsh, ssh, type SshOptions } from "./ssh";
 import { macOf, portOf, SubnetAddress } from "./subnet";
 
@@ -56,6 +56,8 @@ export class LabMachine {
   private readonly subnetAddress: SubnetAddress;
   private readonly consoleFile: string;
   private lowerLayers = "";
+  /** Block devices of this computer by their path on the machine. */
+  private readonly disks = new Map<string, string>();
   private disk?: Disk;
   /** nspawn, while the machine is on. */
   private nspawn?: ChildProcess;
@@ -151,6 +153,19 @@ export class LabMachine {
     return this.lab.network.setCable(this.address, true);
   }
 
+  /** A block device of this computer appears on the machine, at once and at each later power-on, until it is unplugged. */
+  async plugDisk(device: string, path: string): Promise<void> {
+    this.disks.set(path, device);
+    const { stdout } = await run("stat", ["--format", "%Hr %Lr", device]);
+    await this.inside(`mkdir -p "$(dirname ${path})" && mknod ${path} b ${stdout.trim()}`);
+  }
+
+  /** Gone, if it was there: what is mounted stays so. */
+  async unplugDisk(path: string): Promise<void> {
+    // at a power-on it was bound, later it was made
+    if (this.disks.delete(path)) await this.inside(`umount ${path} 2>/dev/null; rm -f ${path}`);
+  }
+
   /** Leaves no free block on the root file system: ENOSPC, for root too, until `freeDisk()`. */
   async fillDisk(): Promise<void> {
     await this.disk?.fill();
@@ -215,6 +230,7 @@ export class LabMachine {
       LAYERS: this.lowerLayers,
       PUBLIC_KEY: `${this.lab.privateKeyFile}.pub`,
       PREPARE: this.spec.prepare ?? "",
+      DISKS: [...this.disks].map(([path, device]) => `--bind=${device}:${path}`).join(" "),
     };
     // setpriv: the machine dies with this process. Each of these programs becomes the next one, so that the
     // child is nspawn in the end.
@@ -245,6 +261,12 @@ export class LabMachine {
     if (!pid) return undefined;
     const children = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
     return Number.parseInt(children, 10) || undefined;
+  }
+
+  /** Runs a script on the machine from outside, where it is on. */
+  private async inside(script: string): Promise<void> {
+    const init = await this.initProcess();
+    if (init) await run("nsenter", ["--target", `${init}`, "--mount", "bash", "-c", script]);
   }
 
   private async withConsole(error: Error): Promise<Error> {

@@ -28,6 +28,7 @@ import {
 import { Template } from "../lib/testing";
 import { refusedRings, warnedRings } from "./cassandra-ring/wrong-rings";
 import { refusedNames } from "./geo-dns/names";
+import { refusedSets, warnedSets } from "./postgres-replica-set/wrong-sets";
 import { refusedTiers, warnedTiers } from "./squid-geo-proxy-tier/wrong-tiers";
 import { newAws, newRack, newStack } from "./support/stack";
 
@@ -106,6 +107,7 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ["a zone", (stack) => newRack(stack, { hosts: { a: { address: "10.0.0.1", zone: token } } })],
   ],
   "bad-name": [
+    ["a stack named like a security group's id", () => awsTier(newStack("sg-prod"), "web")],
     ["a machine", (stack) => newRack(stack, { hosts: { a_b: { address: "10.0.0.1" } } }).host("a_b")],
     ["a backend", (stack) => pair(stack).backend("a b", { to })],
     ["a listener that is ours", (stack) => pair(stack).balance("cdktf_ha_x", { port: 80, to })],
@@ -435,7 +437,30 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ["a check's lag", () => HealthCheck.patroniReplica({ maximumLag: "much" })],
     ["a check's status", () => HealthCheck.http("/", { status: "good" })],
   ],
+  "bad-arn": [
+    [
+      "a parameter's for a secret",
+      () => Secret.awsSecretsManager("arn:aws:ssm:eu-west-1:123456789012:parameter/a"),
+    ],
+    [
+      "no account",
+      () => Secret.awsSecretsManager("a", { arn: "arn:aws:secretsmanager:eu-west-1::secret:a" }),
+    ],
+    ["an alias", () => Secret.awsParameter("a", { kmsKeyArn: "arn:aws:kms:eu-west-1:123456789012:alias/a" })],
+  ],
   "conflicting-setting": [
+    ["our tag", (stack) => newAws(stack, { tags: { ManagedBy: "somebody" } })],
+    [
+      "our tag of the network",
+      (stack) => new AwsNetwork(stack, "n", { cidr: "10.1.0.0/16", tags: { ManagedBy: "somebody" } }),
+    ],
+    [
+      "a region that is not the ARN's",
+      () =>
+        Secret.awsSecretsManager("arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-123456", {
+          region: "eu-west-2",
+        }),
+    ],
     [
       "virtualIp and virtualIps",
       (stack) =>
@@ -488,6 +513,8 @@ const refusedAtPlan: Partial<Record<ProblemCode, (stack: TerraformStack) => unkn
   "bad-cidr": (stack) => newAws(stack),
   "one-zone": (stack) => newAws(stack),
   "wrong-architecture": (stack) => newAws(stack).machine(stack, "web-1", {}),
+  "all-at-once": (stack) => newAws(stack).machine(stack, "web-1", {}),
+  "placement-kept": (stack) => newAws(stack, { spread: false }).machine(stack, "web-1", {}),
   "over-limit": (stack) => {
     const nodes = { "lb-1": { zone: "a" }, "lb-2": { zone: "a" } };
     pair(stack, { platform: newAws(stack), nodes, virtualIp: VirtualIp.secondaryPrivateIp("10.1.0.90") });
@@ -506,10 +533,12 @@ const refusedAtPlan: Partial<Record<ProblemCode, (stack: TerraformStack) => unkn
 /** Not to be had by wrong input in a test: two names with one hash. */
 const unreachable: ProblemCode[] = ["server-id-clash"];
 
-const allRefused = [refused, refusedRings(), refusedTiers(), refusedNames()].flatMap((cases) =>
+const allRefused = [refused, refusedRings(), refusedSets(), refusedTiers(), refusedNames()].flatMap((cases) =>
   Object.entries(cases),
 );
-const allWarned = [warned, warnedRings(), warnedTiers()].flatMap((cases) => Object.entries(cases));
+const allWarned = [warned, warnedRings(), warnedSets(), warnedTiers()].flatMap((cases) =>
+  Object.entries(cases),
+);
 
 describe.each(allRefused)("%s", (code, cases) => {
   test.each(cases)("%s", (_, build) => {
@@ -537,7 +566,8 @@ test.each(allWarned)("%s is warned of", (code, build) => {
 test.each(Object.entries(refusedAtPlan))("%s is refused while Terraform plans", (code, build) => {
   const stack = newStack();
   build(stack);
-  const sources = Object.values(Template.synth(stack).json.data ?? {}).flatMap((all) => Object.values(all));
+  const { data = {}, resource = {} } = Template.synth(stack).json;
+  const sources = [...Object.values(data), ...Object.values(resource)].flatMap((all) => Object.values(all));
   const texts = sources.flatMap(({ lifecycle }) =>
     ((lifecycle as { postcondition?: { error_message: string }[] } | undefined)?.postcondition ?? []).map(
       ({ error_message }) => error_message,

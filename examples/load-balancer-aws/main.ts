@@ -57,6 +57,7 @@ class LoadBalancer extends TerraformStack {
       instanceType: "t3.small",
       ssh: { keyName: "operations", agent: true, bastion: "bastion.example.net" },
       admins: [Peer.cidr("10.1.0.10")], // the bastion, as the instances see it
+      permissionsBoundary: "arn:aws:iam::123456789012:policy/load-balancer-machines",
       tags: { Service: "site" },
     });
 

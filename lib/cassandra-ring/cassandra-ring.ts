@@ -296,6 +296,12 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
     };
   }
 
+  get storagePorts(): number[] {
+    // 4.0 and later speak TLS on 7000 too
+    const legacyTls = !this.version.reloads && (this.tls?.internode ?? "none") !== "none";
+    return legacyTls ? [7000, 7001] : [7000];
+  }
+
   get repairedKeyspaces(): string[] {
     return [...(this.props.keyspaces ?? []).map(({ name }) => name), "system_auth", "cdktf_ha"];
   }
@@ -321,6 +327,14 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
       datacenter: name,
       rack: machine.zone ?? "rack1",
     }));
+    if (seeds?.length === 0) {
+      refuse(this, {
+        code: "unknown-seed",
+        what: `no seed of ${name}`,
+        allowed: nodes.map((candidate) => candidate.name).join(", "),
+        fix: "name nodes of this datacenter, or leave 'seeds' out",
+      });
+    }
     if (!seeds) return { nodes, seeds: defaultSeeds(nodes) };
     const chosen = seeds.map((seed) => {
       const node = nodes.find((candidate) => candidate.name === seed);
@@ -361,9 +375,7 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
     });
     for (const machine of this.machines) connections.addMachine(machine);
     if (this.machines.length > 1) {
-      // 4.0 and later speak TLS on 7000 too
-      const legacyTls = !this.version.reloads && (this.tls?.internode ?? "none") !== "none";
-      connections.allowInternally(Port.tcp(7000), ...(legacyTls ? [Port.tcp(7001)] : []), "cql");
+      connections.allowInternally(...this.storagePorts.map((port) => Port.tcp(port)), "cql");
     }
     connections.allowFromLocalhostOnly(Port.tcp(7199), "JMX, nodetool");
     for (const client of this.props.clients ?? []) connections.allowFrom(client);

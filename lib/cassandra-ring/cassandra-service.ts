@@ -6,7 +6,7 @@ import type { Secret } from "../secret/secret";
 import type { CassandraVersion } from "./cassandra-version";
 import { type Java } from "./cassandra-version";
 import { renderCassandraYaml, type YamlModel } from "./cassandra-yaml";
-import { renderFacts } from "./facts";
+import { renderFacts } from "../facts";
 import type { CassandraInstallation } from "./installation";
 import { renderJvmOptions } from "./jvm-options";
 import type { RingNode } from "./layout";
@@ -34,6 +34,8 @@ export interface NodeSource {
   readonly nodes: readonly RingNode[];
   /** Keyspaces that the weekly repair goes through. */
   readonly repairedKeyspaces: readonly string[];
+  /** Where nodes may listen for each other. */
+  readonly storagePorts: readonly number[];
   nodeOf(machine: Machine): RingNode;
   yaml(node: RingNode): Omit<YamlModel, "version" | "dataDirectory" | "tls" | "address">;
 }
@@ -72,7 +74,7 @@ export class CassandraService implements Service {
       files: [
         ...this.configs(machine, node),
         ...this.programs(),
-        ...(machine.aws?.dataVolumeId === undefined ? [] : [DATA_MOUNT]),
+        ...(machine.aws?.dataVolume ? [dataMount(machine.aws.dataVolume.device)] : []),
         ...(tls ? this.tlsFiles(tls, node) : []),
         ...(source.metrics ? [{ path: source.metrics.configPath, text: source.metrics.config }] : []),
       ],
@@ -115,7 +117,7 @@ export class CassandraService implements Service {
       ...(this.source.installation.kind === "directory"
         ? []
         : [{ name: "curl", unlessCommand: "curl" }, { name: "ca-certificates" }]),
-      ...(machine.aws?.dataVolumeId === undefined ? [] : [{ name: "xfsprogs", unlessCommand: "mkfs.xfs" }]),
+      ...(machine.aws?.dataVolume ? [{ name: "xfsprogs", unlessCommand: "mkfs.xfs" }] : []),
       ...(this.source.tls ? [{ name: "openssl", unlessCommand: "openssl" }] : []),
     ];
   }
@@ -162,14 +164,19 @@ export class CassandraService implements Service {
   /** Who is there: a change of it needs no restart. */
   private ringFacts(node: RingNode): string {
     const { source } = this;
+    const volume = node.machine.aws?.dataVolume;
     return renderFacts("who is there", {
       RING_CLUSTER: source.clusterName,
       RING_NODE: node.name,
       RING_ADDRESS: node.machine.privateAddress,
       RING_DATACENTER: node.datacenter,
       RING_RACK: node.rack,
-      RING_VOLUME: node.machine.aws?.dataVolumeId ?? "",
+      RING_VOLUME: volume?.id ?? "",
+      RING_DEVICE: volume?.device ?? "",
+      // a volume that grows is a change that is pushed: the file system grows with it
+      RING_VOLUME_GIB: volume?.sizeGiB ?? "",
       RING_TOKENS: source.yaml(node).numTokens,
+      RING_STORAGE_PORTS: source.storagePorts.join(" "),
       RING_FOUNDER: source.nodes[0]!.name,
       RING_JOIN_SECONDS: source.joinWithin,
       RING_REPAIR_KEYSPACES: source.repairedKeyspaces.join(" "),
@@ -243,15 +250,19 @@ export class CassandraService implements Service {
   }
 }
 
-/** The unit's name is the path's, as systemd wants it; the label is given when the file system is made. */
-const DATA_MOUNT: ServiceFile = {
-  path: "/etc/systemd/system/var-lib-cassandra.mount",
-  text: `# Managed by cdktf-ha-clusters.
+/**
+ * The unit's name is the path's, as systemd wants it. By the path of the device and not by a label: systemd waits for a device
+ * that a booting machine has not found yet, and a snapshot's copy has the same label.
+ */
+function dataMount(device: string): ServiceFile {
+  return {
+    path: "/etc/systemd/system/var-lib-cassandra.mount",
+    text: `# Managed by cdktf-ha-clusters.
 [Unit]
 Description=Data of Apache Cassandra
 
 [Mount]
-What=LABEL=ha-cassandra
+What=${device}
 Where=${DATA_DIRECTORY}
 Type=xfs
 Options=noatime
@@ -259,8 +270,9 @@ Options=noatime
 [Install]
 WantedBy=multi-user.target
 `,
-  onChange: "none",
-};
+    onChange: "none",
+  };
+}
 
 export function script(file: string): string {
   return scriptText(join(ON_MACHINE, file));

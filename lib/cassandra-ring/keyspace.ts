@@ -69,12 +69,13 @@ export function isPlaceName(name: string): boolean {
 }
 
 export function checkDatacenterName(scope: Construct, name: string): void {
-  if (isPlaceName(name)) return;
+  if (isPlaceName(name) && !["class", "replication_factor"].includes(name)) return;
   refuse(scope, {
     code: "bad-name",
     what: `datacenter '${name}'`,
-    allowed: "letters, digits, dot, dash and underscore, at most 64",
-    fix: "rename the datacenter: a rack is called like its node's zone",
+    allowed:
+      "letters, digits, dot, dash and underscore, at most 64; not 'class' or 'replication_factor', which stand beside datacenters in a keyspace's replication",
+    fix: "rename the datacenter",
   });
 }
 

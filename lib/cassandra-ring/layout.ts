@@ -1,3 +1,4 @@
+import { compareNames } from "../names";
 import type { Machine } from "../platform/machine";
 
 /** A node with its place in the ring. */
@@ -27,12 +28,6 @@ export function changeOrder(nodes: readonly RingNode[]): RingNode[] {
   const datacenters = [...new Set(nodes.map(({ datacenter }) => datacenter))];
   const rank = (node: RingNode): number => datacenters.indexOf(node.datacenter);
   return [...nodes].sort((a, b) => rank(a) - rank(b) || compareNames(a.name, b.name));
-}
-
-/** `node-2` before `node-10`. */
-export function compareNames(a: string, b: string): number {
-  const collator = new Intl.Collator("en", { numeric: true });
-  return collator.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0);
 }
 
 /** Nodes by rack, by datacenter. */

@@ -48,6 +48,7 @@ export function checkRing(ring: CassandraRing): void {
       fix: "leave 'java' out",
     });
   }
+  if (props.metrics) checkCount(ring, "metrics.port", props.metrics.port, 1, 65535, "TCP's ports");
   checkKeyspaces(ring);
   checkRoles(ring);
   checkSettings(ring);
@@ -88,6 +89,17 @@ function checkKeyspaces(ring: CassandraRing): void {
       typeof replicationFactor === "object"
         ? Object.entries(replicationFactor)
         : [["", replicationFactor] as const];
+    if (
+      replicationFactor !== undefined &&
+      !counts.some(([, count]) => count === undefined || isToken(count) || count > 0)
+    ) {
+      refuse(ring, {
+        code: "number-out-of-range",
+        what: `'keyspaces.${name}.replicationFactor' gives no copy to any datacenter`,
+        allowed: "a copy at least, in one of them",
+        fix: "name a datacenter with its copies; or leave the keyspace out of the code, it stays in the ring",
+      });
+    }
     for (const [datacenter, count] of counts) {
       if (datacenter && !ring.datacenterNames.includes(datacenter)) {
         refuse(ring, {
@@ -132,7 +144,8 @@ function checkShared(ring: CassandraRing, name: string, secret: Secret): void {
 }
 
 function checkSettings(ring: CassandraRing): void {
-  for (const key of Object.keys(ring.props.settings ?? {})) {
+  for (const [key, value] of Object.entries(ring.props.settings ?? {})) {
+    refuseEmpty(ring, `settings.${key}`, value);
     const owner = OWN_SETTINGS[key];
     if (owner !== undefined) {
       refuse(ring, {
@@ -151,6 +164,21 @@ function checkSettings(ring: CassandraRing): void {
       allowed: "one option each, beginning with a dash, without spaces; the heap is 'heapMiB'",
       fix: "split it up, or use 'heapMiB'",
     });
+  }
+}
+
+/** A plain object of JavaScript may hold what its type forbids, and cassandra.yaml has no word for. */
+function refuseEmpty(ring: CassandraRing, name: string, value: unknown): void {
+  if (value === null || value === undefined) {
+    refuse(ring, {
+      code: "conflicting-setting",
+      what: `'${name}' is ${String(value)}`,
+      allowed: "a text, a number, true, false, or lists and objects of them",
+      fix: "leave the setting out for Cassandra's default",
+    });
+  }
+  if (typeof value === "object") {
+    for (const [key, inner] of Object.entries(value)) refuseEmpty(ring, `${name}.${key}`, inner);
   }
 }
 

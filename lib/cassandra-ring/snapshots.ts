@@ -1,7 +1,7 @@
 import { refuse } from "../problem";
 import { PLAIN_PATH } from "../push/bundle";
 import type { ServicePackage } from "../push/service";
-import { renderFacts } from "./facts";
+import { renderFacts } from "../facts";
 
 export interface SnapshotProps {
   /** systemd's calendar expression. @default "daily" */

@@ -52,9 +52,14 @@ export class UpkeepService implements Service {
     const timers = [
       ...(repair === undefined
         ? []
-        : timer("repair", "Repair of this node's ranges", repair, [
-            { path: `${PROGRAMS}/repair`, text: script("repair.sh") },
-          ])),
+        : timer(
+            "repair",
+            "Repair of this node's ranges",
+            repair,
+            [{ path: `${PROGRAMS}/repair`, text: script("repair.sh") }],
+            // the next one is a week away, and rows that were deleted come back after ten days
+            "Restart=on-failure\nRestartSec=30min\n",
+          )),
       ...(snapshots
         ? timer("snapshot", "Snapshot of this node's data", snapshots.schedule, [
             { path: `${PROGRAMS}/snapshot`, text: script("snapshot.sh") },
@@ -81,7 +86,8 @@ export class UpkeepService implements Service {
         ...timers.flatMap(({ files }) => files),
       ],
       units: timers.map(({ unit }) => unit),
-      hooks: { settle: script("upkeep.sh") },
+      hooks: { check: script("calendar.sh"), settle: script("upkeep.sh") },
+      checker: "systemd",
     };
   }
 }
@@ -92,6 +98,7 @@ function timer(
   description: string,
   schedule: string,
   programs: readonly ServiceFile[],
+  more = "",
 ): { unit: string; files: ServiceFile[] }[] {
   const unit = `cassandra-${name}`;
   return [
@@ -112,7 +119,7 @@ Type=oneshot
 ExecStart=${PROGRAMS}/${name}
 Nice=10
 IOSchedulingClass=idle
-`,
+${more}`,
           onChange: "none",
         },
         {

@@ -170,6 +170,25 @@ export function outboundRules(connections: Connections, self: Machine): Rule[] {
   );
 }
 
+/** Networks of everybody else whom the group lets in at a port: what a daemon's own list of clients is made of. */
+export function clientNetworks(connections: Connections, port: Port): string[] {
+  return connections.inbound
+    .filter(
+      ({ peer, port: { protocol, first, last } }) =>
+        peer !== connections && protocol === port.protocol && first <= port.first && last >= port.last,
+    )
+    .flatMap(({ peer }) =>
+      peer instanceof Connections
+        ? peer.machines.map(({ privateAddress }) => singleNetwork(privateAddress))
+        : peer.cidrs,
+    );
+}
+
+/** The same also for an address that only Terraform knows, where a daemon takes no address without its length. */
+export function singleNetwork(address: string): string {
+  return `${address}/${/^[\da-f]*:[\da-f:]+$/i.test(address) ? 128 : 32}`;
+}
+
 /** A single address as a network; an address that only Terraform knows stays as it is. */
 function hostNetwork(address: string): string {
   if (/^[\d.]+$/.test(address)) return `${address}/32`;

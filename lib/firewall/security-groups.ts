@@ -4,6 +4,8 @@ import { VpcSecurityGroupIngressRule } from "@cdktf/provider-aws/lib/vpc-securit
 import { TerraformStack, type ITerraformDependable } from "cdktf";
 import type { Construct } from "constructs";
 import { isIpv6, parseNetwork } from "../net";
+import { nameAtAws } from "../platform/aws/identity";
+import { refuse } from "../problem";
 import { Connections, type Admission, type NetworkGate } from "./connections";
 import type { Peer } from "./peer";
 import type { Port } from "./port";
@@ -35,13 +37,20 @@ export class SecurityGroups implements NetworkGate {
     let group = this.groups.get(connections);
     if (group === undefined) {
       const { scope } = connections;
-      const stack = TerraformStack.of(scope).node.id;
-      const name = `${stack}-${scope.node.path.split("/").slice(1).join("-")}`;
+      const name = nameAtAws(scope, 255);
+      if (/^sg-/i.test(name)) {
+        refuse(scope, {
+          code: "bad-name",
+          what: `the security group would be called '${name}'`,
+          allowed: "a stack whose name does not begin with 'sg-', as the ids of AWS's groups do",
+          fix: "rename the stack",
+        });
+      }
       group = new SecurityGroup(scope, "security-group", {
-        name: name.slice(0, 255),
+        name,
         description: `${connections.name}: managed by cdktf-ha-clusters`,
         vpcId: this.props.vpcId,
-        tags: { ...this.props.tags, Name: name.slice(0, 255) },
+        tags: { ...this.props.tags, Name: name },
       }).id;
       this.groups.set(connections, group);
       this.outgoing(connections, group);

@@ -87,6 +87,11 @@ export class HealthCheck {
     return this.patroni(`/replica?lag=${maximumLag}`, port);
   }
 
+  /** Patroni says this server is a replica that has every commit: of a set whose commits wait for it. */
+  static patroniSynchronous(props: { readonly port?: number } = {}): HealthCheck {
+    return this.patroni("/sync", props.port);
+  }
+
   private static patroni(path: string, port = 8008): HealthCheck {
     return new HealthCheck({
       kind: "postgresql",

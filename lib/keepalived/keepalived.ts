@@ -162,6 +162,8 @@ export class Keepalived extends Construct implements Service {
         active: this.activeHook,
       },
       checker: "keepalived --config-test",
+      // A right that was just given works everywhere at AWS after a minute or so.
+      healthyWithin: claims.length ? 90 : undefined,
     };
   }
 

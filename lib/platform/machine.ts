@@ -121,9 +121,20 @@ export class Machine extends Construct {
     const services = [...this.services.values()];
     for (const { right } of services.flatMap((service) => service.describe(this).secrets ?? [])) {
       if (!right) continue;
-      const { action, resource } = right;
-      const arn = resource.startsWith("arn:") ? resource : aws.arn(action.split(":")[0]!, resource);
-      aws.grant({ actions: [action], resources: [arn] });
+      const { action, resource, region, kmsKeyArn } = right;
+      const service = action.split(":")[0]!;
+      const isArn = !/^(secret:|parameter\/)/.test(resource); // it may be a token
+      aws.grant({
+        actions: [action],
+        resources: [isArn ? resource : aws.arn(service, resource, region)],
+      });
+      if (kmsKeyArn === undefined) continue;
+      const via = `${service}.${region ?? aws.region}.amazonaws.com`;
+      aws.grant({
+        actions: ["kms:Decrypt"],
+        resources: [kmsKeyArn],
+        condition: { test: "StringEquals", variable: "kms:ViaService", values: [via] },
+      });
     }
   }
 

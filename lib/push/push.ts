@@ -234,7 +234,7 @@ export class Completion extends Construct {
  * The resource comes after the others. Asked at synth, when every rule and right is known. In another stack Terraform
  * knows no single resource: there the whole stack comes first.
  */
-function after(
+export function after(
   scope: Construct,
   resource: TerraformResource,
   others: () => readonly ITerraformDependable[],

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { Fn, TerraformVariable } from "cdktf";
 import type { Construct } from "constructs";
-import { refuse } from "../problem";
+import { isToken, refuse } from "../problem";
 import type { ServicePackage } from "../push/service";
 
 /** How a changed secret is noticed; the value itself must not stand in a trigger, which Terraform keeps in its state. */
@@ -25,14 +25,23 @@ export interface VariableSecretProps extends SecretProps {
 }
 
 export interface AwsSecretProps extends SecretProps {
-  /** @default - the region of the machine */
+  /** Where the secret is. @default - the region that its ARN names, else the machine's */
   readonly region?: string;
+  /**
+   * ARN of the customer's own KMS key that the secret is encrypted with: the machine may decrypt with it, by way of this
+   * service alone. A key's ARN (`...:key/...`): a policy does not know aliases.
+   * @default - AWS's own key, for which nobody needs a right
+   */
+  readonly kmsKeyArn?: string;
 }
 
 export interface SecretsManagerProps extends AwsSecretProps {
   /** The secret is a JSON object, and the value is at this key. @default - the whole secret */
   readonly jsonKey?: string;
-  /** ARN of the secret, for the machine's least right. @default - every secret of this name in the machine's account */
+  /**
+   * ARN of the secret, for the machine's least right.
+   * @default - the id, if it is an ARN; else every secret of this name in the machine's account
+   */
   readonly arn?: string;
 }
 
@@ -52,6 +61,10 @@ export interface SecretRight {
   readonly action: "secretsmanager:GetSecretValue" | "ssm:GetParameter";
   /** ARN, or its part after the account: `secret:archive/tls-??????`. */
   readonly resource: string;
+  /** Of a resource that is no ARN. Nothing: the machine's. */
+  readonly region?: string;
+  /** Key to decrypt with. */
+  readonly kmsKeyArn?: string;
 }
 
 /**
@@ -96,25 +109,47 @@ export abstract class Secret {
     return new OnMachineSecret(slug(path), props.version, { kind: "file", arguments: [path] });
   }
 
-  /** Read on the machine from AWS Secrets Manager, with the rights of its instance profile. */
+  /**
+   * Read on the machine from AWS Secrets Manager, with the rights of its instance profile: the secret's text
+   * (`SecretString`).
+   * @param secretId its name, or its whole ARN with AWS's six characters at the end. What only Terraform knows is taken
+   *   for a name, unless `arn` is given.
+   */
   static awsSecretsManager(secretId: string, props: SecretsManagerProps = {}): Secret {
-    const { region = "", jsonKey = "", arn } = props;
+    const { jsonKey = "", kmsKeyArn } = props;
+    const arn = props.arn ?? arnIn(secretId);
+    const region = regionOf(secretId, "secretsmanager", arn, props);
     return new OnMachineSecret(
       slug(secretId + jsonKey),
       props.version,
-      { kind: "secrets-manager", arguments: [secretId, region, jsonKey] },
-      // AWS adds a dash and six characters of its own to a secret's name
-      { action: "secretsmanager:GetSecretValue", resource: arn ?? `secret:${secretId}-??????` },
+      { kind: "secrets-manager", arguments: [secretId, region ?? "", jsonKey] },
+      {
+        action: "secretsmanager:GetSecretValue",
+        // AWS adds a dash and six characters of its own to a secret's name
+        resource: arn ?? `secret:${secretId}-??????`,
+        region,
+        kmsKeyArn: checkedKey(secretId, kmsKeyArn),
+      },
     );
   }
 
-  /** Read on the machine from AWS Systems Manager's parameter store, with the rights of its instance profile. */
+  /**
+   * Read on the machine from AWS Systems Manager's parameter store, with the rights of its instance profile.
+   * @param name with its path, or its ARN
+   */
   static awsParameter(name: string, props: AwsSecretProps = {}): Secret {
+    const arn = arnIn(name);
+    const region = regionOf(name, "ssm", arn, props);
     return new OnMachineSecret(
       slug(name),
       props.version,
-      { kind: "parameter-store", arguments: [name, props.region ?? "", ""] },
-      { action: "ssm:GetParameter", resource: `parameter/${name.replace(/^\//, "")}` },
+      { kind: "parameter-store", arguments: [name, region ?? "", ""] },
+      {
+        action: "ssm:GetParameter",
+        resource: arn ?? `parameter/${name.replace(/^\//, "")}`,
+        region,
+        kmsKeyArn: checkedKey(name, props.kmsKeyArn),
+      },
     );
   }
 
@@ -183,6 +218,7 @@ class OnMachineSecret extends Secret {
     if (right) {
       this.packages = [
         { name: "awscli", unlessCommand: "aws" },
+        ...(source.arguments[1] ? [] : [{ name: "curl", unlessCommand: "curl" }]), // asks for the machine's region
         ...(source.arguments[2] ? [{ name: "jq", unlessCommand: "jq" }] : []),
       ];
     }
@@ -198,6 +234,52 @@ class OnMachineSecret extends Secret {
     }
     this.trigger = [source.kind, ...source.arguments, `version ${version ?? "1"}`].join(" ");
   }
+}
+
+const ARN = /^arn:aws[a-z-]*:([a-z-]+):([a-z0-9-]+):\d{12}:/;
+
+/** The id itself, where it is an ARN. */
+function arnIn(id: string): string | undefined {
+  return !isToken(id) && id.startsWith("arn:") ? id : undefined;
+}
+
+/** The region that is said, or the ARN's; refuses two that differ. */
+function regionOf(
+  id: string,
+  service: string,
+  arn: string | undefined,
+  { region }: AwsSecretProps,
+): string | undefined {
+  if (arn === undefined || isToken(arn)) return region;
+  const [, itsService, itsRegion] = ARN.exec(arn) ?? [];
+  if (itsService !== service) {
+    refuse(id, {
+      code: "bad-arn",
+      what: `'${arn}'`,
+      allowed: `an ARN of ${service}: arn:aws:${service}:REGION:ACCOUNT:...`,
+      fix: "copy it from the console",
+    });
+  }
+  if (region !== undefined && !isToken(region) && region !== itsRegion) {
+    refuse(id, {
+      code: "conflicting-setting",
+      what: `'region' is ${region}, the ARN names ${itsRegion}`,
+      allowed: "the ARN's region",
+      fix: "leave 'region' out",
+    });
+  }
+  return itsRegion;
+}
+
+function checkedKey(id: string, arn: string | undefined): string | undefined {
+  if (arn === undefined || isToken(arn) || /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/./.test(arn))
+    return arn;
+  return refuse(id, {
+    code: "bad-arn",
+    what: `'kmsKeyArn' is '${arn}'`,
+    allowed: "the ARN of a key: arn:aws:kms:REGION:ACCOUNT:key/...; a policy does not know aliases",
+    fix: "`aws kms describe-key --key-id alias/...` tells it",
+  });
 }
 
 function keyedHash(key: VariableSecret, value: string): string {

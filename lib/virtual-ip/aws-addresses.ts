@@ -1,6 +1,8 @@
 import { join } from "node:path";
+import { Ec2SubnetCidrReservation } from "@cdktf/provider-aws/lib/ec2-subnet-cidr-reservation";
 import { Eip } from "@cdktf/provider-aws/lib/eip";
 import { Route } from "@cdktf/provider-aws/lib/route";
+import { TerraformStack } from "cdktf";
 import type { Construct } from "constructs";
 import { canonicalIp, contains, isIp, isIpv6 } from "../net";
 import type { AwsMachine } from "../platform/aws/instance";
@@ -103,7 +105,10 @@ export class SecondaryPrivateAddress extends AwsAddress {
   readonly mode = "secondaryPrivateIp";
   readonly address: string;
 
-  constructor(address: string) {
+  constructor(
+    address: string,
+    private readonly reserve: boolean,
+  ) {
     super();
     if (!isToken(address) && (!isIp(address) || isIpv6(address))) {
       refuse("VirtualIp.secondaryPrivateIp", {
@@ -138,9 +143,18 @@ export class SecondaryPrivateAddress extends AwsAddress {
     });
   }
 
-  override prepare(_scope: Construct, machines: readonly Machine[]): void {
+  override prepare(scope: Construct, machines: readonly Machine[]): void {
+    const reservation = this.reserve
+      ? new Ec2SubnetCidrReservation(scope, `reservation-${this.address.replace(/\W/g, "-")}`, {
+          subnetId: machines[0]!.aws!.subnetId,
+          cidrBlock: `${this.address}/32`,
+          reservationType: "explicit",
+          description: "virtual IP: managed by cdktf-ha-clusters",
+        })
+      : undefined;
+    const isHere = TerraformStack.of(machines[0]!) === TerraformStack.of(scope); // else the machines were there before
     for (const { aws } of machines) {
-      aws!.expectSecondaryAddress();
+      aws!.expectSecondaryAddress(isHere ? reservation : undefined);
       aws!.grant({ actions: ["ec2:AssignPrivateIpAddresses"], resources: [aws!.interfaceArn] });
     }
   }

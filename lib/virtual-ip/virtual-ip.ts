@@ -27,9 +27,11 @@ export const VirtualIp = {
   /**
    * AWS: a second private address, between nodes of one subnet, so of one zone.
    * @param address a free one of the subnet, without a prefix length
+   * @param props.reserve keeps AWS from giving the address to another interface of the subnet while nobody holds it. False
+   *   where the subnet has a reservation for it already. True by default.
    */
-  secondaryPrivateIp(address: string): VirtualIp {
-    return new SecondaryPrivateAddress(address);
+  secondaryPrivateIp(address: string, props: { readonly reserve?: boolean } = {}): VirtualIp {
+    return new SecondaryPrivateAddress(address, props.reserve ?? true);
   },
 
   /**

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import type { Lab } from "../lab";
+import type { Lab, MachineSpec } from "../lab";
 import { run } from "../run";
 
 /** One call of the API, as it came and was answered. */
@@ -52,6 +52,13 @@ interface InstanceNews {
   readonly name: string;
 }
 
+/** A data volume at a machine, or at none. */
+interface VolumeNews {
+  readonly id: string;
+  readonly device: string | null;
+  readonly machine: string | null;
+}
+
 /** What the emulator tells. */
 interface News {
   readonly ready?: true;
@@ -60,6 +67,14 @@ interface News {
   readonly error?: string;
   readonly call?: Call;
   readonly instance?: InstanceNews;
+  readonly volume?: VolumeNews;
+}
+
+export interface CloudOptions {
+  /** More of the machine of this name than its address: its image's layers, its disk. */
+  readonly machines?: (name: string) => Partial<MachineSpec>;
+  /** Buckets that machines find by their names. */
+  readonly buckets?: readonly string[];
 }
 
 export const REGION = "eu-west-1";
@@ -70,7 +85,7 @@ export const CLIENT = "203.0.113.9";
 /** Elastic addresses are of this network. */
 const ELASTIC = "198.51.100.0/24";
 const METADATA = "169.254.169.254";
-const SERVICES = ["ec2", "sts", "iam", "secretsmanager", "ssm"];
+const SERVICES = ["ec2", "sts", "iam", "secretsmanager", "ssm", "s3"];
 
 /**
  * An emulated AWS in a sealed lab (emulator/). Its instances are the lab's machines: what RunInstances makes boots at
@@ -88,7 +103,7 @@ export class Cloud {
   /** Machines come and go one after the other: a replaced instance has its predecessor's name and address. */
   private power = Promise.resolve();
 
-  static async start(lab: Lab): Promise<Cloud> {
+  static async start(lab: Lab, options: CloudOptions = {}): Promise<Cloud> {
     const python = await installed("--emulator");
     const directory = join(lab.directory, "aws");
     await run("mkdir", ["-p", directory]);
@@ -108,8 +123,8 @@ export class Cloud {
         },
       },
     );
-    const cloud = new Cloud(lab, emulator);
-    await writeFile(join(directory, "prepare"), prepareScript(directory), { mode: 0o755 });
+    const cloud = new Cloud(lab, emulator, options);
+    await writeFile(join(directory, "prepare"), prepareScript(directory, options.buckets), { mode: 0o755 });
     await cloud.ready();
     return cloud;
   }
@@ -117,6 +132,7 @@ export class Cloud {
   private constructor(
     private readonly lab: Lab,
     private readonly emulator: ChildProcess,
+    private readonly options: CloudOptions,
   ) {
     emulator.stderr!.on(
       "data",
@@ -203,19 +219,28 @@ export class Cloud {
 
   private hear(message: News): void {
     if (message.call && message.call.who !== "observer") this.calls.push(message.call);
-    if (message.instance) {
-      const { instance } = message;
-      this.power = this.power.then(() => this.follow(instance));
-      this.power.catch((error: unknown) =>
-        process.stderr.write(`machine ${instance.name}: ${String(error)}\n`),
-      );
-    }
+    const { instance, volume } = message;
+    if (instance) this.queue(`machine ${instance.name}`, () => this.follow(instance));
+    if (volume) this.queue(`volume ${volume.id}`, () => this.plug(volume));
     const id = message.ready ? 0 : message.id;
     const waiting = id === undefined ? undefined : this.answers.get(id);
     if (!waiting) return;
     this.answers.delete(id!);
     if (message.error === undefined) waiting.resolve(message.result!);
     else waiting.reject(new Error(message.error));
+  }
+
+  private queue(what: string, event: () => Promise<void>): void {
+    this.power = this.power.then(event);
+    this.power.catch((error: unknown) => process.stderr.write(`${what}: ${String(error)}\n`));
+  }
+
+  /** A volume is at its machine under the name that udev gives it at AWS, and nowhere else. */
+  private async plug({ id, device, machine }: VolumeNews): Promise<void> {
+    const path = `/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${id.replace("-", "")}`;
+    for (const name of this.lab.names) await this.lab.machine(name).unplugDisk(path);
+    if (device && machine && this.lab.names.includes(machine))
+      await this.lab.machine(machine).plugDisk(device, path);
   }
 
   /** What happened to an instance happens to its machine. */
@@ -226,6 +251,7 @@ export class Cloud {
         address: `${address}/24`,
         hostname: `ip-${address.replaceAll(".", "-")}`,
         prepare: join(this.lab.directory, "aws", "prepare"),
+        ...this.options.machines?.(name),
       });
     } else if (!known) {
       return;
@@ -249,7 +275,7 @@ export async function installed(what: "--emulator" | "--checkov" | "--providers"
 async function makeCertificate(directory: string): Promise<void> {
   const ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
   const openssl = (...args: string[]): Promise<unknown> => run("openssl", args, { cwd: directory });
-  const names = SERVICES.map((service) => `DNS:${service}.${REGION}.amazonaws.com`).join();
+  const names = [...SERVICES, "*.s3"].map((service) => `DNS:${service}.${REGION}.amazonaws.com`).join();
   await writeFile(join(directory, "names"), `subjectAltName=${names}\n`);
   await openssl(
     "req",
@@ -270,8 +296,9 @@ async function makeCertificate(directory: string): Promise<void> {
 }
 
 /** Where AWS is and whom to trust: what a machine at AWS has from its resolver and from its certificates. */
-function prepareScript(directory: string): string {
-  const names = SERVICES.map((service) => `${service}.${REGION}.amazonaws.com`).join(" ");
+function prepareScript(directory: string, buckets: readonly string[] = []): string {
+  const hosts = [...SERVICES, ...buckets.map((bucket) => `${bucket}.s3`)];
+  const names = hosts.map((host) => `${host}.${REGION}.amazonaws.com`).join(" ");
   return `#!/bin/bash
 set -eu
 echo '${ENDPOINT} ${names}' >>"$1/etc/hosts"

@@ -8,6 +8,7 @@
 #   DIRECTORY                   holds disk/ (the tmpfs of the overlay's upper layer) and root/ (mount point)
 #   LAYERS                      lower layers of the root file system, topmost first, separated by ":"
 #   PUBLIC_KEY                  the file that becomes authorized_keys
+#   DISKS                       nspawn's options that bind block devices
 #   PREPARE                     a program that is run on the root file system before the first boot, or empty
 set -euo pipefail
 umask 022
@@ -71,8 +72,9 @@ connect
 # CAP_NET_ADMIN and the variable: it is the machine's own, with a writable /proc/sys/net. CAP_IPC_LOCK: databases
 # lock memory.
 export SYSTEMD_NSPAWN_API_VFS_WRITABLE=network
+read -ra disks <<<"${DISKS:-}"
 exec systemd-nspawn --quiet --register=no --keep-unit --settings=no --boot \
   --directory="$root" --machine="$MACHINE" --hostname="$MACHINE_HOSTNAME" \
   --network-namespace-path=/proc/self/ns/net --capability=CAP_NET_ADMIN,CAP_IPC_LOCK \
-  --resolv-conf=off --timezone=off --link-journal=no --console=pipe \
+  --resolv-conf=off --timezone=off --link-journal=no --console=pipe "${disks[@]}" \
   systemd.show_status=error

@@ -28,7 +28,7 @@ const SUPPRESSED: Record<string, { readonly resources: RegExp; readonly reason: 
     reason: "the example's declared public port, which redirects to HTTPS",
   },
   CKV2_AWS_41: {
-    resources: /^web_/,
+    resources: /^(web|etcd)_/,
     reason:
       "an instance that asks for nothing at AWS has no role: no rights are less than those of an empty role",
   },

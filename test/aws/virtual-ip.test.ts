@@ -17,8 +17,11 @@ let network: Network;
 let account: Account;
 let deployment: AwsDeployment;
 let elastic: string;
-const policy = new DeployerPolicy([...DeployerPolicy.MACHINES, ...DeployerPolicy.INTERFACES]);
+let policy: DeployerPolicy;
 const SECRET = "swordfish";
+
+/** Stack, cluster and machine. */
+const roleOf = (name: string): string => `stack-${name.split("-")[0]}-${name}`;
 
 const holders = {
   elastic: () => account.holders({ elastic }),
@@ -68,6 +71,7 @@ beforeAll(async () => {
     Name: "site/vault",
     SecretString: SECRET,
   });
+  policy = new DeployerPolicy([...DeployerPolicy.MACHINES, ...DeployerPolicy.INTERFACES], network);
   deployment = await AwsDeployment.create(lab, cloud, addresses(lab, network), { policy: policy.document });
 }, 120_000);
 afterAll(async () => {
@@ -242,7 +246,7 @@ test("rights that are missing: the apply names them, and a claim without them is
   for (const { name } of edge) {
     const Statement = [{ Effect: "Deny", Action: "ec2:AssociateAddress", Resource: "*" }];
     const PolicyDocument = JSON.stringify({ Version: "2012-10-17", Statement });
-    await cloud.call("iam", "put_role_policy", { RoleName: `stack-${name}`, ...forbidding, PolicyDocument });
+    await cloud.call("iam", "put_role_policy", { RoleName: roleOf(name), ...forbidding, PolicyDocument });
   }
   const slower = deployment.changed(addresses(lab, network, 0.4));
   await slower.plan();
@@ -256,7 +260,7 @@ test("rights that are missing: the apply names them, and a claim without them is
       500,
     );
     for (const { name } of edge)
-      await cloud.call("iam", "delete_role_policy", { RoleName: `stack-${name}`, ...forbidding });
+      await cloud.call("iam", "delete_role_policy", { RoleName: roleOf(name), ...forbidding });
   });
   await slower.deploy();
   deployment = slower;
@@ -273,7 +277,7 @@ test("a role's rights are what its machine called for, and nothing else", async 
     const { PolicyDocument } = await cloud.call<{ PolicyDocument: { Statement: Statement[] | Statement } }>(
       "iam",
       "get_role_policy",
-      { RoleName: `stack-${name}`, PolicyName: "cdktf-ha" },
+      { RoleName: roleOf(name), PolicyName: "cdktf-ha" },
     );
     const allowed = [PolicyDocument.Statement]
       .flat()
@@ -281,7 +285,7 @@ test("a role's rights are what its machine called for, and nothing else", async 
         list(Action).flatMap((action) => list(Resource).map((resource) => `${action} ${resource}`)),
       );
     const called = cloud
-      .callsOf(new RegExp(`^stack-${name}/i-`))
+      .callsOf(new RegExp(`^${roleOf(name)}/i-`))
       .flatMap(({ action, resources }) => resources.map((resource) => `${action} ${resource}`));
     // a secret's ARN ends in six characters that nobody knows before: ??????
     const matches = (pattern: string, call: string): boolean =>
@@ -292,7 +296,7 @@ test("a role's rights are what its machine called for, and nothing else", async 
   }
   report(
     "rights of edge-1",
-    [...new Set(cloud.callsOf(/^stack-edge-1\//).map(({ action }) => action))].join(),
+    [...new Set(cloud.callsOf(/^stack-edge-edge-1\//).map(({ action }) => action))].join(),
   );
 
   const own = lab.machine("edge-1");

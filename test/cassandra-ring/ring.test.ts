@@ -1,5 +1,6 @@
 import { CassandraVersion, Peer, Port, RingTls, Secret, ServiceTier, Snapshots } from "../../lib";
-import { changeOrder, compareNames, defaultSeeds, type RingNode } from "../../lib/cassandra-ring/layout";
+import { changeOrder, defaultSeeds, type RingNode } from "../../lib/cassandra-ring/layout";
+import { compareNames } from "../../lib/names";
 import { Template } from "../../lib/testing";
 import { newAws, newStack } from "../support/stack";
 import { CERTIFICATE, newRing, ringHosts } from "./rings";
@@ -66,6 +67,19 @@ test("3.11 with Thrift and TLS: 9160 for clients, 7001 for the ring; what esmond
   const template = Template.synth(stack).hasNoErrors();
   template.hasPort(ring, Port.tcp(9160)).onlyFrom(client);
   template.hasPort(ring, Port.tcp(7001)).onlyFrom(ring);
+  expect(template.file("cassandra-1", "/etc/cassandra/cdktf-ha/ring")).toContain(
+    "RING_STORAGE_PORTS='7000 7001'",
+  );
+});
+
+test("a weekly repair that fails is tried again before the week is over, a snapshot is not", () => {
+  const stack = newStack();
+  newRing(stack, { snapshots: Snapshots.directory("/srv/snapshots") });
+  const template = Template.synth(stack).hasNoErrors();
+  const unit = (name: string): string =>
+    template.file("cassandra-1", `/etc/systemd/system/cassandra-${name}.service`);
+  expect(unit("repair")).toMatch(/Type=oneshot\n(.*\n)*Restart=on-failure\nRestartSec=30min\n/);
+  expect(unit("snapshot")).not.toContain("Restart=");
 });
 
 test("the rollout: node after node, then keyspaces by one node, then upkeep node after node", () => {
@@ -133,10 +147,15 @@ describe("on AWS", () => {
 
   test("a volume for each node, mounted where the data lie", () => {
     expect(Object.values(template.resources("aws_ebs_volume"))).toHaveLength(3);
-    expect(template.file("cassandra-1", "/etc/systemd/system/var-lib-cassandra.mount")).toContain(
-      "Where=/var/lib/cassandra",
+    const unit = template.file("cassandra-1", "/etc/systemd/system/var-lib-cassandra.mount");
+    expect(unit).toContain("Where=/var/lib/cassandra");
+    // the device, which systemd waits for; by the volume's id without its dash, as udev names it
+    expect(unit).toMatch(
+      /What=\/dev\/disk\/by-id\/nvme-Amazon_Elastic_Block_Store_\$\{replace\(aws_volume_attachment\.\S+\.volume_id, "-", ""\)\}\n/,
     );
-    expect(template.file("cassandra-1", "/etc/cassandra/cdktf-ha/ring")).toMatch(/RING_VOLUME=\S+/);
+    const facts = template.file("cassandra-1", "/etc/cassandra/cdktf-ha/ring");
+    expect(facts).toMatch(/RING_VOLUME=\S+/);
+    expect(facts).toContain("RING_VOLUME_GIB='500'");
   });
 
   test("each node may write and read its own snapshots only", () => {
@@ -154,6 +173,13 @@ describe("on AWS", () => {
     const { for_each: each } = members![1] as unknown as { for_each: Record<string, { host: string }> };
     expect(Object.keys(each)).toEqual(["cassandra-1", "cassandra-2", "cassandra-3"]);
     expect(each["cassandra-1"]!.host).toMatch(/^\$\{aws_/);
+    // Terraform destroys in the opposite order: only what the goodbye depends on is still there while it is said
+    const { depends_on: on } = members![1] as unknown as { depends_on: string[] };
+    for (const type of ["aws_instance", "aws_volume_attachment", "aws_iam_role_policy"]) {
+      const names = Object.keys(template.resources(type)).map((name) => `${type}.${name}`);
+      expect(names).toHaveLength(3);
+      expect(on).toEqual(expect.arrayContaining(names));
+    }
   });
 });
 

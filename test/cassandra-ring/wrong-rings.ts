@@ -39,7 +39,10 @@ export function refusedRings(): Partial<Record<ProblemCode, [string, (stack: Ter
       ],
       ["asked for", (stack) => newRing(stack).toleranceOf("other")],
     ],
-    "unknown-seed": [["not a node", ring({ seeds: ["cassandra-9"] })]],
+    "unknown-seed": [
+      ["not a node", ring({ seeds: ["cassandra-9"] })],
+      ["none", ring({ seeds: [] })],
+    ],
     "replication-above-nodes": [["4 copies on 3 nodes", ring(keyspace(4))]],
     "thrift-is-gone": [
       ["5.0", ring({ thrift: true })],
@@ -67,6 +70,7 @@ export function refusedRings(): Partial<Record<ProblemCode, [string, (stack: Ter
     "bad-name": [
       ["a cluster", ring({ clusterName: "a'b" })],
       ["a datacenter", ring({ datacenter: "a b" })],
+      ["a datacenter that is a word of CQL's own", ring({ datacenter: "class" })],
       ["a keyspace", ring({ keyspaces: [{ name: "a-b" }] })],
       ["a keyspace of Cassandra's own", ring({ keyspaces: [{ name: "system_auth" }] })],
       [
@@ -85,6 +89,9 @@ export function refusedRings(): Partial<Record<ProblemCode, [string, (stack: Ter
     ],
     "number-out-of-range": [
       ["no copy", ring(keyspace(0))],
+      ["no copy in any datacenter", ring(keyspace({ datacenter1: 0 }))],
+      ["no datacenter with a copy", ring(keyspace({}))],
+      ["a port of the metrics", ring({ metrics: { agentJar: "/opt/agent.jar", clients: [], port: 99_999 } })],
       ["tokens", ring({ numTokens: 0 })],
       ["a heap", ring({ heapMiB: 16 })],
       ["phi", ring({ phiConvictThreshold: 20 })],
@@ -107,6 +114,7 @@ export function refusedRings(): Partial<Record<ProblemCode, [string, (stack: Ter
       ["a release of another line", ring({ installation: CassandraInstallation.apt("4.1.10") })],
       ["no nodes", ring({ nodes: undefined })],
       ["a setting of the ring's own", ring({ settings: { num_tokens: 1 } })],
+      ["a setting without a value", ring({ settings: { concurrent_reads: null as unknown as number } })],
       ["two seeds' lists", ring({ settings: { seed_provider: [] } })],
       ["a heap among the options", ring({ jvmOptions: ["-Xmx4G"] })],
       ["a volume for hosts", ring({ dataVolume: { sizeGiB: 10 } })],

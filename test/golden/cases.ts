@@ -14,6 +14,7 @@ import {
 } from "../../lib";
 import { Template } from "../../lib/testing";
 import { ringCases } from "../cassandra-ring/golden";
+import { replicaSetCases } from "../postgres-replica-set/golden";
 import { tierCases } from "../squid-geo-proxy-tier/golden";
 import { newAws, newRack, newStack } from "../support/stack";
 import { CERTIFICATE } from "./certificate";
@@ -138,6 +139,7 @@ export function goldenCases(): GoldenCase[] {
       pair.balance("web", { port: 80, clients: anyone, to: web() });
     }),
     ...ringCases(),
+    ...replicaSetCases(),
     ...tierCases(),
   ];
 }

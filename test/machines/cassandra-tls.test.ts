@@ -10,6 +10,7 @@ import {
   NODES,
   ringOf,
   startRingSite,
+  startsOf,
   statesOf,
   underLoad,
   VARIABLES,
@@ -20,9 +21,6 @@ let lab: Lab;
 let deployment: Deployment;
 let old: Authority;
 let next: Authority;
-
-const starts = async (name: string): Promise<string> =>
-  (await lab.machine(name).ssh("systemctl show --property=ActiveEnterTimestampMonotonic cassandra")).stdout;
 
 /** The ring with certificates of an authority. */
 async function withTls(by: Authority, version: string, props: RingTlsProps): Promise<Deployment> {
@@ -112,7 +110,7 @@ END`,
 });
 
 test("another authority: trusted first, then in use, then the old one is dropped; nothing restarts", async () => {
-  const before = await Promise.all(FIRST_THREE.map(starts));
+  const before = await startsOf(lab, FIRST_THREE);
   const both = [old.certificate, next.certificate];
   const trusted = await withTls(old, "1", { trusted: both });
   await underLoad(
@@ -142,5 +140,5 @@ test("another authority: trusted first, then in use, then the old one is dropped
     expect(stdout).toContain("next");
     expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
   }
-  expect(await Promise.all(FIRST_THREE.map(starts))).toEqual(before);
+  expect(await startsOf(lab, FIRST_THREE)).toEqual(before);
 }, 600_000);

@@ -7,6 +7,7 @@ import {
   cql,
   CLIENT,
   figure,
+  installed,
   isOpen,
   NODES,
   notesOf,
@@ -70,6 +71,11 @@ test.each<[string, Partial<CassandraRingProps>, RegExp]>([
     { java: Java.at("/opt/none") },
     /runs on Java 17 or 11; this machine has none/,
   ],
+  [
+    "a day that no week has",
+    { repair: "Sonday 03:00" },
+    /refused by systemd[^]*Sonday|Sonday[^]*refused by systemd/,
+  ],
 ])("%s is refused on the machine, before anything is touched", async (_, props, words) => {
   const before = await start();
   const outcome = await ring(props).apply();
@@ -130,6 +136,23 @@ test("the weekly repair is a timer; a node whose turn it is not waits", async ()
   expect(notes).toContainEqual("weekly repair of esmond done");
 }, 180_000);
 
+test("a weekly repair that fails is tried again", async () => {
+  const run = "/usr/local/lib/cdktf-ha/cassandra";
+  await node().ssh(
+    `set -e; mv ${run}/nodetool ${run}/nodetool.away; printf '#!/bin/bash\nexit 1\n' >${run}/nodetool; chmod 755 ${run}/nodetool`,
+  );
+  const { stdout } = await node().ssh(
+    "systemctl start cassandra-repair.service; systemctl show --property=ActiveState,SubState,RestartUSec cassandra-repair.service",
+    { timeoutSeconds: 120 },
+  );
+  await node().ssh(`mv ${run}/nodetool.away ${run}/nodetool; systemctl stop cassandra-repair.service`);
+  expect(stdout.trim().split("\n").sort()).toEqual([
+    "ActiveState=activating",
+    "RestartUSec=30min",
+    "SubState=auto-restart",
+  ]);
+}, 180_000);
+
 test("a new password of the superuser, a role that leaves the code", async () => {
   const changed = (stack: TerraformStack): void =>
     ringOf(lab, {
@@ -150,7 +173,7 @@ test("data of some other life are not joined over", async () => {
     ringOf(lab, {
       ...one,
       nodes: [NAME, "cassandra-2"],
-      installation: CassandraInstallation.directory(RELEASE, `/opt/cassandra-${RELEASE}`),
+      installation: installed(RELEASE),
       roles: [],
       superuser: { password: Secret.variable(stack, "ring-password-2") },
     })(stack);

@@ -12,6 +12,7 @@ import {
   QUICK,
   ringOf,
   startRingSite,
+  startsOf,
   statesOf,
   underLoad,
   VARIABLES,
@@ -28,9 +29,6 @@ beforeAll(async () => {
 afterAll(() => lab.stop());
 
 const esmond = { name: "esmond", replicationFactor: 3 };
-const starts = async (name: string): Promise<string> =>
-  (await lab.machine(name).ssh("systemctl show --property=ActiveEnterTimestampMonotonic cassandra")).stdout;
-
 test("three nodes deployed: all up and normal, seen from each", async () => {
   const outcome = await deployment.deploy();
   const memory = await Promise.all(FIRST_THREE.map((name) => lab.machine(name).memoryMiB()));
@@ -46,11 +44,11 @@ test("three nodes deployed: all up and normal, seen from each", async () => {
 }, 600_000);
 
 test("applied again: nothing to do", async () => {
-  const before = await Promise.all(FIRST_THREE.map(starts));
+  const before = await startsOf(lab, FIRST_THREE);
   expect(await deployment.isUpToDate()).toBe(true);
   const { added, changed, destroyed } = await deployment.deploy();
   expect({ added, changed, destroyed }).toEqual({ added: 0, changed: 0, destroyed: 0 });
-  expect(await Promise.all(FIRST_THREE.map(starts))).toEqual(before);
+  expect(await startsOf(lab, FIRST_THREE)).toEqual(before);
 });
 
 test("each port is open to those who were named, and to nobody else", async () => {
@@ -135,32 +133,32 @@ test("a rolling change of the configuration: one node after the other, no operat
       }),
     )
     .prepare();
-  const before = await Promise.all(FIRST_THREE.map(starts));
+  const before = await startsOf(lab, FIRST_THREE);
   await underLoad(lab, "rolling restart of three nodes", () => changed.deploy());
-  const after = await Promise.all(FIRST_THREE.map(starts));
+  const after = await startsOf(lab, FIRST_THREE);
   expect(after.filter((start, index) => start !== before[index])).toHaveLength(3);
   for (const name of FIRST_THREE) expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
 }, 600_000);
 
 test("a configuration that Cassandra does not take is refused on the first node; nobody notices", async () => {
-  const before = await Promise.all(FIRST_THREE.map(starts));
+  const before = await startsOf(lab, FIRST_THREE);
   const bad = await deployment
     .changed(ringOf(lab, { keyspaces: [esmond], settings: { compaction_throughput: "fast" } }))
     .prepare();
   const outcome = await underLoad(lab, "a bad setting refused", () => bad.apply());
   expect(outcome.ok).toBe(false);
   expect(outcome.output).toMatch(/fast/);
-  expect(await Promise.all(FIRST_THREE.map(starts))).toEqual(before);
+  expect(await startsOf(lab, FIRST_THREE)).toEqual(before);
 }, 200_000);
 
 test("a configuration that is well-formed but does not run goes back on the first node; nobody notices", async () => {
-  const before = await Promise.all(FIRST_THREE.map(starts));
+  const before = await startsOf(lab, FIRST_THREE);
   // neither Cassandra's loader nor Java reads it before the daemon does
   const jvmOptions = [...QUICK, "-Dcassandra.ring_delay_ms=soon"];
   const bad = await deployment.changed(ringOf(lab, { keyspaces: [esmond], jvmOptions })).prepare();
   const outcome = await underLoad(lab, "a change that does not run rolled back", () => bad.apply());
   expect(outcome.ok).toBe(false);
   expect(outcome.output).toContain("back on the last good version, which is healthy");
-  expect((await Promise.all(FIRST_THREE.map(starts))).slice(1)).toEqual(before.slice(1));
+  expect((await startsOf(lab, FIRST_THREE)).slice(1)).toEqual(before.slice(1));
   expect(await statesOf(lab.machine("cassandra-2"))).toEqual(ALL_UP);
 }, 600_000);

@@ -1,5 +1,9 @@
+import { Lazy, type TerraformStack } from "cdktf";
+import { Construct } from "constructs";
 import {
+  AwsPlatform,
   HaproxyKeepalivedPair,
+  MachineImage,
   Outgoing,
   Peer,
   Port,
@@ -56,7 +60,7 @@ test("an instance: its own interface, no old metadata service, encrypted, spread
     metadata_options: { http_endpoint: "enabled", http_tokens: "required", http_put_response_hop_limit: 1 },
     root_block_device: { encrypted: true, volume_type: "gp3", volume_size: 16 },
     placement_group: expect.stringMatching(/^\$\{aws_placement_group\.web_spread_.*\.name\}$/),
-    lifecycle: { ignore_changes: ["ami", "user_data", "key_name", "placement_group"] },
+    lifecycle: { ignore_changes: ["ami", "instance_type", "user_data", "key_name", "placement_group"] },
     tags: { Name: "web-1", ManagedBy: "cdktf-ha-clusters" },
   });
   expect(instance).not.toHaveProperty("iam_instance_profile"); // it may do nothing at AWS
@@ -221,6 +225,15 @@ describe("virtual IPs", () => {
     for (const networkInterface of Object.values(template.resources("aws_network_interface"))) {
       expect(networkInterface.lifecycle).toEqual({ ignore_changes: ["private_ips", "private_ips_count"] });
     }
+    const [reservation] = Object.entries(template.resources("aws_ec2_subnet_cidr_reservation"));
+    expect(reservation![1]).toMatchObject({
+      subnet_id: "subnet-a",
+      cidr_block: "10.1.0.90/32",
+      reservation_type: "explicit",
+    });
+    // before AWS chooses addresses for the nodes themselves
+    for (const networkInterface of Object.values(template.resources("aws_network_interface")))
+      expect(networkInterface.depends_on).toEqual([`aws_ec2_subnet_cidr_reservation.${reservation![0]}`]);
     expect(statements(template).map(({ actions }) => actions)).toEqual([
       ["ec2:AssignPrivateIpAddresses"],
       ["ec2:AssignPrivateIpAddresses"],
@@ -263,6 +276,124 @@ describe("virtual IPs", () => {
       /^@@HA:secret:site-tlspem-\w+@@$/,
     );
   });
+});
+
+describe("rights to a secret", () => {
+  const KEY = "arn:aws:kms:us-east-1:123456789012:key/1234";
+  interface Statement {
+    actions: string[];
+    resources: string[];
+    condition?: object[];
+  }
+  const rightsTo = (secret: Secret): Statement[] => {
+    const stack = newStack("prod");
+    const reader: Service = { name: "reader", describe: () => ({ files: [], secrets: [secret] }) };
+    new ServiceTier(stack, "web", {
+      platform: newAws(stack),
+      nodes: ["web-1"],
+      port: 80,
+      services: [reader],
+    });
+    return Object.values(Template.synth(stack).json.data?.aws_iam_policy_document ?? {})
+      .flatMap(({ statement }) => statement as Statement[])
+      .filter(({ actions }) => !actions.includes("sts:AssumeRole"));
+  };
+
+  test("of another region", () => {
+    const [read, ...more] = rightsTo(Secret.awsSecretsManager("site/tls", { region: "us-east-1" }));
+    expect(read!.resources).toEqual([
+      expect.stringMatching(/:secretsmanager:us-east-1:\$\{\S+\}:secret:site\/tls-\?{6}$/),
+    ]);
+    expect(more).toEqual([]);
+  });
+
+  test("by its ARN, which may be a token", () => {
+    const arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:site/tls-AbCdEf";
+    expect(rightsTo(Secret.awsSecretsManager(arn))[0]!.resources).toEqual([arn]);
+    const token = Lazy.stringValue({ produce: () => "${aws_secretsmanager_secret.tls.arn}" });
+    const secret = Secret.awsSecretsManager("site/tls", { arn: token });
+    expect(rightsTo(secret)[0]!.resources).toEqual(["${aws_secretsmanager_secret.tls.arn}"]);
+  });
+
+  test("under a key of the customer's own: to decrypt with it, by way of this service alone", () => {
+    const secret = Secret.awsParameter("/db", { region: "us-east-1", kmsKeyArn: KEY });
+    expect(rightsTo(secret)[1]).toEqual({
+      actions: ["kms:Decrypt"],
+      resources: [KEY],
+      condition: [
+        { test: "StringEquals", variable: "kms:ViaService", values: ["ssm.us-east-1.amazonaws.com"] },
+      ],
+    });
+    expect(rightsTo(Secret.awsSecretsManager("a", { kmsKeyArn: KEY }))[1]!.condition).toEqual([
+      expect.objectContaining({
+        values: [expect.stringMatching(/^secretsmanager\.\$\{data\.aws_region\.\S+\.id\}\.amazonaws\.com$/)],
+      }),
+    ]);
+  });
+});
+
+describe("names at AWS", () => {
+  const roles = (stack: TerraformStack): unknown[] =>
+    Object.values(Template.synth(stack).resources("aws_iam_role")).map(({ name }) => name);
+
+  test("machines of one name on two platforms have roles of their own", () => {
+    const stack = newStack("prod");
+    for (const site of ["one", "two"]) {
+      const scope = new Construct(stack, site);
+      const platform = new AwsPlatform(scope, "aws", {
+        vpcId: "vpc-0abc",
+        subnets: { a: "subnet-a", b: "subnet-b" },
+        image: MachineImage.id("ami-0123456789abcdef0", { user: "admin" }),
+        ssh: { publicKey: "ssh-ed25519 AAAA", agent: true },
+        admins: [Peer.cidr("10.0.0.0/24")],
+      });
+      platform.machine(new Construct(scope, "web"), "web-1", {}).aws!.grant({
+        actions: ["ec2:DescribeRouteTables"],
+        resources: ["*"],
+      });
+    }
+    expect(roles(stack)).toEqual(["prod-one-web-web-1", "prod-two-web-web-1"]);
+    expect(
+      Object.values(Template.synth(stack).resources("aws_key_pair")).map(({ key_name }) => key_name),
+    ).toEqual(["prod-one-aws", "prod-two-aws"]);
+  });
+
+  test("long ones stay different and within IAM's limit", () => {
+    const stack = newStack("a-stack-with-a-name-that-leaves-little-room-for-the-nodes");
+    const platform = newAws(stack);
+    for (const name of ["database-1", "database-2"]) {
+      const { aws } = platform.machine(stack, name, {});
+      aws!.grant({ actions: ["ec2:DescribeRouteTables"], resources: ["*"] });
+    }
+    const names = roles(stack) as string[];
+    expect(new Set(names).size).toBe(2);
+    for (const name of names) expect(name).toMatch(/^a-stack-with-a-name-[\w-]{43,44}$/);
+  });
+});
+
+test("a boundary is every role's", () => {
+  const permissionsBoundary = "arn:aws:iam::123456789012:policy/machines";
+  const roles = Object.values(synth(VirtualIp.elastic(), { permissionsBoundary }).resources("aws_iam_role"));
+  expect(roles).toHaveLength(2);
+  for (const role of roles) expect(role).toMatchObject({ permissions_boundary: permissionsBoundary });
+});
+
+test("a type of a node's own changes that node, the platform's none", () => {
+  const stack = newStack();
+  const nodes = { "web-1": { zone: "a" }, "web-2": { zone: "b", instanceType: "t3.medium" } };
+  new ServiceTier(stack, "web", { platform: newAws(stack), nodes, port: 80, services: [plain] });
+  const [kept, changed] = Object.values(Template.synth(stack).resources("aws_instance")) as {
+    lifecycle: { ignore_changes: string[]; postcondition?: { condition: string; error_message: string }[] };
+  }[];
+  expect(kept!.lifecycle.ignore_changes).toContain("instance_type");
+  expect(kept!.lifecycle.postcondition).toEqual([
+    {
+      condition: '${self.instance_type == "t3.small"}',
+      error_message: expect.stringContaining("[all-at-once]"),
+    },
+  ]);
+  expect(changed!.lifecycle.ignore_changes).not.toContain("instance_type");
+  expect(changed!.lifecycle).not.toHaveProperty("postcondition");
 });
 
 test("pushes wait for the instance, its rules and its rights", () => {

@@ -20,15 +20,32 @@ test("only what travels has an upload; only what is fetched needs a right and a 
   }
   expect(Secret.awsSecretsManager("a/b", { jsonKey: "k" })).toMatchObject({
     right: { action: "secretsmanager:GetSecretValue", resource: "secret:a/b-??????" },
-    packages: [{ name: "awscli" }, { name: "jq" }],
+    packages: [{ name: "awscli" }, { name: "curl" }, { name: "jq" }],
   });
   expect(
-    Secret.awsSecretsManager("x", { arn: "arn:aws:secretsmanager:eu-west-1:1:secret:x-abcdef" }).right!
-      .resource,
+    Secret.awsSecretsManager("x", { arn: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x-abcdef" })
+      .right!.resource,
   ).toMatch(/^arn:/);
   expect(Secret.awsParameter("/app/db")).toMatchObject({
     right: { action: "ssm:GetParameter", resource: "parameter/app/db" },
-    packages: [{ name: "awscli" }],
+    packages: [{ name: "awscli" }, { name: "curl" }],
+  });
+});
+
+test("an ARN is an id too, and its region is where the machine asks", () => {
+  const arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:site/tls-AbCdEf";
+  const secret = Secret.awsSecretsManager(arn);
+  expect(secret.right).toMatchObject({ resource: arn, region: "us-east-1" });
+  expect(secret.source.arguments).toEqual([arn, "us-east-1", ""]);
+  expect(secret.packages).toEqual([{ name: "awscli", unlessCommand: "aws" }]); // the region is known
+  const parameter = "arn:aws-cn:ssm:cn-north-1:123456789012:parameter/app/db";
+  expect(Secret.awsParameter(parameter)).toMatchObject({
+    right: { resource: parameter, region: "cn-north-1" },
+    source: { arguments: [parameter, "cn-north-1", ""] },
+  });
+  expect(Secret.awsSecretsManager("site/tls", { region: "eu-west-2" })).toMatchObject({
+    right: { resource: "secret:site/tls-??????", region: "eu-west-2" },
+    source: { arguments: ["site/tls", "eu-west-2", ""] },
   });
 });
 

@@ -3,7 +3,7 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=functions.sh
 . /usr/local/lib/cdktf-ha/cassandra/functions.sh
-if bash "$RING_LIB/stores.sh"; then
+if ring_make_stores; then
   if [[ $RING_TLS_RELOADS == yes ]]; then
     ring_nodetool reloadssl
   else

@@ -13,6 +13,14 @@ if [[ -n $NODE_STATE ]]; then
   [[ $NODE_TOKENS == "$RING_TOKENS" ]] ||
     ring_fail "this node has $NODE_TOKENS tokens, and a node keeps its tokens for life. For $RING_TOKENS each: a new datacenter with that number, then the old one removed"
 fi
+ring_read_release
+if [[ -n $NODE_RELEASE ]]; then
+  from=${NODE_RELEASE%%.*} to=${RING_RELEASE%%.*}
+  ((to <= from + 1)) ||
+    ring_fail "this node runs Cassandra $NODE_RELEASE, and $RING_RELEASE reads what $((to - 1)).x has written, not what $from.x has: the whole ring to a release of $((from + 1)).x first, then nodetool upgradesstables on every node"
+  ((to >= from || to >= 4)) ||
+    ring_fail "this node runs Cassandra $NODE_RELEASE, whose files $RING_RELEASE cannot read: there is no way back to $to.x but a snapshot from before"
+fi
 ring_find_java
 memory=$(ring_memory_mib) heap=$(ring_heap_mib)
 ((heap * 10 <= memory * 8)) || ring_fail "a heap of $heap MiB does not fit into this machine's $memory MiB: Java needs as much again outside of the heap, files in memory the rest"

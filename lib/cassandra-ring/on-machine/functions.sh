@@ -13,6 +13,8 @@ RING_UNIT=cassandra.service
 # The node's own memory of what it is. It lies with the data: a node without data has no memory.
 RING_MARKER=$RING_DATA/cdktf-ha-node
 RING_FIRST=$RING_DATA/first-start
+# Status of stores.sh where there was nothing to do: a failure is something else.
+RING_UNCHANGED=3
 RING_STARTED_WITH=/run/cassandra/started-with
 
 ring_fail() {
@@ -32,6 +34,33 @@ ring_cql() { python3 -B "$RING_LIB/ring.py" "$@"; }
 # ring_open ADDRESS PORT: does somebody listen there?
 # shellcheck disable=SC2016 # expanded inside
 ring_open() { timeout 2 bash -c 'exec 3<>"/dev/tcp/$1/$2"' _ "$1" "$2" 2>/dev/null; }
+
+# ring_probe ADDRESS: open, where a node of the ring listens for others; refused, where a machine says that nobody does; silent,
+# where nothing is known. A release that has a port of its own for TLS listens on one of the two.
+ring_probe() {
+  local port words status answer=refused
+  for port in $RING_STORAGE_PORTS; do
+    status=0
+    # shellcheck disable=SC2016 # expanded inside
+    words=$(LC_ALL=C timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/$2"' _ "$1" "$port" 2>&1) || status=$?
+    if ((status == 0)); then
+      printf open
+      return
+    fi
+    [[ $words == *"Connection refused"* ]] || answer=silent
+  done
+  printf '%s' "$answer"
+}
+
+# Certificates as Java reads them; status 1 where they are made already. Ends with stores.sh where that fails.
+ring_make_stores() {
+  local status=0
+  bash "$RING_LIB/stores.sh" || status=$?
+  case $status in
+    0 | "$RING_UNCHANGED") return $((status != 0)) ;;
+    *) exit "$status" ;;
+  esac
+}
 
 # Addresses of the other nodes in the code, a line each.
 ring_other_addresses() {
@@ -105,12 +134,12 @@ ring_heap_mib() {
 }
 
 # Everything that a running daemon has read once and for all; seeds, certificates and logging it reads again, and how tokens
-# are spread it asks only when it joins.
+# are spread it asks only when it joins. Root asks for it, and user cassandra as it starts the daemon: only what both can read.
 ring_fingerprint() {
   {
     sed -E '/^( *- seeds|allocate_tokens_[a-z_]*):/d' "$RING_YAML"
     cat /etc/cassandra/cassandra-rackdc.properties /etc/cassandra/jvm.options "$RING_ETC/launch" /etc/systemd/system/$RING_UNIT
-    if [[ $RING_TLS_RELOADS == no ]]; then cat /etc/cassandra/tls/*.pem 2>/dev/null; fi
+    if [[ $RING_TLS_RELOADS == no && $RING_TLS != none ]]; then cat "$RING_DATA/tls/keystore.p12" "$RING_DATA/tls/truststore.p12"; fi
   } | sha256sum | cut -c1-32
 }
 
@@ -121,6 +150,15 @@ ring_read_marker() {
   NODE_STATE='' NODE_CLUSTER='' NODE_DATACENTER='' NODE_RACK='' NODE_TOKENS=''
   # shellcheck source=/dev/null
   if [[ -e $RING_MARKER ]]; then . "$RING_MARKER"; fi
+}
+
+# Into NODE_RELEASE: the release that has last run on these data; empty where none has, or none that noted it.
+ring_read_release() { NODE_RELEASE=$(cat "$RING_DATA/cdktf-ha-release" 2>/dev/null || true); }
+
+ring_write_release() {
+  printf '%s\n' "$RING_RELEASE" >"$RING_DATA/cdktf-ha-release.new"
+  sync "$RING_DATA/cdktf-ha-release.new"
+  mv --force "$RING_DATA/cdktf-ha-release.new" "$RING_DATA/cdktf-ha-release"
 }
 
 ring_write_marker() { # STATE
@@ -137,7 +175,7 @@ ring_write_marker() { # STATE
 # Is every other node up and normal, in this node's eyes? Prints who is not.
 ring_others_not_normal() {
   local states state address
-  states=$(ring_states) || return 0
+  states=$(ring_states) || states=''
   if [[ -z $states ]]; then
     printf 'nodetool has no answer\n'
     return

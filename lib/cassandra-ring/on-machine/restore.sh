@@ -15,6 +15,7 @@ case $SNAPSHOT_KIND in
   directory) cp --recursive "$SNAPSHOT_TARGET/$RING_NODE/$tag/." "$work/" ;;
   s3) aws s3 cp --recursive --only-show-errors "$SNAPSHOT_TARGET/$RING_NODE/$tag" "$work" ;;
 esac
+[[ -e $work/schema.cql ]] || ring_fail "there is no whole snapshot $tag at $SNAPSHOT_TARGET/$RING_NODE"
 (($#)) || mapfile -t keyspaces < <(find "$work/data" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | grep -vE '^(system($|_)|cdktf_ha$)')
 (($#)) && keyspaces=("$@")
 for keyspace in "${keyspaces[@]}"; do

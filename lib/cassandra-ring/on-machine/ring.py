@@ -3,13 +3,16 @@
   ring.py settle [PREVIOUS-LOGIN]    superuser, own tables, this node's row, a quorum's answer
   ring.py seen                       does every other node see all replicas as up?
   ring.py predecessor ADDRESS...     prints the address of the dead node whose place this one takes; nothing if none
-  ring.py leave ADDRESS...           decommissions this node, where the others can do without it
+  ring.py allocate COPIES ADDRESS... prints for how many copies the tokens of this node can be spread when it joins
+  ring.py gone                       prints whether this node is still a member of the ring: member, gone or unknown
+  ring.py leave                      decommissions this node, where the others can do without it
   ring.py schema FILE [PREVIOUS]     keyspaces and roles as the file has them
   ring.py upkeep                     cleanup and repair that changes of the ring or of keyspaces have made necessary
   ring.py locked NAME COMMAND...     runs a command while no other node of the ring holds the lock
   ring.py describe                   prints the tables of the ring's users, as statements
   ring.py cql STATEMENT...           runs statements as the superuser, prints rows
 """
+import contextlib
 import json
 import os
 import re
@@ -25,7 +28,6 @@ import uuid
 from cassandra import AuthenticationFailed, ConsistencyLevel
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
-from cassandra.protocol import ConfigurationException
 from cassandra.policies import WhiteListRoundRobinPolicy
 from cassandra.query import SimpleStatement
 
@@ -98,14 +100,29 @@ def ways():
     return [tls_context()] + ([None] if running == "none" else [])
 
 
+def refused_login(error):
+    # a list of addresses where a first connection could log in and the ones that follow could not
+    return isinstance(error.errors, dict) and any(isinstance(inner, AuthenticationFailed) for inner in error.errors.values())
+
+
 def connected(host, login=None):
-    """A session by way of one node."""
+    """A session by way of one node. Until the first node has told the ring a new password, the one before holds."""
+    try:
+        return connected_as(host, login)
+    except NoHostAvailable as error:
+        previous = os.path.join(os.environ.get("HA_DIR", ""), "../current/root", ETC[1:], "login")
+        if login or not refused_login(error) or not os.path.exists(previous):
+            raise
+    return connected_as(host, login_of(previous))
+
+
+def connected_as(host, login):
     *others, last = ways()
     for context in others:
         try:
             return Session(host, login, context)
         except NoHostAvailable as error:
-            if any(isinstance(inner, AuthenticationFailed) for inner in error.errors.values()):
+            if refused_login(error):
                 raise
     return Session(host, login, last)
 
@@ -150,7 +167,7 @@ def may_log_in(host, login):
         connected(host, login).cluster.shutdown()
         return True
     except NoHostAvailable as error:
-        if any(isinstance(inner, AuthenticationFailed) for inner in error.errors.values()):
+        if refused_login(error):
             return False
         raise
 
@@ -335,45 +352,140 @@ def ring_addresses():
 # predecessor, leave -----------------------------------------------------------------------------------------------------
 
 
-def predecessor(*alive):
+def asked(alive, question):
+    """What the first of some nodes that can be asked says."""
     errors = []
     for address in alive:
         try:
             with connected(address) as session:
-                peers = {row.peer for row in session.run("SELECT peer FROM system.peers", consistency="ONE")}
-                if ADDRESS in peers:
-                    print(ADDRESS)
-                    return
-                rows = session.run(f"SELECT address FROM {OWN}.nodes WHERE name = %s", (NODE,), "ONE")
-                if rows and rows[0].address in peers:
-                    print(rows[0].address)
-                return
+                return question(session)
         except (NoHostAvailable, OSError) as error:
             errors.append(f"{address}: {error}")
     raise Refused("; ".join(errors))
 
 
-def leave(*others):
-    with connected(others[0]) as session:
-        with Lock(session, "membership"):
-            rows = session.run("SELECT data_center FROM system.peers", consistency="ONE") + session.run(
-                "SELECT data_center FROM system.local", consistency="ONE"
-            )
-            remaining = sum(1 for row in rows if row.data_center == DATACENTER) - 1
-            kept = []
-            if remaining:
-                leave_copies(session, remaining)
-            else:
-                kept = leave_datacenter(session)
-            check_space(session, remaining)
-            note(f"leaves the ring: its rows go to {remaining} other nodes of {DATACENTER}")
-            # by force: the copies that Cassandra itself keeps here are no loss
-            result = nodetool("decommission", *(["--force"] if kept else []), check=False)
-            if result.returncode:
-                raise Refused(f"nodetool decommission: {result.stdout.strip()[-600:]}")
-            for keyspace in kept:
-                drop_copies(session, keyspace)
-            session.run(f"DELETE FROM {OWN}.nodes WHERE name = %s", (NODE,))
+def peers_of(session):
+    return {row.peer for row in session.run("SELECT peer FROM system.peers", consistency="ONE")}
+
+
+def predecessor(*alive):
+    def question(session):
+        peers = peers_of(session)
+        if ADDRESS in peers:
+            return ADDRESS
+        rows = session.run(f"SELECT address FROM {OWN}.nodes WHERE name = %s", (NODE,), "ONE")
+        return rows[0].address if rows and rows[0].address in peers else ""
+
+    print(asked(alive, question))
+
+
+def allocate(wanted, *alive):
+    """
+    Tokens are allocated by racks: with more than one of them, but fewer than copies, Cassandra refuses to. They are spread for as
+    many copies as there are racks then; a node that brings a rack of its own is counted by itself.
+    """
+
+    def question(session):
+        rows = [row for table in ("local", "peers") for row in session.run(f"SELECT data_center, rack FROM system.{table}", consistency="ONE")]
+        racks = {row.rack for row in rows if row.data_center == DATACENTER}
+        return min(int(wanted), len(racks)) if FACTS["RING_RACK"] in racks and len(racks) > 1 else int(wanted)
+
+    print(asked(alive, question))
+
+
+def gone():
+    """
+    Is this node no member any more, in the eyes of all the others that answer? After a decommission it answers nobody itself.
+    Prints member, gone, or unknown where nobody answers.
+    """
+    listed = []
+    for _, address, _, _ in NODES:
+        if address == ADDRESS:
+            continue
+        try:
+            with connected(address) as session:
+                listed.append(ADDRESS in peers_of(session))
+        except (NoHostAvailable, OSError):
+            pass
+    print("member" if any(listed) else "gone" if listed else "unknown")
+
+
+def leave():
+    # one after the other: two that leave at once would wait for each other to be up, and hand each other their rows
+    with connected(ADDRESS) as own, contextlib.ExitStack() as later, Lock(own, "membership") as lock:
+        others = wait_until_others_are_normal(120)
+        session = later.enter_context(connected(others[0]))
+        lock.session = session  # this node's own port closes
+        rows = session.run("SELECT data_center FROM system.peers", consistency="ONE") + session.run(
+            "SELECT data_center FROM system.local", consistency="ONE"
+        )
+        remaining = sum(1 for row in rows if row.data_center == DATACENTER) - 1
+        if remaining:
+            leave_copies(session, remaining)
+        else:
+            refuse_last_of_datacenter(session)
+        check_space(session, remaining)
+        lock.check()
+        note(f"leaves the ring: its rows go to {remaining} other nodes of {DATACENTER}")
+        # Cassandra counts its own keyspaces too, which are the other datacenters' from here on; 3.11 does not count
+        force = [] if remaining or FACTS["RING_RELEASE"].startswith("3.") else ["--force"]
+        decommission(force)
+        wait_until_forgotten(others, 120)
+        session.run(f"DELETE FROM {OWN}.nodes WHERE name = %s", (NODE,))
+        if not remaining:
+            drop_copies(session)
+
+
+def wait_until_others_are_normal(seconds):
+    """The addresses of all others, when every one is up and normal in the eyes of this node and of one another."""
+    global _ring
+    until = time.monotonic() + seconds
+    while True:
+        _ring = None
+        others = {address: state for address, (state, _) in states().items() if address != ADDRESS}
+        problems = [f"{address} is {state}" for address, state in others.items() if state != "UN"]
+        if not others:
+            problems = ["nodetool has no answer"]
+        if not problems:
+            try:
+                seen()
+                return sorted(others)
+            except Exception as error:
+                problems = [str(error)]
+        if time.monotonic() > until:
+            raise Refused(f"a node only leaves while all others are there: {'; '.join(problems)}")
+        time.sleep(2)
+
+
+def states():
+    """STATE and bytes of data by address, as this node sees the ring."""
+    units = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+    lines = nodetool("status", check=False).stdout.splitlines()
+    found = (re.match(r"([UD?][NJLM])\s+(\S+)\s+(?:([\d.]+) (\w+)|\?)", line) for line in lines)
+    return {match[2]: (match[1], int(float(match[3]) * units.get(match[4], 1)) if match[3] else 0) for match in found if match}
+
+
+def decommission(options):
+    """Until it is done. A decommission outlives who asked for it; asked again, 5.0 says that all is well, and 4.x that it goes on."""
+    while True:
+        result = nodetool("decommission", *options, check=False)
+        mode = re.search(r"^Mode: (\w+)", nodetool("netstats", check=False).stdout, re.MULTILINE)
+        mode = mode[1] if mode else "unknown"
+        if mode == "DECOMMISSIONED":
+            return
+        if mode != "LEAVING" or (result.returncode and "still decommissioning" not in result.stdout):
+            raise Refused(f"nodetool decommission (the node is {mode}): {result.stdout.strip()[-600:]}")
+        time.sleep(5)
+
+
+def wait_until_forgotten(others, seconds):
+    until = time.monotonic() + seconds
+    for address in others:
+        with connected(address) as session:
+            while ADDRESS in peers_of(session):
+                if time.monotonic() > until:
+                    raise Refused(f"decommissioned, but {address} still takes it for a member; apply again")
+                time.sleep(1)
 
 
 def keyspaces(session):
@@ -400,33 +512,36 @@ def leave_copies(session, remaining):
             note(f"keyspace {keyspace} has {remaining} copies in {DATACENTER} from now on")
 
 
-def leave_datacenter(session):
-    """The last node of a datacenter takes its copies of the logins and locks away; returns those that have to stay until it has left."""
-    here = [keyspace for keyspace, copies in keyspaces(session) if copies.get(DATACENTER, 0)]
-    for keyspace in here:
-        if not is_own(keyspace):
+def refuse_last_of_datacenter(session):
+    for keyspace, copies in keyspaces(session):
+        if copies.get(DATACENTER, 0) and not is_own(keyspace):
             raise Refused(
                 f"keyspace {keyspace} still has copies in {DATACENTER}, whose last node this is: take {DATACENTER} out of its replicationFactor first, and apply"
             )
-    kept = []
-    for keyspace in here:
-        try:
-            drop_copies(session, keyspace)
-        except ConfigurationException:  # from 4.1 on, logins have a copy wherever there is a node
-            kept.append(keyspace)
-    return kept
 
 
-def drop_copies(session, keyspace):
-    session.run(f"ALTER KEYSPACE {keyspace} WITH replication = {replication_of({**copies_now(session, keyspace), DATACENTER: 0})}")
+def drop_copies(session):
+    """
+    What Cassandra and the ring themselves keep in a datacenter goes when its last node has gone: from 4.1 on, logins have a copy
+    wherever there is a node, and until then a leave that was cut off still finds its lock.
+    """
+    for keyspace, copies in keyspaces(session):
+        if copies.get(DATACENTER, 0):
+            session.run(f"ALTER KEYSPACE {identifier(keyspace)} WITH replication = {replication_of({**copies, DATACENTER: 0})}")
 
 
 def check_space(session, remaining):
     """Half of what is free has to stay free: compaction needs room for a second copy of what it works on."""
     used = space()[1]
-    rows = session.run(f"SELECT name, address, free_bytes FROM {OWN}.nodes", consistency="ONE")
+    rows = session.run(f"SELECT name, address, free_bytes, used_bytes FROM {OWN}.nodes", consistency="ONE")
     datacenter_of = {node[1]: node[2] for node in NODES}
-    free = [row.free_bytes or 0 for row in rows if row.name != NODE and datacenter_of.get(row.address, DATACENTER) == DATACENTER]
+    # noted when they were last changed: what has come since is no longer free
+    load = {address: bytes_now for address, (_, bytes_now) in states().items()}
+    free = [
+        max(0, row.free_bytes - max(0, load[row.address] - (row.used_bytes or 0)))
+        for row in rows
+        if row.name != NODE and row.free_bytes and row.address in load and datacenter_of.get(row.address, DATACENTER) == DATACENTER
+    ]
     if remaining and free and used / remaining > min(free) / 2:
         raise Refused(
             f"this node holds {used >> 20} MiB, {used // remaining >> 20} MiB for each of {remaining} others; one of them has {min(free) >> 20} MiB free, of which half has to stay free for compaction"
@@ -473,9 +588,14 @@ class Lock:
                 )[0]
                 if not row.applied:
                     self.lost = True
+                    note(f"has lost the lock '{self.name}': it was not renewed in time")
                     return
             except Exception:  # tried again before it expires
                 pass
+
+    def check(self):
+        if self.lost:
+            raise Refused(f"the lock '{self.name}' was lost: another node may hold it by now")
 
     def __exit__(self, *_):
         self.stop.set()
@@ -487,7 +607,8 @@ class Lock:
 
 
 def locked(name, *command):
-    with connected(ADDRESS) as session, Lock(session, name):
+    # timers of all nodes fire at once, and a repair may take hours on each: the last one still has its turn this week
+    with connected(ADDRESS) as session, Lock(session, name, 6 * 24 * 3600):
         return subprocess.run(command, check=False).returncode
 
 
@@ -583,6 +704,11 @@ def upkeep():
             os.fsync(file.fileno())
         os.rename(path + ".new", path)
 
+    replaced = os.path.join(DATA, "cdktf-ha-replaced")
+    if os.path.exists(replaced):
+        # it got each row from one copy, which may have missed what the dead node had
+        timed("took a dead node's place", "repair", "-full")
+        os.unlink(replaced)
     with connected(ADDRESS) as session:
         rows = session.run(f"SELECT keyspace_name, raised, lowered FROM {OWN}.altered")
     for kind, arguments in (("raised", ["repair", "-full", "-pr"]), ("lowered", ["cleanup"])):
@@ -639,6 +765,8 @@ VERBS = {
     "settle": settle,
     "seen": seen,
     "predecessor": predecessor,
+    "allocate": allocate,
+    "gone": gone,
     "leave": leave,
     "schema": schema,
     "upkeep": upkeep,

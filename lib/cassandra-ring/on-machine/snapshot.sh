@@ -1,5 +1,6 @@
 #!/bin/bash
-# A snapshot of every keyspace of this node, with the schema: hard links first, so that it is of one moment, then a copy.
+# A snapshot of this node's rows of every keyspace that nodes share, with the schema: hard links first, so that it is of one moment,
+# then a copy.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=functions.sh
 . /usr/local/lib/cdktf-ha/cassandra/functions.sh
@@ -16,6 +17,8 @@ python3 -B "$RING_LIB/ring.py" describe >"$work/schema.cql"
 while IFS= read -r directory; do
   relative=${directory#"$RING_DATA/data/"}
   keyspace=${relative%%/*}
+  # what is the node's own, such as its tokens, never comes back, and is most of the files
+  if [[ $keyspace == system || $keyspace == system_schema ]]; then continue; fi
   table=${relative#*/}
   table=${table%%/*}
   target=$work/data/$keyspace/${table%-*}
@@ -33,9 +36,18 @@ case $SNAPSHOT_KIND in
     find "$to" -mindepth 1 -maxdepth 1 -type d -name '2*Z' | sort | head --lines=-"$SNAPSHOT_KEEP" | xargs --no-run-if-empty rm --recursive
     ;;
   s3)
-    aws s3 cp --recursive --only-show-errors "$work" "$SNAPSHOT_TARGET/$RING_NODE/$tag"
-    aws s3 ls "$SNAPSHOT_TARGET/$RING_NODE/" | awk '$1 == "PRE" { print $2 }' | grep '^2.*Z/$' | sort | head --lines=-"$SNAPSHOT_KEEP" |
-      while IFS= read -r old; do aws s3 rm --recursive --only-show-errors "$SNAPSHOT_TARGET/$RING_NODE/$old"; done
+    to=$SNAPSHOT_TARGET/$RING_NODE
+    # the schema last: a snapshot that has it is whole
+    if ! aws s3 cp --recursive --only-show-errors --exclude schema.cql "$work" "$to/$tag" ||
+      ! aws s3 cp --only-show-errors "$work/schema.cql" "$to/$tag/schema.cql"; then
+      aws s3 rm --recursive --only-show-errors "$to/$tag" || true
+      ring_fail "snapshot $tag did not get to $to"
+    fi
+    whole=0
+    while IFS= read -r old; do
+      if aws s3 ls "$to/${old}schema.cql" >/dev/null && ((++whole <= SNAPSHOT_KEEP)); then continue; fi
+      aws s3 rm --recursive --only-show-errors "$to/$old"
+    done < <(aws s3 ls "$to/" | awk '$1 == "PRE" { print $2 }' | grep '^2.*Z/$' | sort --reverse)
     ;;
 esac
 ring_note "snapshot $tag is at $SNAPSHOT_TARGET/$RING_NODE/$tag"

@@ -6,6 +6,12 @@ set -euo pipefail
 ring_find_java
 ring_read_options
 ring_read_marker
+# An empty node whose seeds name itself would skip its bootstrap and serve an empty disk.
+case $NODE_STATE in
+  joined) ;;
+  joining) [[ -e $RING_FIRST/options ]] || ring_fail "this node has not joined its ring yet: only an apply may start it" ;;
+  *) ring_fail "$RING_DATA knows of no ring that this node has joined (it has left, or its disk is not mounted): only an apply may start it" ;;
+esac
 heap=$(ring_heap_mib)
 options=("-Xms${heap}M" "-Xmx${heap}M")
 for agent in "$RING_HOME"/lib/jamm-*.jar; do
@@ -14,7 +20,7 @@ done
 if [[ -n $RING_METRICS ]]; then options+=("-javaagent:${RING_METRICS/@ADDRESS@/$RING_ADDRESS}"); fi
 config=$RING_YAML
 # Until it has joined: seeds without the node itself, whom to replace.
-if [[ $NODE_STATE == joining && -e $RING_FIRST/options ]]; then
+if [[ $NODE_STATE == joining ]]; then
   mapfile -t first <"$RING_FIRST/options"
   options+=("${first[@]}")
   if [[ -e $RING_FIRST/cassandra.yaml ]]; then config=$RING_FIRST/cassandra.yaml; fi

@@ -1,9 +1,9 @@
 #!/bin/bash
-# Certificates as Java reads them: PKCS12 stores made from the PEM files. Status 1 where nothing changed.
+# Certificates as Java reads them: PKCS12 stores made from the PEM files. Status RING_UNCHANGED where nothing changed.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=functions.sh
 . /usr/local/lib/cdktf-ha/cassandra/functions.sh
-[[ $RING_TLS != none ]] || exit 1
+[[ $RING_TLS != none ]] || exit "$RING_UNCHANGED"
 ETC=/etc/cassandra/tls
 OWN=$RING_DATA/tls
 install --directory --mode=0750 --owner=root --group=cassandra "$OWN"
@@ -37,7 +37,7 @@ if [[ $RING_TLS == authority ]]; then
   fi
 fi
 made_of=$({ cat "$chain" "$ETC/trusted.pem" "$ETC/store-password"; } | sha256sum)
-if [[ $(cat "$OWN/made-of" 2>/dev/null) == "$made_of" ]]; then exit 1; fi
+if [[ $(cat "$OWN/made-of" 2>/dev/null) == "$made_of" ]]; then exit "$RING_UNCHANGED"; fi
 work=$(mktemp --directory "$OWN/new.XXXXXX")
 trap 'rm --recursive --force "$work"' EXIT
 export PASSWORD=$password

@@ -9,7 +9,7 @@ if mountpoint --quiet "$RING_DATA"; then
   xfs_growfs "$RING_DATA" >/dev/null # a volume that has grown
   exit 0
 fi
-device=/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${RING_VOLUME/-/}
+device=$RING_DEVICE
 for _ in {1..60}; do
   [[ ! -b $device ]] || break
   sleep 1

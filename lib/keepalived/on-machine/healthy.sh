@@ -7,5 +7,5 @@ while read -r name; do
 done </etc/keepalived/cdktf-ha-instances
 # This node has the rights to take the addresses over: else that would show in the night when it has to.
 for claim in /usr/local/lib/cdktf-ha/vrrp-claims/*; do
-  [[ ! -x $claim ]] || runuser --user=keepalived_script -- timeout 15 "$claim" try
+  [[ ! -x $claim ]] || runuser --user=keepalived_script -- timeout 30 "$claim" try
 done

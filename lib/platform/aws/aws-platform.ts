@@ -3,7 +3,6 @@ import { DataAwsPartition } from "@cdktf/provider-aws/lib/data-aws-partition";
 import { DataAwsRegion } from "@cdktf/provider-aws/lib/data-aws-region";
 import { KeyPair } from "@cdktf/provider-aws/lib/key-pair";
 import { PlacementGroup } from "@cdktf/provider-aws/lib/placement-group";
-import { TerraformStack } from "cdktf";
 import { Construct } from "constructs";
 import { Connections } from "../../firewall/connections";
 import type { Peer } from "../../firewall/peer";
@@ -13,12 +12,14 @@ import { SecurityGroups } from "../../firewall/security-groups";
 import { contains, isIp, parseNetwork } from "../../net";
 import { checkAtSynth, checkSeconds, isToken, refuse, refuseToken, warn, type Problem } from "../../problem";
 import { carrierOf, type Carrier } from "../../push/carrier";
+import { after } from "../../push/push";
 import type { Machine } from "../machine";
 import { Members } from "../members";
 import { outgoingRules, type Outgoing } from "../outgoing";
 import type { NodeProps, Platform } from "../platform";
 import { checkSshAccess, type SshAccess } from "../ssh-access";
 import { AwsFacts } from "./facts";
+import { nameAtAws, tagsAtAws } from "./identity";
 import { createInstance } from "./instance";
 import { MachineImage } from "./machine-image";
 
@@ -48,24 +49,36 @@ export interface AwsPlatformProps {
   readonly admins: readonly Peer[];
   /** @default MachineImage.debian12() */
   readonly image?: MachineImage;
-  /** @default "t3.small" - 2 cores, 2 GiB: a load balancer; databases want more */
+  /**
+   * Nodes are made with it and keep it: a change here would stop all of them at once, so Terraform refuses it while it
+   * plans. A node changes its type by one of its own (`nodes: { "lb-1": { instanceType } }`), one after the other.
+   * @default "t3.small" - 2 cores, 2 GiB: a load balancer; databases want more
+   */
   readonly instanceType?: string;
-  /** GiB of the encrypted root volume. @default 16 - Debian and some years of logs */
+  /** GiB of the encrypted root volume; it grows while its instance runs. @default 16 - Debian and some years of logs */
   readonly rootVolumeGiB?: number;
   /** ARN of the KMS key of all volumes. @default - AWS's own key for EBS */
   readonly kmsKeyArn?: string;
   /**
-   * Nodes of one cluster on different hardware within a zone. At most 7 nodes of a cluster in one zone.
+   * Nodes of one cluster on different hardware within a zone. At most 7 nodes of a cluster in one zone. To be chosen
+   * before the first node is made: EC2 moves no instance out of its placement group, so Terraform refuses a later `false`
+   * while it plans, and a later `true` is for new nodes only.
    * @default true
    */
   readonly spread?: boolean;
   /** Public IPv4 addresses for all instances. @default false */
   readonly publicAddresses?: boolean;
+  /**
+   * ARN of an IAM policy beyond which no right of a machine's role can go. With it the policy of whoever deploys can be
+   * held to roles that have it: else who may give rights to machines has every right (docs/aws.md).
+   * @default - the roles' own policies are the only bound
+   */
+  readonly permissionsBoundary?: string;
   /** @default Outgoing.anywhere() */
   readonly outgoing?: Outgoing;
   /** A firewall on each machine too, from the same rules as the security groups. @default true */
   readonly hostFirewall?: boolean;
-  /** On everything that can have tags. @default - `ManagedBy` alone */
+  /** On everything that can have tags, beside `ManagedBy`, which is `cdktf-ha-clusters`. @default none */
   readonly tags?: Readonly<Record<string, string>>;
   /**
    * Seconds in which Terraform must confirm a change of a machine's firewall over a new connection; else it goes back.
@@ -83,6 +96,12 @@ export interface AwsLimits {
   readonly rulesPerGroup?: number;
   /** Security groups of a network interface. @default 5 */
   readonly groupsPerInterface?: number;
+}
+
+interface Account {
+  readonly partition: string;
+  readonly region: string;
+  readonly id: string;
 }
 
 /** EC2's limit of a spread placement group in one zone. */
@@ -106,7 +125,7 @@ export class AwsPlatform extends Construct implements Platform {
   private isHandingOver = false;
   private readonly names = new Map<string, Machine>();
   private readonly placements = new Map<Construct, { group: PlacementGroup; zones: string[] }>();
-  private account?: { readonly partition: string; readonly region: string; readonly id: string };
+  private itsAccount?: Account;
   private imageId?: string;
   private keyPair?: KeyPair;
 
@@ -130,7 +149,7 @@ export class AwsPlatform extends Construct implements Platform {
       subnets: Object.fromEntries(this.zones.map((zone) => [zone, subnetOf(props.subnets[zone]!)])),
     });
     this.facts.checkSubnets();
-    this.tags = { ManagedBy: "cdktf-ha-clusters", ...props.tags };
+    this.tags = tagsAtAws(this, props.tags);
     this.gate = new SecurityGroups({ vpcId: props.vpcId, tags: this.tags, outgoing: this.outgoing });
     this.administration = new Connections(new Construct(this, "administration"), { name: "ssh" });
     checkAtSynth(this, () => this.problems());
@@ -178,24 +197,33 @@ export class AwsPlatform extends Construct implements Platform {
     const { keyName, publicKey } = this.props.ssh;
     if (keyName !== undefined) return keyName;
     this.keyPair ??= new KeyPair(this, "key", {
-      keyName: `${TerraformStack.of(this).node.id}-${this.node.id}`,
+      keyName: nameAtAws(this, 255),
       publicKey: publicKey!,
       tags: { ...this.tags },
     });
     return this.keyPair.keyName;
   }
 
-  /** ARN of something in the platform's own account and region. */
-  arn(service: string, resource: string): string {
-    this.account ??= {
+  /** ARN of something in the platform's own account, and in its own region if no other one is named. */
+  arn(service: string, resource: string, region?: string): string {
+    const { partition, id, region: own } = this.account;
+    // a bucket's name is one in the whole world
+    const place = service === "s3" ? ":" : `${region ?? own}:${id}`;
+    return `arn:${partition}:${service}:${place}:${resource}`;
+  }
+
+  get region(): string {
+    return this.account.region;
+  }
+
+  /** Looked up once, if anybody wants to know. */
+  private get account(): Account {
+    return (this.itsAccount ??= {
       partition: new DataAwsPartition(this, "partition").partition,
       // `id`: version 6 of the provider deprecates `name`
       region: new DataAwsRegion(this, "region").id,
       id: new DataAwsCallerIdentity(this, "account").accountId,
-    };
-    // a bucket's name is one in the whole world
-    const place = service === "s3" ? ":" : `${this.account.region}:${this.account.id}`;
-    return `arn:${this.account.partition}:${service}:${place}:${resource}`;
+    });
   }
 
   private subnet(scope: Construct, zone: string): AwsSubnet {
@@ -215,9 +243,8 @@ export class AwsPlatform extends Construct implements Platform {
     if (this.props.spread === false) return undefined;
     let placement = this.placements.get(scope);
     if (!placement) {
-      const path = scope.node.path.split("/").slice(1).join("-");
       const group = new PlacementGroup(scope, "spread", {
-        name: `${TerraformStack.of(scope).node.id}-${path}`.slice(0, 255),
+        name: nameAtAws(scope, 255),
         strategy: "spread",
         tags: { ...this.tags },
       });
@@ -308,13 +335,12 @@ export class AwsPlatform extends Construct implements Platform {
       });
       return;
     }
-    new Members(this, () =>
-      Object.fromEntries(
-        [...this.names]
-          .filter(([, machine]) => machine.handsOver)
-          .map(([name, { connection }]) => [name, { connection, privateKeyFile }]),
-      ),
+    const members = (): [string, Machine][] => [...this.names].filter(([, machine]) => machine.handsOver);
+    const { resource } = new Members(this, () =>
+      Object.fromEntries(members().map(([name, { connection }]) => [name, { connection, privateKeyFile }])),
     );
+    // What comes later goes earlier: instance, volume, rules and rights of a machine that leaves stay until it has handed over.
+    after(this, resource, () => members().flatMap(([, machine]) => machine.readiness()));
   }
 
   private problems(): Problem[] {

@@ -1,6 +1,7 @@
 import { EbsVolume } from "@cdktf/provider-aws/lib/ebs-volume";
 import type { Instance } from "@cdktf/provider-aws/lib/instance";
 import { VolumeAttachment } from "@cdktf/provider-aws/lib/volume-attachment";
+import { Fn } from "cdktf";
 import type { Construct } from "constructs";
 
 /** A volume apart from the instance: an instance that is lost or replaced loses no data. */
@@ -21,6 +22,15 @@ export interface DataVolume {
   readonly finalSnapshot?: boolean;
 }
 
+/** A data volume as its machine has it. */
+export interface AttachedVolume {
+  readonly id: string;
+  /** Path of its block device: by the volume's own id, since names such as /dev/nvme1n1 change places. */
+  readonly device: string;
+  readonly sizeGiB: number;
+  readonly attachment: VolumeAttachment;
+}
+
 export interface VolumeSurroundings {
   readonly instance: Instance;
   readonly availabilityZone: string;
@@ -33,7 +43,7 @@ export function createDataVolume(
   scope: Construct,
   { sizeGiB, iops, throughput, protected: kept = true, finalSnapshot = true }: DataVolume,
   { instance, availabilityZone, kmsKeyArn, tags }: VolumeSurroundings,
-): VolumeAttachment {
+): AttachedVolume {
   const volume = new EbsVolume(scope, "data", {
     availabilityZone,
     size: sizeGiB,
@@ -46,11 +56,18 @@ export function createDataVolume(
     tags: { ...tags, Name: `${tags.Name} data` },
     lifecycle: { preventDestroy: kept },
   });
-  return new VolumeAttachment(scope, "data-attachment", {
+  const attachment = new VolumeAttachment(scope, "data-attachment", {
     deviceName: "/dev/sdf",
     volumeId: volume.id,
     instanceId: instance.id,
     // the file system is closed properly before its volume goes
     stopInstanceBeforeDetaching: true,
   });
+  const serial = Fn.replace(attachment.volumeId, "-", "");
+  return {
+    id: attachment.volumeId,
+    device: `/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${serial}`,
+    sizeGiB,
+    attachment,
+  };
 }

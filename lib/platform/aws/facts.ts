@@ -2,14 +2,14 @@ import { DataAwsAmi } from "@cdktf/provider-aws/lib/data-aws-ami";
 import { DataAwsEc2InstanceType } from "@cdktf/provider-aws/lib/data-aws-ec2-instance-type";
 import { DataAwsSubnet } from "@cdktf/provider-aws/lib/data-aws-subnet";
 import { DataAwsVpc } from "@cdktf/provider-aws/lib/data-aws-vpc";
-import type { TerraformDataSource } from "cdktf";
+import type { TerraformElement } from "cdktf";
 import { Construct } from "constructs";
 import { atSynth } from "../at-synth";
 import { isToken, problemText, type Problem } from "../../problem";
 import type { AwsSubnet } from "./aws-platform";
 import type { Architecture, MachineImage } from "./machine-image";
 
-interface Expectation {
+export interface Expectation {
   /** Terraform's expression; `self` is the data source. */
   readonly condition: string;
   /** May hold Terraform expressions. */
@@ -189,12 +189,14 @@ export class AwsFacts extends Construct {
   }
 }
 
-/** Terraform stops with the problem where the condition does not hold. */
-export function expect(source: TerraformDataSource, expectations: readonly Expectation[]): void {
+/** Terraform stops with the problem where the condition does not hold; while it plans, if it knows enough by then. */
+export function expect(source: TerraformElement, expectations: readonly Expectation[]): void {
   const produce = (): unknown =>
-    expectations.map(({ condition, problem }) => ({
-      condition: `\${${condition}}`,
-      error_message: problemText(source.node.scope!.node.path, problem),
-    }));
+    expectations.length
+      ? expectations.map(({ condition, problem }) => ({
+          condition: `\${${condition}}`,
+          error_message: problemText(source.node.scope!.node.path, problem),
+        }))
+      : undefined;
   source.addOverride("lifecycle.postcondition", atSynth(produce));
 }

@@ -2,7 +2,7 @@ import { DataAwsIamPolicyDocument } from "@cdktf/provider-aws/lib/data-aws-iam-p
 import { IamInstanceProfile } from "@cdktf/provider-aws/lib/iam-instance-profile";
 import { IamRole } from "@cdktf/provider-aws/lib/iam-role";
 import { IamRolePolicy } from "@cdktf/provider-aws/lib/iam-role-policy";
-import { TerraformStack, type ITerraformDependable } from "cdktf";
+import type { ITerraformDependable } from "cdktf";
 import type { Construct } from "constructs";
 import { atSynth } from "../at-synth";
 
@@ -11,6 +11,12 @@ export interface Right {
   readonly actions: readonly string[];
   /** ARNs; `*` only where AWS knows no narrower one (Describe calls). */
   readonly resources: readonly string[];
+  /** @default - always */
+  readonly condition?: {
+    readonly test: string;
+    readonly variable: string;
+    readonly values: readonly string[];
+  };
 }
 
 /**
@@ -25,8 +31,10 @@ export class InstanceRights {
 
   constructor(
     private readonly scope: Construct,
+    /** Of role and profile. An account has one of each name, in all regions together. */
     private readonly name: string,
     private readonly tags: Readonly<Record<string, string>>,
+    private readonly permissionsBoundary?: string,
   ) {}
 
   grant(right: Right): void {
@@ -42,8 +50,7 @@ export class InstanceRights {
   }
 
   private create(): void {
-    const { scope, tags } = this;
-    const unique = `${TerraformStack.of(scope).node.id}-${this.name}`.slice(0, 64);
+    const { scope, name, tags, permissionsBoundary } = this;
     const trust = new DataAwsIamPolicyDocument(scope, "trust", {
       statement: [
         {
@@ -53,13 +60,18 @@ export class InstanceRights {
       ],
     });
     const role = new IamRole(scope, "role", {
-      name: unique,
+      name,
       assumeRolePolicy: trust.json,
+      permissionsBoundary,
       tags: { ...tags },
     });
     const document = new DataAwsIamPolicyDocument(scope, "rights", {
       statement: atSynth(() =>
-        this.rights.map(({ actions, resources }) => ({ actions, resources })),
+        this.rights.map(({ actions, resources, condition }) => ({
+          actions,
+          resources,
+          ...(condition && { condition: [condition] }),
+        })),
       ) as never,
     });
     this.policy = new IamRolePolicy(scope, "policy", {
@@ -68,7 +80,7 @@ export class InstanceRights {
       policy: document.json,
     });
     this.profileName = new IamInstanceProfile(scope, "profile", {
-      name: unique,
+      name,
       role: role.name,
       tags: { ...tags },
     }).name;

@@ -2,16 +2,20 @@ import { Eip } from "@cdktf/provider-aws/lib/eip";
 import { Instance } from "@cdktf/provider-aws/lib/instance";
 import { NetworkInterface } from "@cdktf/provider-aws/lib/network-interface";
 import type { PlacementGroup } from "@cdktf/provider-aws/lib/placement-group";
+import type { ITerraformDependable } from "cdktf";
 import { Construct } from "constructs";
 import { atSynth } from "../at-synth";
 import type { Connections } from "../../firewall/connections";
-import { refuse } from "../../problem";
+import { isToken, refuse } from "../../problem";
+import { after } from "../../push/push";
 import { Machine } from "../machine";
 import type { NodeProps } from "../platform";
 import { connectionTo } from "../ssh-access";
 import type { AwsPlatform, AwsSubnet } from "./aws-platform";
 import type { MachineImage } from "./machine-image";
-import { createDataVolume } from "./data-volume";
+import { createDataVolume, type AttachedVolume } from "./data-volume";
+import { expect, type Expectation } from "./facts";
+import { nameAtAws } from "./identity";
 import { InstanceRights, type Right } from "./instance-rights";
 
 /** What is known of a machine because it is an EC2 instance; for virtual IPs, secrets and fencing. */
@@ -23,18 +27,20 @@ export interface AwsMachine {
   readonly vpcId: string;
   /** EC2's name of its type; decides how much memory it has. */
   readonly instanceType: string;
-  /** Its data volume, where it has one. */
-  readonly dataVolumeId?: string;
+  /** Where it has one. */
+  readonly dataVolume?: AttachedVolume;
   /** Has its interface a public address of its own? */
   readonly hasPublicAddress: boolean;
   /** ARN of something of the machine's own account and region, or of a bucket: `arn("ec2", "route-table/rtb-1")`. */
-  arn(service: string, resource: string): string;
+  arn(service: string, resource: string, region?: string): string;
+  /** The platform's region, as Terraform knows it. */
+  readonly region: string;
   /** Gives the instance's role a right. */
   grant(right: Right): void;
   /** Packets for addresses that are not the interface's own must reach the instance (a routed virtual IP). */
   acceptForeignAddresses(): void;
   /** keepalived adds and removes a secondary address: Terraform must not take it back. */
-  expectSecondaryAddress(): void;
+  expectSecondaryAddress(reservation?: ITerraformDependable): void;
   /** An address that route tables lead to has to lie outside of the VPC. */
   expectOutsideVpc(address: string): void;
 }
@@ -58,6 +64,7 @@ export function createInstance(
   const tags = { ...platform.tags, Name: name };
   const groups: Connections[] = [];
   let foreignAddresses = false;
+  const reservations: ITerraformDependable[] = [];
   let secondaryAddresses = 0;
   const networkInterface = new NetworkInterface(scope, "interface", {
     subnetId: subnet.id,
@@ -77,10 +84,17 @@ export function createInstance(
     "lifecycle.ignore_changes",
     atSynth(() => (secondaryAddresses ? ["private_ips", "private_ips_count"] : undefined)),
   );
-  const rights = new InstanceRights(new Construct(scope, "rights"), name, platform.tags);
+  after(scope, networkInterface, () => reservations);
+  const rights = new InstanceRights(
+    new Construct(scope, "rights"),
+    nameAtAws(scope, 64), // IAM's limit
+    platform.tags,
+    platform.props.permissionsBoundary,
+  );
   const type = node.instanceType ?? platform.props.instanceType ?? "t3.small";
   const image = node.image ?? platform.image;
   platform.facts.instanceType(type, image.architecture);
+  const ownType = node.instanceType !== undefined;
   const instance = new Instance(scope, "instance", {
     ami: node.image ? ownImage(platform, scope, name, node.image) : platform.ami,
     instanceType: type,
@@ -98,7 +112,13 @@ export function createInstance(
     tags,
     // A newer image or another boot script would replace every node at once.
     lifecycle: {
-      ignoreChanges: [...(node.image ? [] : ["ami"]), "user_data", "key_name", "placement_group"],
+      ignoreChanges: [
+        ...(node.image ? [] : ["ami"]),
+        ...(ownType ? [] : ["instance_type"]),
+        "user_data",
+        "key_name",
+        "placement_group",
+      ],
     },
   });
   // Version 6 of the provider names the first interface apart and deprecates the old block.
@@ -108,6 +128,10 @@ export function createInstance(
       ? { network_interface_id: networkInterface.id }
       : [{ network_interface_id: networkInterface.id, device_index: 0 }],
   );
+  expect(instance, [
+    ...(ownType ? [] : [keepsItsType(name, type)]),
+    ...(platform.props.spread === false ? [isInNoGroup(name)] : []),
+  ]);
   instance.addOverride(
     "iam_instance_profile",
     atSynth(() => rights.profileName),
@@ -131,12 +155,17 @@ export function createInstance(
     subnetId: subnet.id,
     vpcId: platform.props.vpcId,
     instanceType: type,
-    dataVolumeId: volume?.volumeId,
+    dataVolume: volume,
     hasPublicAddress: publicAddress !== undefined,
-    arn: (service, resource) => platform.arn(service, resource),
+    arn: (service, resource, region) => platform.arn(service, resource, region),
+    get region() {
+      return platform.region;
+    },
     grant: (right) => rights.grant(right),
     acceptForeignAddresses: () => (foreignAddresses = true),
-    expectSecondaryAddress: () => {
+    expectSecondaryAddress: (reservation) => {
+      // else AWS could choose the very address for this interface
+      if (reservation) reservations.push(reservation);
       if (!secondaryAddresses++) platform.facts.addresses(type, () => 1 + secondaryAddresses);
     },
     expectOutsideVpc: (address) => platform.facts.outsideVpc(address),
@@ -155,7 +184,7 @@ export function createInstance(
       ...groups.flatMap((group) => platform.gate.rulesOf(group)),
       ...rights.readiness,
       instance,
-      ...(volume ? [volume] : []),
+      ...(volume ? [volume.attachment] : []),
       ...(publicAddress ? [publicAddress] : []),
     ],
     handsOver: () => platform.handOver(),
@@ -176,6 +205,32 @@ function ownImage(platform: AwsPlatform, scope: Construct, name: string, image: 
   }
   platform.facts.image(scope, image);
   return image.id;
+}
+
+/** What the platform says of all nodes is no reason to stop all of them at once. */
+function keepsItsType(name: string, type: string): Expectation {
+  return {
+    condition: `self.instance_type == ${isToken(type) ? type : JSON.stringify(type)}`,
+    problem: {
+      code: "all-at-once",
+      what: `${name} is a \${self.instance_type}, and 'instanceType' of the platform is ${type}`,
+      allowed: "the type it has, or one of its own: a change for all nodes would stop all of them at once",
+      fix: `nodes: { "${name}": { instanceType: "..." } }, with one node changed in an apply; the platform's last`,
+    },
+  };
+}
+
+/** EC2 keeps a placement group as long as an instance is in it. */
+function isInNoGroup(name: string): Expectation {
+  return {
+    condition: "try(length(self.placement_group), 0) == 0",
+    problem: {
+      code: "placement-kept",
+      what: `'spread' is false, and ${name} is in the placement group \${self.placement_group}`,
+      allowed: "spread: true for nodes that were made with it: EC2 moves no instance out of its group",
+      fix: "leave 'spread' out; nodes that may share hardware belong into a cluster on a platform of its own",
+    },
+  };
 }
 
 let major: number | undefined;

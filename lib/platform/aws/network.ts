@@ -15,6 +15,7 @@ import { Construct } from "constructs";
 import { parseNetwork, sixteenth } from "../../net";
 import { refuse } from "../../problem";
 import { expect } from "./facts";
+import { tagsAtAws } from "./identity";
 
 export interface AwsNetworkProps {
   /** IPv4 network of the VPC, /16 to /24; each subnet gets a sixteenth of it. */
@@ -35,7 +36,7 @@ export interface AwsNetworkProps {
    * @default ec2 - a node without a public address has to tell the API that it takes a virtual IP over
    */
   readonly endpoints?: readonly string[];
-  /** @default - `ManagedBy` alone */
+  /** Beside `ManagedBy`, which is `cdktf-ha-clusters`. @default none */
   readonly tags?: Readonly<Record<string, string>>;
 }
 
@@ -71,7 +72,7 @@ export class AwsNetwork extends Construct {
     super(scope, id);
     const { cidr, zones = ["a", "b", "c"], nat = true } = props;
     this.checkProps(zones);
-    this.tags = { ManagedBy: "cdktf-ha-clusters", ...props.tags };
+    this.tags = tagsAtAws(this, props.tags);
     const vpc = new Vpc(this, "vpc", {
       cidrBlock: cidr,
       enableDnsSupport: true,

@@ -60,7 +60,7 @@ ha_gather_secrets() {
         [[ -r $a ]] || ha_die "secret $name is to be read from $a on this machine, and there is no such file"
         cp "$a" "$dir/secrets/$name"
         ;;
-      secrets-manager) ha_secret_aws "$name" "$b" "$c" secretsmanager get-secret-value --secret-id "$a" --query SecretString >"$dir/secrets/$name" ;;
+      secrets-manager) ha_secret_aws "$name" "$b" "$c" secretsmanager get-secret-value --secret-id "$a" --query "SecretString || ''" >"$dir/secrets/$name" ;;
       parameter-store) ha_secret_aws "$name" "$b" "$c" ssm get-parameter --with-decryption --name "$a" --query Parameter.Value >"$dir/secrets/$name" ;;
       *) ha_die "unknown kind of secret: $kind" ;;
     esac || exit 1
@@ -87,25 +87,36 @@ ha_secret_generated() { # NAME BYTES
   cat "$kept"
 }
 
-# Credentials come from the instance's role. Right after the first boot the role may not be there yet, so this
-# tries for a minute; a missing right shows as AWS's own words.
+# Credentials come from the instance's role. Right after the first boot the role may not be there yet, and a right that
+# was just given reaches all of AWS within a minute or so, refusals until then: so this tries for two minutes, whatever
+# the answer; a right that is missing shows as AWS's own words.
 ha_secret_aws() { # NAME REGION KEY ARGUMENTS...
-  local name=$1 region=$2 key=$3 value error until=$((SECONDS + 60))
+  local name=$1 region=$2 key=$3 value error pause=1 until=$((SECONDS + 120))
   shift 3
   command -v aws >/dev/null || ha_die "secret $name is read with the AWS CLI, which is not on this machine"
+  [[ -n $region ]] || region=$(ha_instance_region) # version 1 of the CLI does not ask by itself
   error=$(mktemp)
   until value=$(timeout 20 aws --output text ${region:+--region "$region"} "$@" 2>"$error"); do
-    if grep -qE 'AccessDenied|NotFound|not authorized' "$error" || ((SECONDS >= until)); then
+    if grep -q 'NotFound' "$error" || ((SECONDS + pause > until)); then
       ha_quote <"$error" >&2
       rm -f "$error"
       ha_die "secret $name could not be read: aws $1 $2"
     fi
-    sleep 2
+    sleep "$pause"
+    ((pause < 16)) && pause=$((pause * 2))
   done
   rm -f "$error"
+  [[ -n $value ]] || ha_die "secret $name holds no text at AWS: a binary one (SecretBinary) cannot be used"
   if [[ -n $key ]]; then
     value=$(jq --exit-status --raw-output --arg key "$key" '.[$key] // empty' <<<"$value") ||
       ha_die "secret $name has no key $key, or is no JSON object"
   fi
   printf '%s' "$value"
+}
+
+# Region of this EC2 instance; nothing on other machines.
+ha_instance_region() {
+  local at=http://169.254.169.254/latest token
+  token=$(curl -sf -m 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$at/api/token") || return 0
+  curl -sf -m 2 -H "X-aws-ec2-metadata-token: $token" "$at/meta-data/placement/region" || true
 }

@@ -10,7 +10,7 @@ usage: cdktf-ha COMMAND
   log NAME   what the last push of a service said
   release    let another stack manage this machine; nothing else changes
   leave      stop and remove everything that was pushed; data and packages stay
-  dissolve   say, for an hour, that what leaves is not one member but all: nobody hands anything over to the others
+  dissolve   say, for a quarter of an hour, that what leaves is not one member but all: nobody hands anything over to the others
 TEXT
 }
 
@@ -22,7 +22,7 @@ ha_main() {
       ha_usage
       return
       ;;
-    status | verify | log | release | leave | dissolve | submit | verdict | complete | confirm | run | run-complete | rollback | recover) ;;
+    status | verify | log | release | leave | dissolve | submit | verdict | complete | confirm | run | run-complete | run-leave | rollback | recover) ;;
     *)
       ha_usage >&2
       return 2
@@ -156,6 +156,13 @@ ha_verb_recover() {
 ha_verb_leave() {
   HA_SERVICE=machine
   HA_MACHINE=$(cat "$HA_STATE/machine" 2>/dev/null || uname -n)
+  ha_hand_over '' run-leave "$@"
+}
+
+ha_verb_run-leave() { # INCOMING [NAME]
+  HA_INCOMING=$1 HA_LOG_FROM=''
+  trap ha_on_exit EXIT
+  shift
   ha_leave "$@"
 }
 

@@ -4,7 +4,8 @@
 
 Listens in this network namespace: port 80 for whoever has AWS_ENDPOINT_URL, and for instance metadata; port 443 for
 machines that ask ec2.REGION.amazonaws.com. Obeys lines of JSON on its standard input, and tells by lines of JSON on its
-standard output: {"ready"}, {"call"} of the API, {"instance"} that came, went or changed its state, {"id"} answers.
+standard output: {"ready"}, {"call"} of the API, {"instance"} that came, went or changed its state, {"volume"} that was
+attached or detached, {"id"} answers.
 """
 
 import io
@@ -30,6 +31,7 @@ import gaps
 import metadata
 import network
 import rights
+import volumes
 from cloud import REGION, ec2, lock, name_of, request
 
 ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -60,20 +62,24 @@ def app(environ, start_response):
     environ["wsgi.input"] = io.BytesIO(body)
     params = parameters(environ, body)
     action = params.pop("Action", "") or environ.get("HTTP_X_AMZ_TARGET", "").split(".")[-1]
+    is_s3 = "/s3/aws4_request" in environ.get("HTTP_AUTHORIZATION", "")
+    if is_s3 and "partNumber=" in environ["QUERY_STRING"]:
+        action = "UploadPart"  # of S3's calls, which are told apart by method and path, the one that tests disturb
     who, begun = rights.caller(environ.get("HTTP_AUTHORIZATION")), []
 
     def start(line, fields, _=None):
         begun[:] = [line, fields]  # sent when all has gone well
 
-    answer = fault_for(action, who, start)
+    answer = fault_for(action, who, "s3" if is_s3 else "ec2", start)
     if answer is None:
         with lock:
             request.params, request.action, request.resources, request.also = params, "", [], []
             try:
                 answer = list(moto(environ, start))
-                if not READ.match(action):
+                if not is_s3 and not READ.match(action):
                     network.follow()
                     tell_instances()
+                    volumes.follow(tell)
             except rights.Refused as refused:
                 answer = error_answer(start, refused.service, refused.status, refused.code, str(refused))
             except Exception as error:  # pylint: disable=broad-except
@@ -108,7 +114,7 @@ def parameters(environ, body):
     return params
 
 
-def fault_for(action, who, start):
+def fault_for(action, who, service, start):
     """What a test has ordered for calls like this one, if anything."""
     for fault in list(faults):
         if action not in fault["actions"] or not re.search(fault["who"], who):
@@ -119,7 +125,8 @@ def fault_for(action, who, start):
         time.sleep(fault.get("seconds", 0))
         if fault["kind"] == "late":
             return None
-        return error_answer(start, "ec2", 503, "RequestLimitExceeded", "Request limit exceeded.")
+        code = "SlowDown" if service == "s3" else "RequestLimitExceeded"
+        return error_answer(start, service, 503, code, "Request limit exceeded.")
     return None
 
 
@@ -130,6 +137,8 @@ def error_answer(start, service, status, code, message):
         return [json.dumps({"__type": code, "message": message}).encode()]
     start(f"{status} -", [("Content-Type", "text/xml")])
     error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+    if service == "s3":
+        return [error.encode()]
     if service == "ec2":
         return [f"<Response><Errors>{error}</Errors><RequestID>0</RequestID></Response>".encode()]
     return [f"<ErrorResponse>{error}<RequestId>0</RequestId></ErrorResponse>".encode()]

@@ -5,11 +5,13 @@ import threading
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
+from moto.secretsmanager.models import secretsmanager_backends
 from moto.sts.models import sts_backends
 
 REGION = "eu-west-1"
 ec2 = ec2_backends[ACCOUNT][REGION]
 iam = iam_backends[ACCOUNT]["aws"]
+secretsmanager = secretsmanager_backends[ACCOUNT][REGION]
 sts = sts_backends[ACCOUNT]["aws"]
 
 lock = threading.RLock()  # moto's state has none, and Terraform asks ten things at once

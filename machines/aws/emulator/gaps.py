@@ -22,6 +22,7 @@ def close():
     _interfaces_outlive_instances()
     _placement_groups()
     _gateways_take_their_interfaces_along()
+    _reservations_have_descriptions()
     # moto's own are 127.x.x.x, which no machine can reach
     elastic_ip_addresses.random_ip = lambda: f"{ELASTIC}.{random.randint(1, 254)}"
 
@@ -86,6 +87,18 @@ def _gateways_take_their_interfaces_along():
         return gateway
 
     NatGatewayBackend.delete_nat_gateway = fixed
+
+
+def _reservations_have_descriptions():
+    """moto forgets the description of a reserved part of a subnet, and Terraform would make it anew for it."""
+    create = EC2Response.create_subnet_cidr_reservation
+
+    def fixed(self):
+        answer = create(self)
+        answer.result["SubnetCidrReservation"].description = self._get_param("Description")
+        return answer
+
+    EC2Response.create_subnet_cidr_reservation = fixed
 
 
 def _placement_groups():

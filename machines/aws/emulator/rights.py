@@ -7,13 +7,18 @@ import re
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.iam import access_control
 
-from cloud import REGION, ec2, iam, request, sts
+from cloud import REGION, ec2, iam, request, secretsmanager, sts
 
 # Which parameters of an EC2 call name what the policy has to allow; a call not named here is about "*".
 # Source: AWS's Service Authorization Reference.
 EC2_RESOURCES = {
     "AssociateAddress": {"AllocationId": "elastic-ip", "NetworkInterfaceId": "network-interface", "InstanceId": "instance"},
+    "DisassociateAddress": {"AllocationId": "elastic-ip", "NetworkInterfaceId": "network-interface"},
+    "DetachNetworkInterface": {"InstanceId": "instance", "NetworkInterfaceId": "network-interface"},
+    "AssociateIamInstanceProfile": {"InstanceId": "instance"},
+    "DisassociateIamInstanceProfile": {"InstanceId": "instance"},
     "AssignPrivateIpAddresses": {"NetworkInterfaceId": "network-interface"},
+    "CreateSubnetCidrReservation": {"SubnetId": "subnet"},
     "UnassignPrivateIpAddresses": {"NetworkInterfaceId": "network-interface"},
     "ReplaceRoute": {"RouteTableId": "route-table"},
     "CreateRoute": {"RouteTableId": "route-table"},
@@ -69,7 +74,7 @@ def enforce():
     permitted = access_control.IAMPolicyStatement.is_action_permitted
 
     def permitted_here(self, action, resource="*", *args, **kwargs):
-        if action.startswith("ec2:") and not _met(self._statement.get("Condition", {}), resource):
+        if action.startswith(("ec2:", "iam:", "kms:")) and not _met(self._statement.get("Condition", {}), resource):
             return access_control.PermissionResult.NEUTRAL
         return permitted(self, action, resource, *args, **kwargs)
 
@@ -118,26 +123,56 @@ def _resources(service, action):
     params = request.params
     if service == "ec2":
         kinds = EC2_RESOURCES.get(action, {})
-        return [f"arn:aws:ec2:{REGION}:{ACCOUNT}:{kinds[kind]}/{value}" for name, value in params.items()
+        arns = [f"arn:aws:ec2:{REGION}:{ACCOUNT}:{kinds[kind]}/{value}" for name, value in [*params.items(), *_meant(params)]
                 for kind in [re.sub(r"\.\d+$", "", name)] if kind in kinds]
+        # a rule that gets tags is asked about as well: it has no id yet, and nothing of it is known but those tags
+        is_tagged_rule = action.startswith("AuthorizeSecurityGroup") and _request_tags()
+        return arns + ([f"arn:aws:ec2:{REGION}:{ACCOUNT}:security-group-rule/*"] if is_tagged_rule else [])
     if service == "iam":
         return [f"arn:aws:iam::{ACCOUNT}:{kind}/{params[name]}" for name, kind in IAM_RESOURCES.items() if name in params][:1]
     if service == "secretsmanager" and "SecretId" in params:
-        from moto.secretsmanager.models import secretsmanager_backends
-        secret = secretsmanager_backends[ACCOUNT][REGION].secrets.get(params["SecretId"])
+        secret = secretsmanager.secrets.get(params["SecretId"])
         return [secret.arn] if secret else []
     if service == "ssm" and "Name" in params:
         return [f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{params['Name'].removeprefix('/')}"]
     return []
 
 
+def _meant(params):
+    """What stands behind the id of an association or an attachment, by the names of parameters."""
+    association, attachment = params.get("AssociationId"), params.get("AttachmentId")
+    for address in ec2.addresses:
+        if association and address.association_id == association:
+            yield "AllocationId", address.allocation_id
+            if address.eni:
+                yield "NetworkInterfaceId", address.eni.id
+    for instance, profile in ec2.iam_instance_profile_associations.items():
+        if association and profile.association_id == association:
+            yield "InstanceId", instance
+    for nic in ec2.enis.values():
+        if attachment and nic.attachment_id == attachment:
+            yield "NetworkInterfaceId", nic.id
+            if nic.instance:
+                yield "InstanceId", nic.instance.id
+
+
+def _request_tags():
+    """Tags that the call gives to what it makes."""
+    names = [name for name in request.params if re.fullmatch(r"TagSpecification\.\d+\.Tag\.\d+\.Key", name)]
+    return {request.params[name]: request.params.get(name.removesuffix("Key") + "Value", "") for name in names}
+
+
 def _dependent(service, action):
-    """What a call takes beside the right to itself: to tag what it makes, to give a machine a role."""
+    """What a call takes beside the right to itself: to tag what it makes, to give a machine a role, to decrypt."""
     params = request.params
     if service == "ec2" and any(name.startswith("TagSpecification.") for name in params):
         yield "ec2:CreateTags", "*"
     if service == "iam" and "Tags.member.1.Key" in params:
         yield action.replace("Create", "iam:Tag"), _resources(service, action)[0]
+    if service == "secretsmanager" and action == "GetSecretValue":
+        secret = secretsmanager.secrets.get(params["SecretId"])
+        if secret and secret.kms_key_id:
+            yield "kms:Decrypt", secret.kms_key_id
     if action == "AddRoleToInstanceProfile":
         roles = [params["RoleName"]]
     elif action in ("RunInstances", "AssociateIamInstanceProfile") and "IamInstanceProfile.Name" in params:
@@ -149,17 +184,34 @@ def _dependent(service, action):
 
 
 def _met(conditions, arn):
-    """Conditions on the region and on the resource's tags. Any other condition is not met: loud, not silently granted."""
-    tags = {tag["key"]: tag["value"] for tag in ec2.describe_tags({"resource-id": [arn.split("/")[-1]]})}
+    """Conditions on what `_facts` knows. Any other condition is not met: loud, not silently granted."""
+    facts = _facts(arn) if conditions else {}
     for operator, wanted in conditions.items():
+        same = {"StringEquals": str.__eq__, "StringLike": fnmatch.fnmatchcase}.get(operator)
         for key, values in wanted.items():
-            tag = re.fullmatch(r"(?:aws|ec2):ResourceTag/(.+)", key)
             values = values if isinstance(values, list) else [values]
-            if operator == "StringEquals" and key == "aws:RequestedRegion" and REGION in values:
-                continue
-            if operator not in ("StringEquals", "StringLike") or not tag or tag[1] not in tags:
-                return False
-            same = fnmatch.fnmatchcase if operator == "StringLike" else str.__eq__
-            if not any(same(tags[tag[1]], value) for value in values):
+            if not same or key not in facts or not any(same(facts[key], value) for value in values):
                 return False
     return True
+
+
+def _facts(arn):
+    """Condition keys of this call, as far as it concerns this resource."""
+    asked = request.action.split(":")[0]
+    facts = {"aws:RequestedRegion": REGION, "iam:PassedToService": "ec2.amazonaws.com",
+             "kms:ViaService": f"{asked}.{REGION}.amazonaws.com"}
+    if arn.endswith("*"):  # what the call makes; a filter "*" would find every tag there is
+        facts.update({f"aws:RequestTag/{key}": value for key, value in _request_tags().items()})
+    else:
+        for tag in ec2.describe_tags({"resource-id": [arn.split("/")[-1]]}):
+            facts[f"aws:ResourceTag/{tag['key']}"] = facts[f"ec2:ResourceTag/{tag['key']}"] = tag["value"]
+    boundary = _boundary(arn)
+    return facts | ({"iam:PermissionsBoundary": boundary} if boundary else {})
+
+
+def _boundary(arn):
+    """Of the role that the call makes, or changes."""
+    if ":role/" not in arn:
+        return None
+    role = next((role for role in iam.roles.values() if role.arn == arn), None)
+    return role.permissions_boundary_arn if role else request.params.get("PermissionsBoundary")

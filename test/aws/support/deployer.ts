@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { REGION, type Cloud } from "../../../machines/aws/cloud";
 import { STATE_KEY } from "./deployment";
+import { BOUNDARY, type Network } from "./site";
 
 interface Statement {
   readonly Sid: string;
@@ -17,20 +18,31 @@ export class DeployerPolicy {
     "Look",
     "Make",
     "ChangeWhatIsOurs",
+    "RulesGetTags",
     "ChangeWhatHasOurName",
     "LetGo",
     "RolesOfMachines",
+    "RightsOfMachines",
     "GiveRolesToMachines",
   ];
-  /** What a stack with an address that route tables lead to, or with a machine in a second cluster, needs beside. */
-  static readonly INTERFACES = ["ChangeInterfaces", "RouteTableAddress"];
+  /** What a stack with addresses of other kinds, or with a machine in a second cluster, needs beside. */
+  static readonly INTERFACES = [
+    "ChangeInterfaces",
+    "RouteTableAddress",
+    "LookAtRoutes",
+    "SecondaryAddress",
+    "ReservedAddresses",
+  ];
   readonly document: { readonly Version: string; readonly Statement: readonly Statement[] };
 
-  constructor(sids: readonly string[]) {
+  constructor(sids: readonly string[], network?: Network) {
     const text = readFileSync(join(__dirname, "../../../docs/deployer-policy.json"), "utf8")
       .replaceAll("REGION", REGION)
       .replaceAll("ACCOUNT", ACCOUNT)
       .replaceAll("STACK", "stack")
+      .replaceAll("policy/BOUNDARY", BOUNDARY.split(":").at(-1)!)
+      .replaceAll("ROUTE_TABLE", network?.routeTableId ?? "none")
+      .replaceAll("SUBNET", network?.subnets.a.id ?? "none")
       .replaceAll("BUCKET", BUCKET)
       .replaceAll("KEY", STATE_KEY);
     const { Version, Statement } = JSON.parse(text) as { Version: string; Statement: Statement[] };

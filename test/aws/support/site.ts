@@ -10,9 +10,10 @@ import {
   type AwsPlatformProps,
   type HaproxyKeepalivedPairProps,
   type Nodes,
+  type Service,
 } from "cdktf-ha-clusters";
 import type { TerraformStack } from "cdktf";
-import { CLIENT, Cloud, REGION } from "../../../machines/aws/cloud";
+import { CLIENT, Cloud, REGION, type CloudOptions } from "../../../machines/aws/cloud";
 import { Lab } from "../../../machines/lab";
 import { siteService } from "../../machines/support/site";
 
@@ -25,10 +26,15 @@ export interface Network {
 
 export const OPERATORS = ["10.77.1.1", "10.77.2.1", "10.77.3.1"].map((address) => Peer.cidr(address));
 
-export async function startCloud(): Promise<{ lab: Lab; cloud: Cloud; network: Network }> {
+/** No role of the tests' stacks has more rights than this. */
+export const BOUNDARY = "arn:aws:iam::123456789012:policy/machines";
+
+export async function startCloud(
+  options?: CloudOptions,
+): Promise<{ lab: Lab; cloud: Cloud; network: Network }> {
   const lab = await Lab.start({}, { flavour: "tests" });
   try {
-    const cloud = await Cloud.start(lab);
+    const cloud = await Cloud.start(lab, options);
     return { lab, cloud, network: await makeNetwork(cloud) };
   } catch (error) {
     await lab.stop().catch(() => undefined); // the first failure is the one to tell
@@ -82,6 +88,7 @@ export function platformOf(
       timeoutSeconds: 90,
     },
     admins: OPERATORS,
+    permissionsBoundary: BOUNDARY,
     ...props,
   });
 }
@@ -90,6 +97,8 @@ export interface SiteProps {
   readonly platform?: Partial<AwsPlatformProps>;
   readonly pair?: Partial<HaproxyKeepalivedPairProps>;
   readonly web?: Nodes;
+  /** Beside the web server itself. */
+  readonly webServices?: readonly Service[];
 }
 
 /** Two load balancers in two zones with an elastic address, web servers. */
@@ -104,7 +113,7 @@ export function site(
       platform,
       nodes: props.web ?? { "web-1": { privateAddress: "10.77.1.21" } },
       port: 80,
-      services: [siteService()],
+      services: [siteService(), ...(props.webServices ?? [])],
     });
     const lb = new HaproxyKeepalivedPair(stack, "lb", {
       platform,

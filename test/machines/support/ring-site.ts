@@ -33,20 +33,31 @@ export const FIRST_THREE: readonly NodeName[] = ["cassandra-1", "cassandra-2", "
 export const ALL_UP = { "cassandra-1": "UN", "cassandra-2": "UN", "cassandra-3": "UN" };
 
 /** The operator's computer has fetched it before: there is no network in here. */
-function cassandraLayer(): string {
-  return execFileSync(join(__dirname, "cassandra/fetch.sh"), [RELEASE], { encoding: "utf8" }).trim();
+function cassandraLayers(releases: readonly string[]): string[] {
+  const output = execFileSync(join(__dirname, "cassandra/fetch.sh"), releases, { encoding: "utf8" });
+  return output.trim().split("\n");
 }
 
 /** A machine with Cassandra's software. */
-export function nodeSpec(address: string): MachineSpec {
-  return { address: `${address}/24`, layers: [cassandraLayer()], diskMiB: 2048 };
+export function nodeSpec(address: string, releases: readonly string[] = [RELEASE]): MachineSpec {
+  return { address: `${address}/24`, layers: cassandraLayers(releases), diskMiB: 2048 };
+}
+
+/** A release that is there already, as `nodeSpec` brings it. */
+export function installed(release: string): CassandraInstallation {
+  return CassandraInstallation.directory(release, `/opt/cassandra-${release}`);
 }
 
 /** Machines with Cassandra on them, not started, and a client and a stranger without. */
-export function startRingSite(nodes: Readonly<Record<string, string>>): Promise<Lab> {
+export function startRingSite(
+  nodes: Readonly<Record<string, string>>,
+  releases?: readonly string[],
+): Promise<Lab> {
   return Lab.start(
     {
-      ...Object.fromEntries(Object.entries(nodes).map(([name, address]) => [name, nodeSpec(address)])),
+      ...Object.fromEntries(
+        Object.entries(nodes).map(([name, address]) => [name, nodeSpec(address, releases)]),
+      ),
       client: { address: `${CLIENT}/24` },
       stranger: { address: "10.77.0.41/24" },
     },
@@ -100,7 +111,7 @@ export function smallRing(
   return new CassandraRing(stack, "ring", {
     clusterName: "Esmond Cluster",
     version: CassandraVersion.V5_0,
-    installation: CassandraInstallation.directory(RELEASE, `/opt/cassandra-${RELEASE}`),
+    installation: installed(RELEASE),
     superuser: { password: Secret.variable(stack, "ring-password") },
     keyspaces: [{ name: "esmond", replicationFactor: 2 }],
     roles: [
@@ -282,6 +293,12 @@ export async function statesOf(
       .map((line) => line.split(" "))
       .map(([state, address]) => [byAddress[address!] ?? address!, state!]),
   );
+}
+
+/** Which start of Cassandra each node is in: another value after a restart. */
+export function startsOf(lab: Lab, names: readonly string[]): Promise<string[]> {
+  const show = "systemctl show --property=ActiveEnterTimestampMonotonic cassandra";
+  return Promise.all(names.map(async (name) => (await lab.machine(name).ssh(show)).stdout));
 }
 
 /** Runs statements as the superuser, by way of a node; rows with their columns parted by tabs. */

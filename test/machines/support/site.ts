@@ -27,6 +27,7 @@ export const ADDRESSES = {
   "db-1": "10.77.0.51",
   "db-2": "10.77.0.52",
   "db-3": "10.77.0.53",
+  "db-4": "10.77.0.54",
 } as const;
 export type Name = keyof typeof ADDRESSES;
 

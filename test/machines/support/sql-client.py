@@ -1,4 +1,4 @@
-"""sql-client.py write|read HOST PORT PASSWORD STOP-FILE: statements until the file is there; a JSON line for each.
+"""sql-client.py write|read HOST PORT PASSWORD STOP-FILE DATABASE: statements until the file is there; a JSON line for each.
 
 write: numbers, one after the other, over a connection that is kept as long as it lives, as an application does.
 read: how many numbers there are, over a connection of its own each time.
@@ -11,12 +11,12 @@ import time
 
 import psycopg2
 
-kind, host, port, password, stop = sys.argv[1:]
+kind, host, port, password, stop, database = sys.argv[1:]
 
 
 def connect():
     connection = psycopg2.connect(
-        host=host, port=port, user="app", password=password, dbname="postgres", connect_timeout=2
+        host=host, port=port, user="app", password=password, dbname=database, connect_timeout=2
     )
     connection.autocommit = True
     return connection

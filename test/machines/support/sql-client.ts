@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { LabMachine } from "../../../machines/lab";
+import { shellQuoted } from "../../../lib/script-text";
 import { LoadResult, type LoadRequest } from "../../../machines/load";
 
 /** A statement that was done, or not. */
@@ -22,18 +23,20 @@ export interface SqlTarget {
   readonly host: string;
   readonly port: number;
   readonly password: string;
+  /** @default "postgres" */
+  readonly database?: string;
 }
 
 /** Output of a statement, by psql on a machine, over a connection of its own. */
 export async function psql(
   machine: LabMachine,
-  { host, port, password }: SqlTarget,
+  { host, port, password, database = "postgres" }: SqlTarget,
   statement: string,
   user = "app",
 ): Promise<string> {
-  const environment = `PGPASSWORD='${password}' PGCONNECT_TIMEOUT=5`;
+  const environment = `PGPASSWORD=${shellQuoted(password)} PGCONNECT_TIMEOUT=5`;
   const options = `-X --no-align --tuples-only --quiet --host ${host} --port ${port} --username ${user}`;
-  const { stdout } = await machine.ssh(`${environment} psql ${options} postgres`, {
+  const { stdout } = await machine.ssh(`${environment} psql ${options} ${database}`, {
     input: `\\set ON_ERROR_STOP on\n${statement};\n`,
   });
   return stdout.trim();
@@ -48,13 +51,16 @@ export class SqlClient {
   constructor(
     private readonly machine: LabMachine,
     kind: "write" | "read",
-    { host, port, password }: SqlTarget,
+    { host, port, password, database = "postgres" }: SqlTarget,
   ) {
     this.output = readFile(join(__dirname, "sql-client.py"), "utf8").then((input) =>
-      machine.ssh(`timeout 150 python3 - ${kind} ${host} ${port} '${password}' ${this.stopFile}`, {
-        input,
-        timeoutSeconds: 160,
-      }),
+      machine.ssh(
+        `timeout 400 python3 - ${kind} ${host} ${port} ${shellQuoted(password)} ${this.stopFile} ${database}`,
+        {
+          input,
+          timeoutSeconds: 410,
+        },
+      ),
     );
     this.output.catch(() => undefined); // told by stop()
   }

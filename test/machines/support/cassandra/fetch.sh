@@ -6,7 +6,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${HA_MACHINES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cdktf-ha-clusters}
-(($#)) || set -- 5.0.6
+(($#)) || set -- 5.0.5 5.0.6
 mkdir -p "$cache"
 for release in "$@"; do
   target=$cache/cassandra-$release

@@ -1,4 +1,4 @@
-import { shellQuoted } from "../script-text";
+import { shellQuoted } from "./script-text";
 
 /** Files that the node's own shell programs read: one assignment a line. Pure. */
 export function renderFacts(

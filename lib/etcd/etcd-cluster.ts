@@ -1,0 +1,113 @@
+import { Construct } from "constructs";
+import { Connections, type Connectable } from "../firewall/connections";
+import { Port } from "../firewall/port";
+import { compareNames } from "../names";
+import type { Machine } from "../platform/machine";
+import { machinesOf } from "../platform/nodes";
+import type { Nodes, Platform } from "../platform/platform";
+import { refuse, warn } from "../problem";
+import { Rollout } from "../push/rollout";
+import type { ClusterTopology } from "../topology/topology";
+import { CLIENT_PORT, PEER_PORT } from "./etcd-environment";
+import { EtcdService } from "./etcd-service";
+
+export interface EtcdClusterProps {
+  readonly platform: Platform;
+  /** One, three, five or seven. */
+  readonly nodes: Nodes;
+}
+
+/**
+ * An etcd cluster: who leads other clusters is agreed on here. Members join and leave one at a time, by an apply. What is in
+ * it can be made again by those who use it; there is no backup.
+ */
+export class EtcdCluster extends Construct implements Connectable {
+  readonly connections: Connections;
+  /** In the order in which they begin and change: by name. */
+  readonly machines: readonly Machine[];
+  /** What whoever uses the cluster depends on. */
+  readonly ready: Rollout["last"];
+
+  constructor(scope: Construct, id: string, props: EtcdClusterProps) {
+    super(scope, id);
+    const machines = machinesOf(this, props.platform, props.nodes);
+    this.machines = [...machines].sort((a, b) => compareNames(a.name, b.name));
+    this.checkNumber();
+    this.connections = new Connections(this, { name: id });
+    for (const machine of this.machines) this.connections.addMachine(machine);
+    if (this.machines.length > 1) {
+      this.connections.allowInternally(Port.tcp(CLIENT_PORT), Port.tcp(PEER_PORT));
+    }
+    const service = new EtcdService(() => this.machines);
+    this.ready = new Rollout(this, "rollout", {
+      nodes: this.machines.map((machine) => ({ machine, services: [service] })),
+      // every firewall lets the new member in before it asks the others
+      dependsOn: this.machines.map(({ base }) => base.resource),
+    }).last;
+    this.warnOfZones();
+  }
+
+  /** `ADDRESS:2379`, of every member. */
+  get hosts(): string[] {
+    return this.machines.map(
+      ({ privateAddress }) =>
+        `${privateAddress.includes(":") ? `[${privateAddress}]` : privateAddress}:${CLIENT_PORT}`,
+    );
+  }
+
+  /** Members that may fail with a quorum left. */
+  get tolerance(): number {
+    return Math.floor((this.machines.length - 1) / 2);
+  }
+
+  /** Lets a group of machines use the cluster. */
+  allowFrom(group: Connectable | Connections): void {
+    this.connections.allowFrom(group, Port.tcp(CLIENT_PORT));
+  }
+
+  /** Who is there: without Terraform. */
+  topology(): ClusterTopology {
+    return {
+      kind: "EtcdCluster",
+      path: this.node.path,
+      members: this.machines.map(({ name, zone }) => ({ name, zone, roles: ["etcd"] })),
+      addresses: [],
+      needs: [],
+      survives: { failures: this.tolerance, of: "node" },
+      timers: [
+        {
+          name: "another member leads",
+          seconds: 4,
+          because: "an election begins after 2 s without a heartbeat, at random up to twice of it",
+        },
+      ],
+    };
+  }
+
+  private checkNumber(): void {
+    const { length } = this.machines;
+    if (length % 2 === 1 && length <= 7) return;
+    refuse(this, {
+      code: "even-etcd",
+      what: `etcd has ${length} members`,
+      allowed: `1, 3, 5 or 7: a quorum of ${length} is ${Math.floor(length / 2) + 1}, which survives no more failures than ${length - 1} members do`,
+      fix: `take one away, or add one in another zone`,
+    });
+  }
+
+  /** A zone with a majority takes the quorum with it. */
+  private warnOfZones(): void {
+    const zones = this.machines.map(({ zone }) => zone);
+    if (new Set(zones).size < 2) return; // told already, as one zone
+    for (const zone of new Set(zones)) {
+      const here = zones.filter((other) => other === zone).length;
+      if (zone === undefined || here <= this.tolerance) continue;
+      warn(this, {
+        code: "quorum-in-one-zone",
+        what: `${here} of ${zones.length} members of etcd are in zone '${zone}'`,
+        allowed: `at most ${this.tolerance} in a zone: without it the others are no quorum, and nobody may lead`,
+        fix: "spread the members over three zones; the third one needs no more than a small machine",
+      });
+    }
+  }
+}

@@ -1,0 +1,59 @@
+import type { Construct } from "constructs";
+import { refuse } from "../problem";
+import type { Secret } from "../secret/secret";
+
+export interface DatabaseProps {
+  readonly name: string;
+  /** A role of the set. @default - the superuser: whoever else wants to make tables needs a grant by hand */
+  readonly owner?: string;
+  /** Created in it by the superuser; one that leaves the code stays. @default none */
+  readonly extensions?: readonly string[];
+}
+
+/** What a role may do in a database, in the schema `public`, with what is there and with what its owner adds. */
+export type Access = "read" | "write";
+
+export interface DatabaseRoleProps {
+  readonly name: string;
+  /** The same value for every member: a variable, or read from AWS. */
+  readonly password: Secret;
+  /** Databases that the role may use without owning them. @default none */
+  readonly grants?: Readonly<Record<string, Access>>;
+  /** Connections that the role may have at once. @default - as many as there are */
+  readonly connectionLimit?: number;
+}
+
+/** What the settle step is told: pure, without passwords, in a canonical order. */
+export interface SchemaModel {
+  readonly databases: readonly { name: string; owner: string; extensions: readonly string[] }[];
+  readonly roles: readonly {
+    name: string;
+    passwordFile: string;
+    connectionLimit: number;
+    grants: Readonly<Record<string, Access>>;
+  }[];
+}
+
+export function renderSchema(model: SchemaModel): string {
+  const byName = <T extends { name: string }>(all: readonly T[]): T[] =>
+    [...all].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return `${JSON.stringify({ databases: byName(model.databases), roles: byName(model.roles) }, undefined, 2)}\n`;
+}
+
+/** Roles that PostgreSQL or the set has for itself. */
+export const OWN_ROLES = ["postgres", "replicator", "rewind"];
+
+/** Names that need no quotes anywhere: in SQL, in pg_hba.conf, in a URL. */
+export function checkSqlName(scope: Construct, kind: "database" | "role", name: string): void {
+  const reserved =
+    kind === "database"
+      ? ["postgres", "template0", "template1", "all", "replication", "sameuser", "samerole", "samegroup"]
+      : [...OWN_ROLES, "all", "public", "none", "user"];
+  if (/^[a-z_][a-z0-9_]{0,62}$/.test(name) && !name.startsWith("pg_") && !reserved.includes(name)) return;
+  refuse(scope, {
+    code: "bad-name",
+    what: `${kind} '${name}'`,
+    allowed: `lower case letters, digits and underscore, at most 63, beginning with no digit, and none of PostgreSQL's or the set's own (${reserved.join(", ")}, pg_...)`,
+    fix: "choose such a name",
+  });
+}

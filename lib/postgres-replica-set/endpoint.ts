@@ -1,0 +1,43 @@
+import type { Connectable, Connections } from "../firewall/connections";
+import type { Peer } from "../firewall/peer";
+import type { HealthCheck } from "../haproxy-keepalived-pair/health-check";
+import type { Balanceable, BalanceTarget } from "../haproxy-keepalived-pair/servers";
+import type { Machine } from "../platform/machine";
+import { POSTGRES_PORT } from "./patroni-yml";
+
+/** One of the parts that a member of a replica set may play: for load balancers, and for clients that find it themselves. */
+export class PostgresEndpoint implements Balanceable, Connectable {
+  constructor(
+    private readonly set: { readonly machines: readonly Machine[]; readonly connections: Connections },
+    private readonly check: HealthCheck,
+    /** libpq's own word for the part: `target_session_attrs`. */
+    readonly targetSessionAttributes: "primary" | "prefer-standby",
+  ) {}
+
+  get connections(): Connections {
+    return this.set.connections;
+  }
+
+  /** Lets clients in that connect to the members by themselves. */
+  allowFrom(...clients: readonly (Connectable | Peer)[]): void {
+    for (const client of clients) this.set.connections.allowFrom(client, "postgres");
+  }
+
+  /** A connection string of libpq's that names every member: the client finds the one that plays the part. */
+  connectionString(database: string, role: string): string {
+    const hosts = this.set.machines.map(({ privateAddress }) =>
+      privateAddress.includes(":") ? `[${privateAddress}]` : privateAddress,
+    );
+    const list = hosts.map((host) => `${host}:${POSTGRES_PORT}`).join(",");
+    return `postgresql://${role}@${list}/${database}?target_session_attrs=${this.targetSessionAttributes}&connect_timeout=3`;
+  }
+
+  balanceTarget(port = POSTGRES_PORT): BalanceTarget {
+    return {
+      servers: this.set.machines.map(({ name, privateAddress }) => ({ name, address: privateAddress, port })),
+      connections: this.set.connections,
+      mode: "tcp",
+      check: this.check,
+    };
+  }
+}

@@ -1,0 +1,306 @@
+"""What a member's hooks do. Runs as root.
+
+  member.py render      writes the part of Patroni's configuration that only this machine knows
+  member.py check       are the new files right, and is this still the same member?
+  member.py access      a running Patroni takes up who may come in
+  member.py active      status 0 while this member leads, and the new files ask for a restart
+  member.py activate    starts, reloads or restarts, the primary only after a switchover
+  member.py healthy     status 0 while it leads or follows, with the new files
+  member.py leave       hands the lead over, and stops
+  member.py switchover  hands the lead over
+"""
+import json
+import os
+import shutil
+import sys
+import time
+
+import yaml
+from node import (
+    DATA, DISSOLVES, ETC, FACTS, LIB, NAME, UNIT, Refused, is_active, leader_of, leads, member_password, members, note, own_state,
+    rest, run, settings, sql, streams, switch_over, wait_until,
+)  # fmt: skip
+from render import check, fingerprint, read, render
+
+# What this machine is, beside the data: a machine without data remembers nothing.
+MARKER = os.path.join(os.path.dirname(DATA), "cdktf-ha-member")
+
+
+def marker():
+    try:
+        with open(MARKER) as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return {}
+
+
+def check_member():
+    known = marker().get("scope", FACTS["scope"])
+    if known != FACTS["scope"]:
+        raise Refused(f"this machine holds a member of '{known}', which keeps its name for life; '{FACTS['scope']}' is another one")
+    for version, cluster, data in package_clusters():
+        if any(name.isdigit() and int(name) >= 16384 for name in os.listdir(os.path.join(data, "base"))):
+            raise Refused(
+                f"PostgreSQL {version}/{cluster} on port 5432 holds databases in {data}. Move it to another port or machine, or dump and drop it"
+            )
+    check()
+
+
+def package_clusters():
+    """Clusters that Debian's packages made and start, where ours is to be. Those on other ports are nobody's business."""
+    listed = run("pg_lsclusters", "--no-header", check=False).stdout.splitlines() if shutil.which("pg_lsclusters") else []
+    rows = [line.split() for line in listed]
+    found = [(row[0], row[1], row[5]) for row in rows if row[2] == "5432" and os.path.isdir(os.path.join(row[5], "base"))]
+    return [(version, cluster, data) for version, cluster, data in found if not is_disabled(version, cluster)]
+
+
+def is_disabled(version, cluster):
+    try:
+        with open(start_conf(version, cluster)) as file:
+            return "disabled" in file.read().split("\n")
+    except FileNotFoundError:
+        return False
+
+
+def start_conf(version, cluster):
+    return f"/etc/postgresql/{version}/{cluster}/start.conf"
+
+
+def retire_package_clusters():
+    for version, cluster, _ in package_clusters():
+        run("systemctl", "disable", "--quiet", "--now", f"postgresql@{version}-{cluster}.service", check=False)
+        with open(start_conf(version, cluster), "w") as file:
+            file.write("# cdktf-ha-clusters: Patroni's server has this port\ndisabled\n")
+        note(f"PostgreSQL {version}/{cluster} of the package is switched off; it was empty")
+
+
+def access():
+    if not is_active() or not os.path.exists(os.path.join(ETC, "50-member.yml")):
+        return
+    run("systemctl", "reload", UNIT)  # writes the machine's own part anew as well
+    wanted = yaml.safe_load(read("20-access.yml"))["postgresql"]["pg_hba"]
+
+    def taken_up():
+        try:
+            with open(os.path.join(DATA, "pg_hba.conf")) as file:
+                lines = [line.strip() for line in file if line.strip() and not line.startswith("#")]
+        except FileNotFoundError:
+            return True  # not copied yet: it is written when the server starts
+        return lines == wanted
+
+    wait_until(taken_up, 60, "Patroni does not take up who may come in")
+    if own_state().get("state") == "running":
+        wait_until(password_is_known, 90, "no member leads that would tell the others the members' new password", every=1)
+
+
+def password_is_known():
+    """By a login with it, as another member does. All members ask at the same time, and the one that leads tells the new one."""
+    login = "host=/var/run/postgresql dbname=postgres user=replicator replication=true connect_timeout=5"
+    environment = {**os.environ, "PGPASSWORD": member_password()}
+    if run("psql", "-XAtq", login, "--command", "IDENTIFY_SYSTEM", check=False, cwd="/", env=environment).returncode == 0:
+        return True
+    if leads():
+        run(
+            "runuser", "--user", "postgres", "--", sys.executable, "-B", os.path.join(LIB, "schema.py"), "members",
+            input=member_password(), cwd="/",
+        )  # fmt: skip
+        note("the members' password is a new one")
+    return False
+
+
+def active():
+    """Only a restart is better left for last: everything else may reach the primary in its turn."""
+    if not leads():
+        return False
+    return os.environ.get("HA_DIR") is None or needs_restart()
+
+
+def needs_restart():
+    """Do the new files change what a running server reads at its start only, or Patroni's own unit?"""
+    staged = os.path.join(os.environ["HA_DIR"], "root")
+    unit = "/etc/systemd/system/patroni.service"
+    if different(os.path.join(staged, unit.lstrip("/")), unit):
+        return True
+    new = parameters(os.path.join(staged, ETC.lstrip("/"), "50-member.yml"))
+    old = parameters(os.path.join(ETC, "50-member.yml"))
+    changed = [name for name in {*new, *old} if new.get(name) != old.get(name)]
+    if not changed:
+        return False
+    names = ", ".join("'" + name.replace("'", "''") + "'" for name in changed)
+    found = sql(f"select 1 from pg_settings where context = 'postmaster' and name in ({names}) limit 1")
+    return found != []  # a server that does not answer may need one
+
+
+def parameters(path):
+    with open(path) as file:
+        return yaml.safe_load(file)["postgresql"]["parameters"]
+
+
+def different(one, other):
+    with open(one) as a, open(other) as b:
+        return a.read() != b.read()
+
+
+def activate(action):
+    prepare()
+    if not is_active():
+        start()
+    elif action == "restart":
+        restart_patroni()
+    else:
+        take_up()
+    run("systemctl", "enable", "--quiet", UNIT)
+
+
+def prepare():
+    retire_package_clusters()
+    for path in (os.path.dirname(os.path.dirname(DATA)), os.path.dirname(DATA)):
+        os.makedirs(path, exist_ok=True)
+        shutil.chown(path, "postgres", "postgres")
+    render()
+
+
+def start():
+    with open(MARKER, "w") as file:
+        json.dump({"scope": FACTS["scope"], "name": NAME}, file)
+    run("systemctl", "reset-failed", UNIT, check=False)
+    run("systemctl", "start", UNIT)
+    await_server(FACTS["cloneWithin"])
+
+
+BUSY = ("creating replica", "starting", "initializing new cluster", "running custom bootstrap script", "restarting", "stopping")
+
+
+def await_server(seconds):
+    """Until the server answers and leads or follows. What goes on is waited for; what stands still is not."""
+    until, idle = time.monotonic() + seconds, time.monotonic()
+    while True:
+        state = own_state().get("state", "unknown")
+        if state == "running" and (leads() or streams()):
+            return
+        if state in BUSY or state == "running":
+            idle = time.monotonic() if state in BUSY else idle
+        if int(run("systemctl", "show", "--property=NRestarts", "--value", UNIT).stdout or 0) > 2:
+            run("systemctl", "stop", UNIT, check=False)
+            raise Refused("Patroni ends by itself again and again")
+        if time.monotonic() - idle > 120:
+            raise Refused(f"the server is '{state}' for two minutes, and neither leads nor follows")
+        if time.monotonic() > until:
+            raise Refused(f"the server is '{state}' after {seconds} s, and neither leads nor follows")
+        time.sleep(0.3)
+
+
+def others_can_do_without():
+    """A member is only restarted while somebody leads."""
+    wait_until(lambda: leader_of(members()) is not None, 60, "nobody leads: no member is restarted now")
+
+
+def restart_patroni():
+    others_can_do_without()
+    if leads() and len(members()) > 1:
+        switch_over()
+    run("systemctl", "restart", UNIT)
+    await_server(600)
+
+
+def take_up():
+    run("systemctl", "reload", UNIT)
+    wait_until(is_taken_up, 120, "Patroni does not take the new files up")
+    if not pending():
+        return
+    others_can_do_without()
+    if leads() and len(members()) > 1:
+        switch_over()
+        wait_until(is_taken_up, 60, "Patroni does not take the new files up")
+        if not pending():
+            return  # it has started anew as a replica, with the new values
+    status, answer = rest("/restart", "POST", seconds=900)
+    if status != 200:
+        raise Refused(f"PostgreSQL does not start with the new parameters: {answer}")
+    await_server(600)
+    note("restarted for parameters that are read at the start only")
+
+
+def is_taken_up():
+    return sql("select current_setting('cdktf_ha.configuration', true)") == [fingerprint()]
+
+
+def pending():
+    return sql("select name from pg_settings where pending_restart") or []
+
+
+def healthy():
+    state = own_state()
+    if state.get("state") != "running":
+        raise Refused(f"the server is '{state.get('state', 'unknown')}'")
+    if not is_taken_up():
+        raise Refused("the server has not read the new files")
+    if leads():
+        found = members()
+        standby = [m["name"] for m in found if m["role"] == "sync_standby"]
+        running = [m for m in found if m["state"] in ("running", "streaming") and m["name"] != NAME]
+        if settings().get("synchronous_mode") and running and not standby:
+            raise Refused("no other member has every commit yet")
+        return
+    if not streams():
+        raise Refused("this member does not follow anybody")
+    if rest("/replica?lag=16MB")[0] != 200:
+        raise Refused("this member is more than 16 MB behind, or Patroni does not let it serve")
+    if settings().get("synchronous_mode") and not any(m["role"] == "sync_standby" for m in members()):
+        raise Refused("no member has every commit yet")
+
+
+def leave():
+    if os.path.exists(DISSOLVES) and time.time() - os.path.getmtime(DISSOLVES) < 3600:
+        note("the whole set goes: stopped, the data stays")
+        return
+    if is_active() and leads():
+        others = [member for member in members() if member["name"] != NAME and member["state"] in ("running", "streaming")]
+        if others:
+            switch_over()
+        elif len(members()) > 1:
+            raise Refused("this member leads, and no other one runs that could: start another one first")
+    run("systemctl", "disable", "--quiet", "--now", UNIT, timeout=900)
+    if os.path.isdir(DATA):
+        aside = f"{DATA}.left-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+        os.rename(DATA, aside)
+        note(f"has left the set; what it had is in {aside}")
+    if os.path.exists(MARKER):
+        os.remove(MARKER)
+    machine = os.path.join(ETC, "10-machine.yml")  # holds the password
+    if os.path.exists(machine):
+        os.remove(machine)
+
+
+def main(words):
+    action = words[0] if words else ""
+    if action == "render":
+        render()
+    elif action == "check":
+        check_member()
+    elif action == "access":
+        access()
+    elif action == "active":
+        return 0 if active() else 1
+    elif action == "activate":
+        activate(words[1])
+    elif action == "healthy":
+        healthy()
+    elif action == "leave":
+        leave()
+    elif action == "switchover":
+        if not leads():
+            raise Refused(f"{leader_of(members())} leads, not this member")
+        switch_over()
+    else:
+        print(__doc__, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Refused as refused:
+        print(refused, file=sys.stderr)
+        sys.exit(1)

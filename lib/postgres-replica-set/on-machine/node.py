@@ -1,0 +1,134 @@
+"""What the programs of a PostgreSQL member share: facts, Patroni's REST interface, the server on this machine, notes."""
+import base64
+import json
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+ETC = "/etc/patroni/cdktf-ha"
+LIB = "/usr/local/lib/cdktf-ha/postgres"
+UNIT = "patroni.service"
+REST_PORT = 8008
+DISSOLVES = "/run/cdktf-ha-dissolve"
+
+with open(os.path.join(ETC, "facts.json")) as _file:
+    FACTS = json.load(_file)
+NAME, ADDRESS, DATA = FACTS["name"], FACTS["address"], FACTS["dataDirectory"]
+
+
+class Refused(Exception):
+    """Told in one line, without a stack."""
+
+
+def note(text):
+    """In the journal too: a switchover is looked up there a year later."""
+    print(text, flush=True)
+    subprocess.run(["logger", "--tag", "cdktf-ha-postgres", "--", text], check=False)
+
+
+def run(*command, check=True, **more):
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **more)
+    if check and done.returncode:
+        raise Refused(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
+    return done
+
+
+def is_active():
+    return run("systemctl", "is-active", "--quiet", UNIT, check=False).returncode == 0
+
+
+def member_password():
+    with open(os.path.join(ETC, "member-password")) as file:
+        return file.read()
+
+
+def rest(path, method="GET", body=None, address=ADDRESS, seconds=10):
+    """Status and answer of a member's Patroni; status 0 where nobody answers."""
+    host = f"[{address}]" if ":" in address else address
+    request = urllib.request.Request(f"http://{host}:{REST_PORT}{path}", method=method)
+    if method not in ("GET", "OPTIONS"):
+        login = base64.b64encode(f"patroni:{member_password()}".encode()).decode()
+        request.add_header("Authorization", f"Basic {login}")
+        request.add_header("Content-Type", "application/json")
+        request.data = json.dumps(body or {}).encode()
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # members are near: no proxy's business
+    try:
+        with opener.open(request, timeout=seconds) as answer:
+            return answer.status, parsed(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, parsed(error.read())
+    except OSError as error:
+        return 0, str(error)
+
+
+def parsed(answer):
+    text = answer.decode(errors="replace")
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text.strip()
+
+
+def own_state():
+    """What this member's Patroni says of its server; empty where it says nothing."""
+    _, answer = rest("/patroni")
+    return answer if isinstance(answer, dict) else {}
+
+
+def members(address=ADDRESS):
+    """Name, role (leader, sync_standby, replica) and state of each member, as etcd has it."""
+    status, answer = rest("/cluster", address=address)
+    return answer["members"] if status == 200 else []
+
+
+def leads():
+    return rest("/primary")[0] == 200
+
+
+def leader_of(found):
+    return next((member["name"] for member in found if member["role"] in ("leader", "master", "primary")), None)
+
+
+def settings():
+    status, answer = rest("/config")
+    return answer if status == 200 and isinstance(answer, dict) else {}
+
+
+def sql(statement):
+    """Lines of the answer of the server on this machine, as the superuser; None where there is no answer."""
+    done = run(
+        "runuser", "--user", "postgres", "--", "psql", "-XAtq", "--host", "/var/run/postgresql", "--dbname", "postgres",
+        "--command", statement, check=False, cwd="/", env={**os.environ, "PGCONNECT_TIMEOUT": "5"},
+    )  # fmt: skip
+    return done.stdout.splitlines() if done.returncode == 0 else None
+
+
+def wait_until(is_so, seconds, problem, every=0.3):
+    """Until something is so; its problem is asked when it does not come."""
+    until = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > until:
+            raise Refused(problem() if callable(problem) else problem)
+        time.sleep(every)
+
+
+def streams():
+    return sql("select 1 from pg_stat_wal_receiver where status = 'streaming'") == ["1"]
+
+
+def switch_over():
+    """Another member leads, which has every commit; this one follows it when this returns."""
+    def candidate():
+        found = members()
+        wanted = ("sync_standby",) if settings().get("synchronous_mode") else ("sync_standby", "replica")
+        return any(m["role"] in wanted and m["state"] in ("running", "streaming") for m in found)
+
+    wait_until(candidate, 60, lambda: f"no other member could lead: {json.dumps(members())}")
+    started = time.monotonic()
+    status, answer = rest("/switchover", "POST", {"leader": NAME}, seconds=120)
+    if status != 200:
+        raise Refused(f"Patroni does not switch over: {answer}")
+    note(f"switched over in {time.monotonic() - started:.1f} s: {answer}")
+    wait_until(lambda: own_state().get("state") == "running" and streams(), 300, "the old primary does not follow the new one")

@@ -1,0 +1,216 @@
+import { join } from "node:path";
+import type { Machine } from "../platform/machine";
+import type { Secret } from "../secret/secret";
+import type { Service, ServiceDescription, ServiceFile, ServicePackage } from "../push/service";
+import { scriptText } from "../script-text";
+import { renderSchema, type SchemaModel } from "./databases";
+import {
+  renderAccessYml,
+  renderDynamic,
+  renderPatroniYml,
+  type AccessModel,
+  type DynamicModel,
+} from "./patroni-yml";
+import type { ParameterValue } from "./parameters";
+import { renderPatroniUnit } from "./systemd-unit";
+
+/** What the services ask of the set they belong to, at synth. */
+export interface MemberSource {
+  readonly name: string;
+  readonly machines: readonly Machine[];
+  readonly memberPassword: Secret;
+  readonly locale: string;
+  readonly watchdog: "off" | "automatic" | "required";
+  readonly memoryMiB?: number;
+  readonly cloneWithin: number;
+  readonly dynamic: DynamicModel;
+  readonly ownParameters: Readonly<Record<string, ParameterValue>>;
+  access(machine: Machine): AccessModel;
+}
+
+const CONFIG = "/etc/patroni/cdktf-ha";
+const FACTS = `${CONFIG}/facts.json`;
+const PROGRAMS = "/usr/local/lib/cdktf-ha/postgres";
+export const VERSION = 15;
+export const DATA_DIRECTORY = `/var/lib/postgresql/${VERSION}/cdktf-ha`;
+const BIN_DIRECTORY = `/usr/lib/postgresql/${VERSION}/bin`;
+
+const PACKAGES: readonly ServicePackage[] = [
+  { name: `postgresql-${VERSION}` },
+  { name: "patroni" },
+  { name: "python3-etcd" },
+  { name: "python3-psycopg2" },
+];
+
+/**
+ * Who is let in and by which password, where etcd is, who the other members are: in every member before any of them changes otherwise, so that a
+ * member that is new can ask the others, whichever of them leads. Nobody restarts for it.
+ */
+export class AccessService implements Service {
+  readonly name = "postgres-access";
+
+  constructor(private readonly source: MemberSource) {}
+
+  describe(machine: Machine): ServiceDescription {
+    const { source } = this;
+    return {
+      packages: PACKAGES,
+      // a new PostgreSQL is used at the next restart
+      onPackageChange: "none",
+      directories: [{ path: CONFIG, mode: "0750", group: "postgres" }],
+      files: [
+        {
+          path: `${CONFIG}/20-access.yml`,
+          text: renderAccessYml(source.access(machine)),
+          mode: "0640",
+          group: "postgres",
+        },
+        {
+          path: FACTS,
+          text: `${JSON.stringify(
+            {
+              scope: source.name,
+              name: machine.name,
+              address: machine.privateAddress,
+              members: Object.fromEntries(
+                source.machines.map(({ name, privateAddress }) => [name, privateAddress]),
+              ),
+              dataDirectory: DATA_DIRECTORY,
+              binDirectory: BIN_DIRECTORY,
+              memoryMiB: source.memoryMiB ?? 0,
+              cloneWithin: source.cloneWithin,
+              loopWait: source.dynamic.timers.loopWait,
+            },
+            undefined,
+            2,
+          )}\n`,
+          mode: "0640",
+          group: "postgres",
+          onChange: "none",
+        },
+        { path: `${CONFIG}/member-password`, text: source.memberPassword.placeholder, mode: "0600" },
+        program("member.py"),
+        program("node.py"),
+        program("render.py"),
+        program("schema.py"),
+        { path: `${PROGRAMS}/member`, text: script("member.sh"), mode: "0755", onChange: "none" },
+      ],
+      secrets: [source.memberPassword],
+      hooks: { activate: script("access.sh") },
+    };
+  }
+}
+
+/** PostgreSQL and the Patroni that leads it. */
+export class PatroniService implements Service {
+  readonly name = "postgres";
+  readonly handsOver = true;
+
+  constructor(private readonly source: MemberSource) {}
+
+  describe(machine: Machine): ServiceDescription {
+    const { source } = this;
+    return {
+      files: [
+        {
+          path: `${CONFIG}/50-member.yml`,
+          text: renderPatroniYml({
+            scope: source.name,
+            name: machine.name,
+            address: machine.privateAddress,
+            dataDirectory: DATA_DIRECTORY,
+            binDirectory: BIN_DIRECTORY,
+            locale: source.locale,
+            watchdog: source.watchdog,
+            dynamic: source.dynamic,
+            parameters: source.ownParameters,
+          }),
+          mode: "0640",
+          group: "postgres",
+        },
+        {
+          path: "/etc/systemd/system/patroni.service",
+          text: renderPatroniUnit({
+            configDirectory: CONFIG,
+            program: `${PROGRAMS}/member`,
+            watchdog: source.watchdog !== "off",
+          }),
+          onChange: "restart",
+        },
+      ],
+      sysctls: {
+        "vm.swappiness": 1,
+        // what is not on the disk yet is written early: a checkpoint does not wait for minutes
+        "vm.dirty_background_bytes": 67108864,
+        "vm.dirty_bytes": 536870912,
+        // a firewall forgets a silent connection
+        "net.ipv4.tcp_keepalive_time": 60,
+        "net.ipv4.tcp_keepalive_intvl": 10,
+        "net.ipv4.tcp_keepalive_probes": 3,
+      },
+      units: ["patroni.service"],
+      hooks: {
+        check: script("check.sh"),
+        active: script("active.sh"),
+        activate: script("activate.sh"),
+        healthy: script("healthy.sh"),
+        leave: script("leave.sh"),
+      },
+      checker: "Patroni's and PostgreSQL's own parsers",
+      // the start itself is waited for by the activation; what is left is replication
+      healthyWithin: 120,
+    };
+  }
+}
+
+/** The settings that etcd holds for all, told to Patroni by way of one member when all members are there. */
+export class SettingsService implements Service {
+  readonly name = "postgres-settings";
+
+  constructor(private readonly source: MemberSource) {}
+
+  describe(): ServiceDescription {
+    return {
+      files: [
+        { path: `${CONFIG}/settings.json`, text: renderDynamic(this.source.dynamic) },
+        program("settings.py"),
+      ],
+      hooks: { check: script("settings-check.sh"), settle: script("settings.sh") },
+      checker: "PostgreSQL's own parser",
+    };
+  }
+}
+
+/** Databases, roles and grants: every member is told at once, and the one that leads does it. */
+export class SchemaService implements Service {
+  readonly name = "postgres-schema";
+
+  constructor(
+    private readonly model: () => SchemaModel,
+    private readonly passwords: () => Readonly<Record<string, Secret>>,
+  ) {}
+
+  describe(): ServiceDescription {
+    const passwords = Object.entries(this.passwords());
+    return {
+      files: [
+        { path: `${CONFIG}/schema.json`, text: renderSchema(this.model()) },
+        ...passwords.map(([path, secret]): ServiceFile => ({ path, text: secret.placeholder, mode: "0600" })),
+      ],
+      secrets: passwords.map(([, secret]) => secret),
+      hooks: { settle: script("schema.sh") },
+    };
+  }
+}
+
+export function passwordFile(role: string): string {
+  return `${CONFIG}/role-${role}`;
+}
+
+function program(file: string): ServiceFile {
+  return { path: `${PROGRAMS}/${file}`, text: script(file), onChange: "none" };
+}
+
+function script(file: string): string {
+  return scriptText(join(__dirname, "on-machine", file));
+}

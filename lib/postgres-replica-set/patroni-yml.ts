@@ -1,0 +1,116 @@
+import type { ParameterValue } from "./parameters";
+import type { TimerProps } from "./timers";
+
+/** How commits wait for another member. */
+export type Synchronous = "off" | "on" | "strict";
+
+/** What etcd holds for all members. Plain data. */
+export interface DynamicModel {
+  readonly timers: TimerProps;
+  readonly maximumLagOnFailover: number;
+  readonly synchronous: Synchronous;
+  readonly failsafe: boolean;
+  readonly parameters: Readonly<Record<string, ParameterValue>>;
+}
+
+/** What stands in a member's own file. Plain data. */
+export interface PatroniModel {
+  readonly scope: string;
+  readonly name: string;
+  readonly address: string;
+  readonly dataDirectory: string;
+  readonly binDirectory: string;
+  readonly locale: string;
+  readonly watchdog: "off" | "automatic" | "required";
+  readonly dynamic: DynamicModel;
+  readonly parameters: Readonly<Record<string, ParameterValue>>;
+}
+
+/** Who may come in, and where etcd is: what changes without anybody's restart. Plain data. */
+export interface AccessModel {
+  readonly etcdHosts: readonly string[];
+  readonly hba: readonly string[];
+}
+
+export const POSTGRES_PORT = 5432;
+export const REST_PORT = 8008;
+
+/** The settings that all members share, as Patroni keeps them in etcd. */
+export function dynamicSettings(model: DynamicModel): object {
+  const { ttl, loopWait, retryTimeout, primaryStartTimeout } = model.timers;
+  return {
+    ttl,
+    loop_wait: loopWait,
+    retry_timeout: retryTimeout,
+    primary_start_timeout: primaryStartTimeout,
+    maximum_lag_on_failover: model.maximumLagOnFailover,
+    synchronous_mode: model.synchronous !== "off",
+    synchronous_mode_strict: model.synchronous === "strict",
+    failsafe_mode: model.failsafe,
+    postgresql: { use_pg_rewind: true, use_slots: true, parameters: model.parameters },
+  };
+}
+
+/** A member's configuration, without passwords: those are put in on the machine (on-machine/member.py). Pure. */
+export function renderPatroniYml(model: PatroniModel): string {
+  const at = (port: number): string => `${bracketed(model.address)}:${port}`;
+  return document({
+    scope: model.scope,
+    name: model.name,
+    restapi: {
+      listen: at(REST_PORT),
+      connect_address: at(REST_PORT),
+      authentication: { username: "patroni" },
+    },
+    bootstrap: {
+      dcs: dynamicSettings(model.dynamic),
+      // until the lines of the access file are in place, a moment later
+      pg_hba: ["local all postgres peer"],
+      initdb: [{ encoding: "UTF8" }, { locale: model.locale }, "data-checksums"],
+    },
+    postgresql: {
+      listen: at(POSTGRES_PORT),
+      connect_address: at(POSTGRES_PORT),
+      data_dir: model.dataDirectory,
+      bin_dir: model.binDirectory,
+      // the superuser has no password, and no way in but the machine's own user postgres
+      use_unix_socket: true,
+      use_unix_socket_repl: true,
+      authentication: {
+        superuser: { username: "postgres" },
+        replication: { username: "replicator" },
+        rewind: { username: "rewind" },
+      },
+      remove_data_directory_on_rewind_failure: true,
+      remove_data_directory_on_diverged_timelines: true,
+      parameters: {
+        unix_socket_directories: "/var/run/postgresql",
+        password_encryption: "scram-sha-256",
+        ...model.parameters,
+      },
+    },
+    watchdog: { mode: model.watchdog, device: "/dev/watchdog", safety_margin: 5 },
+  });
+}
+
+/**
+ * By etcd's older interface: with the newer one Patroni 3.0 lets a primary that was cut off take its lost lock back, whoever
+ * has it by now, and two write.
+ */
+export function renderAccessYml({ etcdHosts, hba }: AccessModel): string {
+  return document({ etcd: { hosts: etcdHosts }, postgresql: { pg_hba: hba } });
+}
+
+/** The shared settings, for the program that tells etcd of a change. */
+export function renderDynamic(model: DynamicModel): string {
+  return `${JSON.stringify(dynamicSettings(model), undefined, 2)}\n`;
+}
+
+/** JSON is YAML. */
+function document(settings: object): string {
+  return `# Managed by cdktf-ha-clusters.\n${JSON.stringify(settings, undefined, 2)}\n`;
+}
+
+function bracketed(address: string): string {
+  return address.includes(":") ? `[${address}]` : address;
+}

@@ -1,0 +1,315 @@
+import { Construct } from "constructs";
+import { EtcdCluster } from "../etcd/etcd-cluster";
+import { clientNetworks, Connections, singleNetwork, type Connectable } from "../firewall/connections";
+import type { Peer } from "../firewall/peer";
+import { Port } from "../firewall/port";
+import { HealthCheck } from "../haproxy-keepalived-pair/health-check";
+import { compareNames } from "../names";
+import type { Machine } from "../platform/machine";
+import { machinesOf } from "../platform/nodes";
+import type { Nodes, Platform } from "../platform/platform";
+import { checkAtSynth, checkCount, refuse, tell } from "../problem";
+import { Rollout, RolloutOrder } from "../push/rollout";
+import type { Secret } from "../secret/secret";
+import type { ClusterTopology } from "../topology/topology";
+import type { DatabaseProps, DatabaseRoleProps, SchemaModel } from "./databases";
+import { PostgresEndpoint } from "./endpoint";
+import { splitParameters, type Parameters, type ParameterValue } from "./parameters";
+import {
+  AccessService,
+  passwordFile,
+  PatroniService,
+  SchemaService,
+  SettingsService,
+  type MemberSource,
+} from "./patroni-service";
+import {
+  POSTGRES_PORT,
+  REST_PORT,
+  type AccessModel,
+  type DynamicModel,
+  type Synchronous,
+} from "./patroni-yml";
+import { renderHba } from "./pg-hba";
+import { checkReplicaSet, problemsOfReplicaSet, warnOfReplicaSet } from "./replica-set-problems";
+import { Timers } from "./timers";
+import { Workload } from "./workload";
+
+export interface PostgresReplicaSetProps {
+  readonly platform: Platform;
+  /** By name, with their zones; or how many, which are then called after the set: `metadata-1`, `metadata-2`, ... */
+  readonly members: Nodes | number;
+  /**
+   * What the members show each other: for replication, pg_rewind and Patroni's REST interface. The same value for all of them.
+   * The superuser has no password: it logs in on the machine itself, as the system's user postgres.
+   */
+  readonly memberPassword: Secret;
+  /** What each server calls itself, and where etcd keeps the set. Never to be changed. @default - the construct's id */
+  readonly name?: string;
+  /**
+   * Where is agreed on who leads.
+   * @default - members of its own on the first three machines, by name; on the first one where there are fewer
+   */
+  readonly etcd?: EtcdCluster;
+  /** Created, and given to their owners, by an apply. One that leaves the code stays. @default none */
+  readonly databases?: readonly DatabaseProps[];
+  /** Logins for clients. One that leaves the code stays, and may no longer log in. @default none */
+  readonly roles?: readonly DatabaseRoleProps[];
+  /** Who may connect to 5432 by themselves; or say it later: `set.primary.allowFrom(web)`. @default nobody */
+  readonly clients?: readonly (Connectable | Peer)[];
+  /** @default Timers.fast() */
+  readonly timers?: Timers;
+  /**
+   * Does a commit wait until another member has it? "on": as long as there is one; "strict": writes stop when there is none.
+   * @default "on" with three members and more, so that no acknowledged write is lost with one of them; "off" with fewer
+   */
+  readonly synchronous?: Synchronous;
+  /** While etcd is away, a primary goes on as long as it reaches every member. @default true */
+  readonly failsafe?: boolean;
+  /** Bytes that a member may lack and still take over, where commits do not wait. @default 1048576 - Patroni's own 1 MiB */
+  readonly maximumLagOnFailover?: number;
+  /**
+   * A watchdog (the kernel's softdog where there is no better one) restarts a machine whose Patroni hangs while it leads.
+   * "automatic": where there is one; "required": without one nobody leads.
+   * @default "off" - a machine without one could never lead
+   */
+  readonly watchdog?: "off" | "automatic" | "required";
+  /** What the databases are mostly asked to do. @default Workload.general() */
+  readonly workload?: Workload;
+  /** Further settings of postgresql.conf. @default none */
+  readonly parameters?: Parameters;
+  /** MiB that PostgreSQL is tuned for. @default - the machine's own */
+  readonly memoryMiB?: number;
+  /** Of the data, for its whole life. @default "C.UTF-8" - sorts the same after every upgrade of the system's library */
+  readonly locale?: string;
+  /** Seconds that the copy for a new member may take. @default 86400 - a terabyte at 200 Mbit/s takes half a day */
+  readonly cloneWithin?: number;
+}
+
+/** PostgreSQL on several machines, of which one leads and another one takes over, by Patroni and etcd. */
+export class PostgresReplicaSet extends Construct implements Connectable, MemberSource {
+  readonly connections: Connections;
+  readonly name: string;
+  /** In the order in which they begin and change: by name. */
+  readonly machines: readonly Machine[];
+  readonly etcd: EtcdCluster;
+  /** The one that leads: for writes. */
+  readonly primary: PostgresEndpoint;
+  /** Those that follow, at most 10 MB behind: for reads that may be a moment old. */
+  readonly replicas: PostgresEndpoint;
+  /** The one that has every commit; nobody where commits do not wait. */
+  readonly synchronousReplica: PostgresEndpoint;
+  readonly timers: Timers;
+  readonly synchronous: Synchronous;
+  readonly memberPassword: Secret;
+  readonly locale: string;
+  readonly watchdog: "off" | "automatic" | "required";
+  readonly memoryMiB?: number;
+  readonly cloneWithin: number;
+  /** What whoever comes after the set depends on: members are up, databases and roles are there. */
+  readonly ready: Rollout["last"];
+
+  constructor(
+    scope: Construct,
+    id: string,
+    readonly props: PostgresReplicaSetProps,
+  ) {
+    super(scope, id);
+    this.name = props.name ?? id;
+    this.timers = props.timers ?? Timers.fast();
+    this.memberPassword = props.memberPassword;
+    this.locale = props.locale ?? "C.UTF-8";
+    this.watchdog = props.watchdog ?? "off";
+    this.memoryMiB = props.memoryMiB;
+    this.cloneWithin = props.cloneWithin ?? 86_400;
+    const machines = machinesOf(this, props.platform, this.memberNames(id));
+    this.machines = [...machines].sort((a, b) => compareNames(a.name, b.name));
+    this.synchronous = props.synchronous ?? (this.machines.length >= 3 ? "on" : "off");
+    checkReplicaSet(this);
+    this.etcd = props.etcd ?? this.ownEtcd();
+    this.connections = this.connect(id);
+    this.primary = new PostgresEndpoint(this, HealthCheck.patroniPrimary(), "primary");
+    this.replicas = new PostgresEndpoint(this, HealthCheck.patroniReplica(), "prefer-standby");
+    this.synchronousReplica = new PostgresEndpoint(this, HealthCheck.patroniSynchronous(), "prefer-standby");
+    this.ready = this.rollOut();
+    warnOfReplicaSet(this);
+    this.tellTimes();
+    checkAtSynth(this, () => problemsOfReplicaSet(this));
+  }
+
+  /** Name and password of a role, for whoever connects with it. */
+  credentials(role: string): { readonly name: string; readonly password: Secret } {
+    const known = this.props.roles?.find(({ name }) => name === role);
+    if (known) return known;
+    return refuse(this, {
+      code: "unknown-role",
+      what: `no role '${role}'`,
+      allowed: (this.props.roles ?? []).map(({ name }) => name).join(", ") || "none: the set has no roles",
+      fix: "add it to 'roles'",
+    });
+  }
+
+  /** Who is there, who needs whom, how long things take: without Terraform. */
+  topology(): ClusterTopology {
+    const { worst, because } = this.timers.failover();
+    return {
+      kind: "PostgresReplicaSet",
+      path: this.node.path,
+      members: this.machines.map(({ name, zone }) => ({ name, zone, roles: ["member"] })),
+      addresses: [],
+      needs: [
+        {
+          name: "etcd",
+          members: this.etcd.machines.map(({ name }) => name),
+          atLeast: this.etcd.machines.length - this.etcd.tolerance,
+        },
+      ],
+      survives: { failures: this.machines.length - 1, of: "node" },
+      timers: [
+        { name: "another primary takes over", seconds: worst, because },
+        {
+          name: "a crashed primary may recover before another one takes over",
+          seconds: this.timers.props.primaryStartTimeout,
+          because: "primary_start_timeout",
+        },
+      ],
+    };
+  }
+
+  private get parameters(): Parameters {
+    const { workload = Workload.general(), parameters } = this.props;
+    return { ...workload.parameters, ...parameters };
+  }
+
+  // MemberSource: asked by the services at synth
+
+  get dynamic(): DynamicModel {
+    return {
+      timers: this.timers.props,
+      maximumLagOnFailover: this.props.maximumLagOnFailover ?? 1_048_576,
+      synchronous: this.synchronous,
+      failsafe: this.props.failsafe ?? true,
+      parameters: splitParameters(this.parameters).shared,
+    };
+  }
+
+  get ownParameters(): Readonly<Record<string, ParameterValue>> {
+    return splitParameters(this.parameters).own;
+  }
+
+  access(machine: Machine): AccessModel {
+    const others = this.machines.filter((other) => other !== machine);
+    return {
+      etcdHosts: this.etcd.hosts,
+      hba: renderHba({
+        members: others.map(({ privateAddress }) => singleNetwork(privateAddress)),
+        clients: clientNetworks(this.connections, Port.tcp(POSTGRES_PORT)),
+        databases: this.databasesByRole(),
+      }),
+    };
+  }
+
+  private memberNames(id: string): Nodes {
+    const { members } = this.props;
+    if (typeof members !== "number") return members;
+    checkCount(this, "members", members, 1, 99, "one at least");
+    return Array.from({ length: members }, (_, index) => `${id}-${index + 1}`);
+  }
+
+  private ownEtcd(): EtcdCluster {
+    const chosen = this.machines.slice(0, this.machines.length >= 3 ? 3 : 1);
+    return new EtcdCluster(this, "etcd", {
+      platform: this.props.platform,
+      nodes: Object.fromEntries(chosen.map((machine) => [machine.name, machine])),
+    });
+  }
+
+  private connect(id: string): Connections {
+    const connections = new Connections(this, { name: id, ports: { postgres: Port.tcp(POSTGRES_PORT) } });
+    for (const machine of this.machines) connections.addMachine(machine);
+    if (this.machines.length > 1) connections.allowInternally("postgres", Port.tcp(REST_PORT));
+    for (const client of this.props.clients ?? []) connections.allowFrom(client, "postgres");
+    this.etcd.allowFrom(connections);
+    return connections;
+  }
+
+  private rollOut(): Rollout["last"] {
+    const { machines } = this;
+    const access = new Rollout(this, "access", {
+      nodes: machines.map((machine) => ({ machine, services: [new AccessService(this)] })),
+      order: RolloutOrder.allAtOnce(),
+      dependsOn: [...this.etcd.ready, ...machines.map(({ base }) => base.resource)],
+    });
+    const patroni = new PatroniService(this);
+    const members = new Rollout(this, "rollout", {
+      nodes: machines.map((machine) => ({ machine, services: [patroni] })),
+      standbyFirst: true,
+      dependsOn: access.last,
+    });
+    const settings = new Rollout(this, "settings", {
+      nodes: [{ machine: machines[0]!, services: [new SettingsService(this)] }],
+      dependsOn: members.last,
+    });
+    const schema = new SchemaService(
+      () => this.schema(),
+      () => this.rolePasswords(),
+    );
+    return new Rollout(this, "schema", {
+      nodes: machines.map((machine) => ({ machine, services: [schema] })),
+      order: RolloutOrder.allAtOnce(), // whoever leads by then does it, and the others see it done
+      dependsOn: settings.last,
+    }).last;
+  }
+
+  private databasesByRole(): Record<string, string[]> {
+    const { databases = [], roles = [] } = this.props;
+    return Object.fromEntries(
+      roles.map(({ name, grants = {} }) => [
+        name,
+        [
+          ...new Set([
+            ...Object.keys(grants),
+            ...databases.filter(({ owner }) => owner === name).map((database) => database.name),
+          ]),
+        ],
+      ]),
+    );
+  }
+
+  private schema(): SchemaModel {
+    const { databases = [], roles = [] } = this.props;
+    return {
+      databases: databases.map(({ name, owner = "postgres", extensions = [] }) => ({
+        name,
+        owner,
+        extensions: [...extensions].sort(),
+      })),
+      roles: roles.map(({ name, connectionLimit = -1, grants = {} }) => ({
+        name,
+        passwordFile: passwordFile(name),
+        connectionLimit,
+        grants: Object.fromEntries(Object.entries(grants).sort(([a], [b]) => (a < b ? -1 : 1))),
+      })),
+    };
+  }
+
+  private rolePasswords(): Record<string, Secret> {
+    return Object.fromEntries(
+      (this.props.roles ?? []).map(({ name, password }) => [passwordFile(name), password]),
+    );
+  }
+
+  private tellTimes(): void {
+    if (this.machines.length < 2) return;
+    const { worst, mean, because } = this.timers.failover();
+    const lost = {
+      off: `and up to ${this.dynamic.maximumLagOnFailover} bytes of acknowledged commits may be lost with it`,
+      on: "and no acknowledged commit is lost with it, as long as a second member was there",
+      strict: "and no acknowledged commit is lost with it; without a second member nothing is committed",
+    }[this.synchronous];
+    tell(
+      this,
+      `after the primary's death another one takes writes within ${worst} s, ${mean} s on average (${because}), ${lost}`,
+    );
+  }
+}

@@ -1,0 +1,138 @@
+import {
+  HaproxyKeepalivedPair,
+  Peer,
+  PostgresReplicaSet,
+  Secret,
+  VirtualIp,
+  type PostgresReplicaSetProps,
+  type SshHost,
+  SshPlatform,
+} from "cdktf-ha-clusters";
+import type { TerraformStack } from "cdktf";
+import type { Lab, LabMachine } from "../../../machines/lab";
+import { waitUntil } from "../../../machines/run";
+import { ADDRESSES, OPERATOR, VIP } from "./site";
+
+export const MEMBERS = ["db-1", "db-2", "db-3"] as const;
+/** With everything that a shell, a YAML file and a connection string may trip over. */
+export const PASSWORDS = {
+  "member-password": `it's a "password"; $HOME %s: #\\`,
+  "numbers-password": `another 'one' "here"`,
+  "reader-password": "readers-only-0123456789",
+};
+export const WRITES = { host: VIP, port: 5432, password: PASSWORDS["numbers-password"], database: "numbers" };
+export const READS = { ...WRITES, port: 5433 };
+
+export interface SetProps extends Partial<PostgresReplicaSetProps> {
+  /** Addresses of machines that took the place of others. */
+  readonly addresses?: Readonly<Record<string, string>>;
+  /** Counted up with new passwords. */
+  readonly passwords?: string;
+}
+
+/** A replica set behind a pair, as a user would write it; what differs is little memory. */
+export const replicaSet =
+  (lab: Lab, { addresses = {}, passwords: version = "1", ...props }: SetProps = {}) =>
+  (stack: TerraformStack): void => {
+    const all = ["lb-1", "lb-2", "db-1", "db-2", "db-3", "db-4"] as const;
+    // who took another one's place is not there under its own name
+    const names = all.filter((name) => !Object.values(addresses).includes(ADDRESSES[name]));
+    const rack = new SshPlatform(stack, "rack", {
+      hosts: Object.fromEntries(
+        names.map((name): [string, SshHost] => [
+          name,
+          { address: `${addresses[name] ?? ADDRESSES[name]}/24`, zone: `rack-${name.slice(-1)}` },
+        ]),
+      ),
+      ssh: { user: "admin", privateKeyFile: lab.privateKeyFile, timeoutSeconds: 20 },
+      admins: [Peer.cidr(OPERATOR)],
+    });
+    const db = new PostgresReplicaSet(stack, "db", {
+      platform: rack,
+      members: MEMBERS,
+      memberPassword: Secret.variable(stack, "member-password", { version }),
+      databases: [{ name: "numbers", owner: "app", extensions: ["pgcrypto"] }],
+      roles: [
+        { name: "app", password: Secret.variable(stack, "numbers-password", { version }) },
+        { name: "reader", password: Secret.variable(stack, "reader-password"), grants: { numbers: "read" } },
+      ],
+      memoryMiB: 256,
+      ...props,
+    });
+    const lb = new HaproxyKeepalivedPair(stack, "lb", {
+      platform: rack,
+      nodes: ["lb-1", "lb-2"],
+      virtualIp: VirtualIp.layer2(`${VIP}/24`),
+      maximumConnections: 1000,
+    });
+    const clients = [Peer.cidr(ADDRESSES.client)];
+    const checkInterval = 1;
+    lb.balance("primary", { port: 5432, to: db.primary, clients, checkInterval });
+    lb.balance("replicas", { port: 5433, to: db.replicas, clients, checkInterval });
+    lb.balance("synchronous", { port: 5434, to: db.synchronousReplica, clients, checkInterval });
+  };
+
+export interface Member {
+  readonly name: string;
+  readonly role: "leader" | "sync_standby" | "replica";
+  readonly state: string;
+  readonly pending_restart?: boolean;
+}
+
+/** As Patroni of one member tells it; nobody where it does not answer. */
+export async function membersOf(asked: LabMachine): Promise<Member[]> {
+  const { stdout } = await asked.ssh(`curl --silent --max-time 5 http://${asked.address}:8008/cluster`, {
+    allowFailure: true,
+    timeoutSeconds: 15,
+  });
+  return stdout.startsWith("{") ? (JSON.parse(stdout) as { members: Member[] }).members : [];
+}
+
+/** Waits until so many members run, of which one leads and one has every commit; who they are. */
+export async function awaitMembers(
+  asked: LabMachine,
+  count: number,
+  knownLeader?: string,
+): Promise<{ leader: string; standby: string }> {
+  let found: Member[] = [];
+  const named = (role: Member["role"]): string | undefined =>
+    found.find((member) => member.role === role)?.name;
+  await waitUntil(
+    async () => {
+      found = await membersOf(asked);
+      const running = found.filter(({ state }) => state === "running" || state === "streaming");
+      const leader = named("leader");
+      return (
+        found.length === count &&
+        running.length === count &&
+        leader !== undefined &&
+        leader === (knownLeader ?? leader) &&
+        (count === 1 || named("sync_standby") !== undefined)
+      );
+    },
+    90,
+    () => `members: ${JSON.stringify(found)}`,
+    300,
+  );
+  return { leader: named("leader")!, standby: named("sync_standby") ?? "" };
+}
+
+/** What the machines noted, in the order of time. */
+export async function notes(
+  lab: Lab,
+  names: readonly string[],
+  identifier = "cdktf-ha-postgres",
+): Promise<{ at: number; name: string; text: string }[]> {
+  const all = await Promise.all(
+    names.map(async (name) => {
+      const { stdout } = await lab
+        .machine(name)
+        .ssh(`journalctl --identifier=${identifier} --output=short-unix --no-pager --quiet`);
+      return stdout.split("\n").flatMap((line) => {
+        const [, at, text] = /^(\d+\.\d+) \S+ [\w-]+(?:\[\d+\])?: (.*)$/.exec(line) ?? [];
+        return text === undefined ? [] : [{ at: Number(at), name, text }];
+      });
+    }),
+  );
+  return all.flat().sort((a, b) => a.at - b.at);
+}

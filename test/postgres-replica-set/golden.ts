@@ -1,0 +1,82 @@
+import type { TerraformStack } from "cdktf";
+import {
+  EtcdCluster,
+  HaproxyKeepalivedPair,
+  Peer,
+  Secret,
+  Timers,
+  VirtualIp,
+  Workload,
+  type PostgresReplicaSet,
+} from "../../lib";
+import { Template } from "../../lib/testing";
+import { newStack } from "../support/stack";
+import { newSet, setHosts } from "./sets";
+
+/** A member's files: with everything left out, and with everything said. */
+export function replicaSetCases(): { name: string; files: Record<string, string> }[] {
+  return [
+    setCase("postgres-smallest", (stack) => newSet(stack)),
+    setCase("postgres-everything", (stack) => {
+      const platform = setHosts(stack);
+      const set = newSet(stack, {
+        platform,
+        name: "archive",
+        members: ["pg-1", "pg-2", "pg-3", "pg-4"],
+        etcd: new EtcdCluster(stack, "etcd", { platform, nodes: ["pg-5", "pg-6", "pg-7"] }),
+        databases: [
+          { name: "esmond", owner: "esmond", extensions: ["pgcrypto", "btree_gist"] },
+          { name: "tickets" },
+        ],
+        roles: [
+          { name: "esmond", password: Secret.variable(stack, "esmond-password"), connectionLimit: 50 },
+          {
+            name: "reports",
+            password: Secret.variable(stack, "reports-password"),
+            grants: { tickets: "write", esmond: "read" },
+          },
+        ],
+        timers: Timers.normal(),
+        synchronous: "strict",
+        failsafe: false,
+        watchdog: "automatic",
+        maximumLagOnFailover: 0,
+        workload: Workload.manySmallUpdates(),
+        parameters: { max_connections: 300, work_mem: "16MB", wal_level: "logical", log_connections: true },
+        memoryMiB: 4096,
+      });
+      set.primary.allowFrom(Peer.cidr("10.0.7.0/24"));
+      new HaproxyKeepalivedPair(stack, "lb", {
+        platform,
+        nodes: ["pg-5", "pg-6"]
+          .map((name) => platform.host(name))
+          .reduce((all, host) => ({ ...all, [host.name]: host }), {}),
+        virtualIp: VirtualIp.layer2("10.0.1.90/24"),
+      }).balance("metadata", { port: 5432, to: set.primary, clients: [Peer.cidr("10.0.8.0/24")] });
+      return set;
+    }),
+  ];
+}
+
+function setCase(
+  name: string,
+  build: (stack: TerraformStack) => PostgresReplicaSet,
+): { name: string; files: Record<string, string> } {
+  const stack = newStack();
+  const set = build(stack);
+  const template = Template.synth(stack).hasNoErrors();
+  const file = (path: string, machine = "pg-1"): string => template.file(machine, path);
+  const patroni = "/etc/patroni/cdktf-ha";
+  return {
+    name,
+    files: {
+      "access.yml": file(`${patroni}/20-access.yml`),
+      "member.yml": file(`${patroni}/50-member.yml`),
+      "settings.json": file(`${patroni}/settings.json`),
+      "schema.json": file(`${patroni}/schema.json`),
+      "patroni.service": file("/etc/systemd/system/patroni.service"),
+      etcd: file("/etc/default/etcd", set.etcd.machines[0]!.name),
+      "firewall.nft": file("/etc/cdktf-ha/firewall.nft"),
+    },
+  };
+}

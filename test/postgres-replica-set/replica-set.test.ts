@@ -1,0 +1,111 @@
+import { Peer, Port, PostgresReplicaSet, Secret, Timers } from "../../lib";
+import { mebibytes, splitParameters } from "../../lib/postgres-replica-set/parameters";
+import { renderHba } from "../../lib/postgres-replica-set/pg-hba";
+import { Template } from "../../lib/testing";
+import { newAws, newStack } from "../support/stack";
+import { newSet } from "./sets";
+
+test("pg_hba.conf says who may come in, and nothing else", () => {
+  const lines = renderHba({
+    members: ["10.0.1.42/32"],
+    clients: ["10.0.7.0/24", "10.0.1.66/32", "10.0.7.0/24"],
+    databases: { reports: ["tickets", "esmond"], esmond: ["esmond"], idle: [] },
+  });
+  expect(lines).toEqual([
+    "local all postgres peer",
+    "local replication replicator scram-sha-256",
+    "host replication replicator 10.0.1.42/32 scram-sha-256",
+    "host postgres rewind 10.0.1.42/32 scram-sha-256",
+    "host esmond esmond 10.0.1.66/32 scram-sha-256",
+    "host esmond,tickets reports 10.0.1.66/32 scram-sha-256",
+    "host esmond esmond 10.0.7.0/24 scram-sha-256",
+    "host esmond,tickets reports 10.0.7.0/24 scram-sha-256",
+  ]);
+});
+
+test("parameters that all members share go to etcd, the others into each member's file", () => {
+  expect(splitParameters({ max_connections: 200, work_mem: "8MB", log_connections: true })).toEqual({
+    shared: { max_connections: 200, wal_keep_size: "128MB" },
+    own: { log_connections: "on", work_mem: "8MB" },
+  });
+});
+
+test.each([
+  ["8GB", 8192],
+  ["512 MB", 512],
+  [16384, 128],
+  ["1536kB", 1.5],
+  ["much", undefined],
+])("%s is %s MiB", (value, expected) => {
+  expect(mebibytes(value)).toBe(expected);
+});
+
+test("the time of a failover is the lock's, the promotion's and the load balancer's", () => {
+  expect(Timers.fast().failover()).toMatchObject({ worst: 28, mean: 21.5 });
+  expect(Timers.normal().failover()).toMatchObject({ worst: 38, mean: 29 });
+});
+
+test("a new member changes only who is let in at the others", () => {
+  const files = (members: readonly string[]): Record<string, string> => {
+    const stack = newStack();
+    newSet(stack, { members });
+    const template = Template.synth(stack).hasNoErrors();
+    return Object.fromEntries(
+      ["/etc/patroni/cdktf-ha/20-access.yml", "/etc/patroni/cdktf-ha/50-member.yml", "/etc/default/etcd"].map(
+        (path) => [path, template.file("pg-1", path)],
+      ),
+    );
+  };
+  const [three, four] = [files(["pg-1", "pg-2", "pg-3"]), files(["pg-1", "pg-2", "pg-3", "pg-4"])];
+  const changed = Object.keys(three).filter((path) => three[path] !== four[path]);
+  expect(changed).toEqual(["/etc/patroni/cdktf-ha/20-access.yml"]);
+});
+
+test("etcd is on the first three members, and on one where there are fewer", () => {
+  const etcdOf = (members: readonly string[]): string[] =>
+    newSet(newStack(), { members }).etcd.machines.map(({ name }) => name);
+  expect(etcdOf(["pg-4", "pg-3", "pg-2", "pg-1"])).toEqual(["pg-1", "pg-2", "pg-3"]);
+  expect(etcdOf(["pg-1", "pg-2"])).toEqual(["pg-1"]);
+});
+
+test("on AWS a number of members is enough, and the groups say who talks to whom", () => {
+  const stack = newStack();
+  const set = new PostgresReplicaSet(stack, "metadata", {
+    platform: newAws(stack),
+    members: 3,
+    memberPassword: Secret.awsSecretsManager("metadata/members"),
+  });
+  set.primary.allowFrom(Peer.cidr("10.2.0.0/16"));
+  expect(set.machines.map(({ name, zone }) => [name, zone])).toEqual([
+    ["metadata-1", "a"],
+    ["metadata-2", "b"],
+    ["metadata-3", "c"],
+  ]);
+  const template = Template.synth(stack).hasNoErrors();
+  template.hasPort(set, Port.tcp(5432)).onlyFrom(set, Peer.cidr("10.2.0.0/16"));
+  template.hasPort(set, Port.tcp(8008)).onlyFrom(set);
+  template.hasPort(set.etcd, Port.tcp(2379)).onlyFrom(set, set.etcd);
+  template.hasPort(set.etcd, Port.tcp(2380)).onlyFrom(set.etcd);
+  // an address that only AWS knows is one address there too
+  expect(template.file("metadata-1", "/etc/patroni/cdktf-ha/20-access.yml")).toMatch(
+    /host replication replicator \$\{aws_network_interface\.[\w-]+\.private_ip\}\/32 scram-sha-256/,
+  );
+});
+
+test("who is there, as plain data", () => {
+  const { members, needs, survives, timers } = newSet(newStack()).topology();
+  expect(members).toEqual([
+    { name: "pg-1", zone: "rack-1", roles: ["member"] },
+    { name: "pg-2", zone: "rack-2", roles: ["member"] },
+    { name: "pg-3", zone: "rack-3", roles: ["member"] },
+  ]);
+  expect(needs).toEqual([{ name: "etcd", members: ["pg-1", "pg-2", "pg-3"], atLeast: 2 }]);
+  expect(survives).toEqual({ failures: 2, of: "node" });
+  expect(timers[0]).toMatchObject({ seconds: 28 });
+});
+
+test("a client that finds the primary itself is given every member", () => {
+  expect(newSet(newStack()).primary.connectionString("esmond", "app")).toBe(
+    "postgresql://app@10.0.1.41:5432,10.0.1.42:5432,10.0.1.43:5432/esmond?target_session_attrs=primary&connect_timeout=3",
+  );
+});

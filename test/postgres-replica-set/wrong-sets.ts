@@ -1,0 +1,117 @@
+import type { TerraformStack } from "cdktf";
+import {
+  EtcdCluster,
+  Secret,
+  Timers,
+  type PostgresReplicaSet,
+  type PostgresReplicaSetProps,
+  type ProblemCode,
+} from "../../lib";
+import { newAws } from "../support/stack";
+import { newSet, setHosts } from "./sets";
+
+/** Sets whose author is wrong, by the code they are refused with: test/bad-input.test.ts tries them all. */
+const set =
+  (props: Partial<PostgresReplicaSetProps>) =>
+  (stack: TerraformStack): PostgresReplicaSet =>
+    newSet(stack, props);
+const withRoles =
+  (props: Partial<PostgresReplicaSetProps>, ...names: string[]) =>
+  (stack: TerraformStack): PostgresReplicaSet =>
+    newSet(stack, {
+      roles: names.map((name, index) => ({ name, password: Secret.variable(stack, `password-${index}`) })),
+      ...props,
+    });
+const timers = { ttl: 30, loopWait: 10, retryTimeout: 10, primaryStartTimeout: 60 };
+const etcd = (nodes: readonly string[]) => (stack: TerraformStack) =>
+  new EtcdCluster(stack, "etcd", { platform: setHosts(stack), nodes });
+
+export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: TerraformStack) => unknown][]>> {
+  return {
+    "even-etcd": [
+      ["two", etcd(["pg-1", "pg-2"])],
+      ["nine", (stack) => new EtcdCluster(stack, "e", { platform: newAws(stack), nodes: many(9) })],
+    ],
+    "timers-break-rule": [
+      ["Patroni's own with a shorter ttl", () => Timers.of({ ...timers, ttl: 25 })],
+      ["a long retry", () => Timers.of({ ...timers, retryTimeout: 11 })],
+    ],
+    "no-standby": [
+      ["synchronous alone", set({ members: ["pg-1"], synchronous: "on" })],
+      ["strict with two", set({ members: ["pg-1", "pg-2"], synchronous: "strict" })],
+    ],
+    "patroni-owns": [
+      ["the port", set({ parameters: { port: 5433 } })],
+      ["who is waited for", set({ parameters: { synchronous_standby_names: "*" } })],
+      ["where recovery ends", set({ parameters: { recovery_target_time: "now" } })],
+      ["TLS", set({ parameters: { ssl: true } })],
+      ["no WAL for replicas", set({ parameters: { wal_level: "minimal" } })],
+    ],
+    "too-few-slots": [
+      ["senders", set({ parameters: { max_wal_senders: 4 } })],
+      [
+        "slots",
+        set({ members: ["pg-1", "pg-2", "pg-3", "pg-4", "pg-5"], parameters: { max_replication_slots: 4 } }),
+      ],
+    ],
+    "unknown-role": [
+      ["an owner", set({ databases: [{ name: "esmond", owner: "esmond" }] })],
+      ["asked for", (stack) => newSet(stack).credentials("nobody")],
+    ],
+    "unknown-database": [
+      [
+        "of a grant",
+        (stack) =>
+          newSet(stack, {
+            roles: [{ name: "a", password: Secret.variable(stack, "a"), grants: { other: "read" } }],
+          }),
+      ],
+    ],
+    "memory-above-machine": [
+      [
+        "for the instance's type",
+        (stack) =>
+          newSet(stack, {
+            platform: newAws(stack),
+            members: { "pg-1": { instanceType: "m5.large", zone: "a" } },
+            parameters: { shared_buffers: "8GB" },
+          }),
+      ],
+    ],
+    "secret-not-shared": [
+      ["the members'", set({ memberPassword: Secret.generated("members") })],
+      ["a role's", set({ roles: [{ name: "a", password: Secret.generated("a") }] })],
+    ],
+    "bad-name": [
+      ["a set", set({ name: "a b" })],
+      ["a database", set({ databases: [{ name: "Esmond" }] })],
+      ["PostgreSQL's own database", set({ databases: [{ name: "template1" }] })],
+      ["a role of the set's own", withRoles({}, "rewind")],
+      ["a parameter", set({ parameters: { "work mem": 1 } })],
+      ["an extension", set({ databases: [{ name: "a", extensions: ["a b"] }] })],
+    ],
+    "duplicate-name": [
+      ["databases", set({ databases: [{ name: "a" }, { name: "a" }] })],
+      ["roles", withRoles({}, "a", "a")],
+    ],
+    "number-out-of-range": [
+      ["a ttl below Patroni's own", () => Timers.of({ ...timers, ttl: 10, loopWait: 2, retryTimeout: 3 })],
+      ["no members", set({ members: 0 })],
+      ["connections that Patroni would ignore", set({ parameters: { max_connections: 20 } })],
+      ["a lag", set({ maximumLagOnFailover: -1 })],
+    ],
+  };
+}
+
+/** What works, but not as well as its author may think. */
+export function warnedSets(): Partial<Record<ProblemCode, (stack: TerraformStack) => unknown>> {
+  return {
+    "two-members": set({ members: ["pg-1", "pg-2"] }),
+    "one-etcd": set({ members: ["pg-1", "pg-2"] }),
+    "quorum-in-one-zone": etcd(["pg-1", "pg-4", "pg-2"]),
+  };
+}
+
+function many(count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `pg-${index + 1}`);
+}
