@@ -91,6 +91,17 @@ export const PROBLEM_CODES = {
   "unknown-role": "The set has no role of this name.",
   "unknown-database": "The set has no database of this name.",
   "memory-above-machine": "The machine has not that much memory.",
+  // caching proxies
+  "open-proxy": "A proxy that fetches whatever it is told to is used by everybody for anything.",
+  "no-default-pool": "A request that no pool is for has nowhere to go.",
+  "one-certificate": "Squid with OpenSSL shows one certificate on an address, whatever name is asked for.",
+  "origin-is-a-proxy": "A request would go round from proxy to proxy until one of them gives up.",
+  "cache-too-large": "A full volume stops Squid, and memory that is not there stops the machine.",
+  "far-siblings": "What no cache has is asked of every sibling first, the farthest one included.",
+  // geographic DNS
+  "no-default-region": "Visitors from places that nobody named would get no address.",
+  "unknown-region": "The tier has no region of this name, or nobody would ever be sent to it.",
+  "place-twice": "A visitor is sent to one region.",
 } as const;
 
 /** Stable code of a problem, safe to match on. */
