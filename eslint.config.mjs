@@ -18,7 +18,7 @@ const framework = {
 const providers = {
   regex: "^@cdktf/provider-",
   message:
-    "only lib/platform/aws, lib/firewall/security-groups.ts, lib/virtual-ip and lib/push/carrier.ts make resources",
+    "only lib/platform/aws, lib/firewall/security-groups.ts, lib/virtual-ip, lib/geo-dns/route53.ts and lib/push/carrier.ts make resources",
 };
 
 export default tseslint.config(
@@ -49,6 +49,7 @@ export default tseslint.config(
       "lib/platform/**",
       "lib/push/**",
       "lib/virtual-ip/aws-addresses.ts",
+      "lib/geo-dns/route53.ts",
       "lib/testing/**",
     ],
     rules: {

@@ -22,7 +22,7 @@ export { Listener, type ListenerProps, type RouteProps } from "./haproxy-keepali
 export { Servers, type BalanceServer, type BalanceTarget } from "./haproxy-keepalived-pair/servers";
 export * from "./haproxy-keepalived-pair/tls";
 export { Keepalived, type KeepalivedProps } from "./keepalived/keepalived";
-export type { VirtualIpGroup } from "./keepalived/virtual-ip-group";
+export type { VirtualIpGroup, VirtualIpProps } from "./keepalived/virtual-ip-group";
 export * from "./topology/topology";
 export * from "./virtual-ip/virtual-ip";
 export * from "./platform/aws/aws-platform";
@@ -51,3 +51,11 @@ export type { Parameters, ParameterValue } from "./postgres-replica-set/paramete
 export type { Synchronous } from "./postgres-replica-set/patroni-yml";
 export { Timers, type TimerProps } from "./postgres-replica-set/timers";
 export { Workload } from "./postgres-replica-set/workload";
+export type { CacheDiskProps, CacheProps } from "./squid-geo-proxy-tier/cache";
+export { OriginPool, type OriginPoolProps, type OriginSettings } from "./squid-geo-proxy-tier/origin-pool";
+export * from "./squid-geo-proxy-tier/refresh-rule";
+export * from "./squid-geo-proxy-tier/splash-page";
+export * from "./squid-geo-proxy-tier/squid-geo-proxy-tier";
+export { SquidRegion, type SquidRegionProps } from "./squid-geo-proxy-tier/squid-region";
+export * from "./geo-dns/geo-dns";
+export { Continent, type Place } from "./geo-dns/place";

@@ -94,6 +94,17 @@ export const PROBLEM_CODES = {
   "not-durable": "What was acknowledged could be lost with one machine.",
   "only-by-balancer": "Which replica has every commit is told by Patroni, and libpq does not ask it.",
   "volume-not-mounted": "The data would not be on the volume, but on the disk that goes with the machine.",
+  // caching proxies
+  "open-proxy": "A proxy that fetches whatever it is told to is used by everybody for anything.",
+  "no-default-pool": "A request that no pool is for has nowhere to go.",
+  "one-certificate": "Squid with OpenSSL shows one certificate on an address, whatever name is asked for.",
+  "origin-is-a-proxy": "A request would go round from proxy to proxy until one of them gives up.",
+  "cache-too-large": "A full volume stops Squid, and memory that is not there stops the machine.",
+  "far-siblings": "What no cache has is asked of every sibling first, the farthest one included.",
+  // geographic DNS
+  "no-default-region": "Visitors from places that nobody named would get no address.",
+  "unknown-region": "The tier has no region of this name, or nobody would ever be sent to it.",
+  "place-twice": "A visitor is sent to one region.",
 } as const;
 
 /** Stable code of a problem, safe to match on. */

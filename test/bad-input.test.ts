@@ -27,7 +27,9 @@ import {
 } from "../lib";
 import { Template } from "../lib/testing";
 import { refusedRings, warnedRings } from "./cassandra-ring/wrong-rings";
+import { refusedNames } from "./geo-dns/names";
 import { refusedSets, warnedSets } from "./postgres-replica-set/wrong-sets";
+import { refusedTiers, warnedTiers } from "./squid-geo-proxy-tier/wrong-tiers";
 import { newAws, newRack, newStack } from "./support/stack";
 
 /** Whatever is wrong is refused or warned of, with a stable code, who, what, what is right and what to do. */
@@ -531,8 +533,12 @@ const refusedAtPlan: Partial<Record<ProblemCode, (stack: TerraformStack) => unkn
 /** Not to be had by wrong input in a test: two names with one hash. */
 const unreachable: ProblemCode[] = ["server-id-clash"];
 
-const allRefused = [refused, refusedRings(), refusedSets()].flatMap((cases) => Object.entries(cases));
-const allWarned = { ...warned, ...warnedRings(), ...warnedSets() };
+const allRefused = [refused, refusedRings(), refusedSets(), refusedTiers(), refusedNames()].flatMap((cases) =>
+  Object.entries(cases),
+);
+const allWarned = [warned, warnedRings(), warnedSets(), warnedTiers()].flatMap((cases) =>
+  Object.entries(cases),
+);
 
 describe.each(allRefused)("%s", (code, cases) => {
   test.each(cases)("%s", (_, build) => {
@@ -551,7 +557,7 @@ describe.each(allRefused)("%s", (code, cases) => {
   });
 });
 
-test.each(Object.entries(allWarned))("%s is warned of", (code, build) => {
+test.each(allWarned)("%s is warned of", (code, build) => {
   const stack = newStack();
   build(stack);
   Template.synth(stack).hasWarning(code as ProblemCode);
@@ -572,9 +578,7 @@ test.each(Object.entries(refusedAtPlan))("%s is refused while Terraform plans", 
 });
 
 test("every code is tried", () => {
-  const tried = [refused, refusedRings(), refusedSets(), allWarned, refusedAtPlan].flatMap((cases) =>
-    Object.keys(cases),
-  );
+  const tried = [...allRefused, ...allWarned, ...Object.entries(refusedAtPlan)].map(([code]) => code);
   expect([...new Set([...tried, ...unreachable])].sort()).toEqual(Object.keys(PROBLEM_CODES).sort());
 });
 

@@ -4,7 +4,7 @@ import { Connections, type Connectable } from "../firewall/connections";
 import type { Peer } from "../firewall/peer";
 import { checkPort, Port } from "../firewall/port";
 import { Keepalived } from "../keepalived/keepalived";
-import type { VirtualIpGroup } from "../keepalived/virtual-ip-group";
+import { groupsOf, type VirtualIpGroup, type VirtualIpProps } from "../keepalived/virtual-ip-group";
 import { addressesOf, timersOf } from "../keepalived/topology";
 import type { VrrpScript } from "../keepalived/keepalived-conf";
 import type { Machine } from "../platform/machine";
@@ -16,7 +16,6 @@ import { Rollout } from "../push/rollout";
 import { scriptText } from "../script-text";
 import type { Secret } from "../secret/secret";
 import type { ClusterTopology } from "../topology/topology";
-import type { VirtualIp } from "../virtual-ip/virtual-ip";
 import { Backend, type BackendProps } from "./backend";
 import type { HaproxyModel } from "./haproxy-cfg";
 import { HaproxyService, type HaproxySource } from "./haproxy-service";
@@ -32,19 +31,10 @@ export interface StatisticsProps {
   readonly port?: number;
 }
 
-export interface HaproxyKeepalivedPairProps {
+export interface HaproxyKeepalivedPairProps extends VirtualIpProps {
   readonly platform: Platform;
   /** @default - two, called after the construct's id: `lb-1` and `lb-2` */
   readonly nodes?: Nodes;
-  /** The address that clients know. @default - none: with one node, or behind somebody else's balancing */
-  readonly virtualIp?: VirtualIp;
-  /**
-   * Several addresses, by a name of your own. Groups that prefer different nodes make both nodes active.
-   * @default - `virtualIp` alone, in the group `main`
-   */
-  readonly virtualIps?: Readonly<Record<string, VirtualIpGroup>>;
-  /** How addresses move, where `virtualIp` is given: see {@link VirtualIpGroup}. */
-  readonly vrrp?: Omit<VirtualIpGroup, "addresses">;
   /**
    * Connections at a time, of all listeners. HAProxy sizes its file limit by it.
    * @default 20000 - about 600 MB when all are in use, at 33 kB each
@@ -94,7 +84,7 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
     this.machines = machinesOf(this, platform, nodes);
     this.connections = new Connections(this, { name: id });
     for (const machine of this.machines) this.connections.addMachine(machine);
-    this.groups = this.virtualIpGroups();
+    this.groups = groupsOf(this, props);
     this.checkNodes();
     if (this.machines.length > 1) this.connections.allowInternally(Port.tcp(this.peersPort));
     const statistics = props.statistics;
@@ -264,27 +254,6 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
         ({ privateAddress }) => /^[\da-f:]+$/i.test(privateAddress) && privateAddress.includes(":"),
       );
     return ipv6 ? ["*", "::"] : ["*"];
-  }
-
-  private virtualIpGroups(): Readonly<Record<string, VirtualIpGroup>> {
-    const { virtualIp, virtualIps, vrrp } = this.props;
-    if (virtualIps && (virtualIp || vrrp)) {
-      refuse(this, {
-        code: "conflicting-setting",
-        what: "'virtualIps' besides 'virtualIp' or 'vrrp'",
-        allowed: "one form: a single address with 'vrrp', or groups with settings of their own",
-        fix: "move the single address into 'virtualIps'",
-      });
-    }
-    if (virtualIps ? !Object.keys(virtualIps).length : vrrp && !virtualIp) {
-      refuse(this, {
-        code: "no-virtual-ip",
-        what: virtualIps ? "'virtualIps' is empty" : "'vrrp' without 'virtualIp'",
-        allowed: "an address that moves, with its settings; or neither",
-        fix: "give the address, or leave this out: clients then know every node, by DNS or another balancer",
-      });
-    }
-    return virtualIps ?? (virtualIp ? { main: { ...vrrp, addresses: [virtualIp] } } : {});
   }
 
   private checkNodes(): void {

@@ -25,9 +25,46 @@ export interface VirtualIpGroup {
   readonly virtualRouterId?: number;
 }
 
+/** Addresses of a cluster: one, or groups of them. */
+export interface VirtualIpProps {
+  /** The address that clients know. @default - none: with one node, or behind somebody else's balancing */
+  readonly virtualIp?: VirtualIp;
+  /**
+   * Several addresses, by a name of your own. Groups that prefer different nodes make both nodes active.
+   * @default - `virtualIp` alone, in the group `main`
+   */
+  readonly virtualIps?: Readonly<Record<string, VirtualIpGroup>>;
+  /** How addresses move, where `virtualIp` is given: see {@link VirtualIpGroup}. */
+  readonly vrrp?: Omit<VirtualIpGroup, "addresses">;
+}
+
 /** Seconds between the group's adverts. */
 export function advertIntervalOf({ advertInterval, addresses }: VirtualIpGroup): number {
   return advertInterval ?? Math.max(...addresses.map((address) => address.advertInterval));
+}
+
+/** The groups by name; none where there is no address. */
+export function groupsOf(
+  scope: Construct,
+  { virtualIp, virtualIps, vrrp }: VirtualIpProps,
+): Readonly<Record<string, VirtualIpGroup>> {
+  if (virtualIps && (virtualIp || vrrp)) {
+    refuse(scope, {
+      code: "conflicting-setting",
+      what: "'virtualIps' besides 'virtualIp' or 'vrrp'",
+      allowed: "one form: a single address with 'vrrp', or groups with settings of their own",
+      fix: "move the single address into 'virtualIps'",
+    });
+  }
+  if (virtualIps ? !Object.keys(virtualIps).length : vrrp && !virtualIp) {
+    refuse(scope, {
+      code: "no-virtual-ip",
+      what: virtualIps ? "'virtualIps' is empty" : "'vrrp' without 'virtualIp'",
+      allowed: "an address that moves, with its settings; or neither",
+      fix: "give the address, or leave this out: clients then know every node, by DNS or another balancer",
+    });
+  }
+  return virtualIps ?? (virtualIp ? { main: { ...vrrp, addresses: [virtualIp] } } : {});
 }
 
 /** Refuses what can never work. */

@@ -130,6 +130,104 @@ describe("keepalived --config-test", () => {
   });
 });
 
+describe("squid -k parse", () => {
+  const withSquid = testWithNeeds([program("squid"), program("openssl"), root]);
+
+  /** The files where they are here, with what a machine would add to them; the project's own check reads them. */
+  function write(name: string, files: Readonly<Record<string, string>>): string {
+    const own = join(directory, name);
+    const here = (text: string): string =>
+      filled(text)
+        .replaceAll("/etc/squid/", `${own}/`)
+        .replaceAll("/var/spool/squid", `${own}/spool`)
+        .replaceAll("/srv/squid", `${own}/spool`);
+    mkdirSync(join(own, "tls"), { recursive: true });
+    mkdirSync(join(own, "spool"), { recursive: true });
+    for (const [file] of files["squid.conf"]!.matchAll(/\/etc\/squid\/tls\/[\w.-]+\.pem/g)) {
+      const path = here(file);
+      const made = run(
+        `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test -keyout '${path}.key' -out '${path}' && cat '${path}.key' >>'${path}'`,
+      );
+      expect(made.status).toBe(0);
+    }
+    writeFileSync(join(own, "squid.conf"), here(files["squid.conf"]!));
+    writeFileSync(join(own, "cdktf-ha-store.conf"), here(files["store.conf"]!));
+    // no computer has to have the disk of the example
+    writeFileSync(
+      join(own, "cdktf-ha-wanted-sizes"),
+      here(files["wanted-sizes"]!).replace(/^(memory|disk)=\d+$/gm, "$1=64"),
+    );
+    if (files["splash.html"] !== undefined)
+      writeFileSync(join(own, "cdktf-ha-splash.html"), files["splash.html"]);
+    const onMachine = (file: string): string =>
+      readFileSync(join(lib, "squid-geo-proxy-tier/on-machine", file), "utf8")
+        .replaceAll("/etc/squid/", `${own}/`)
+        .replaceAll("/usr/local/lib/cdktf-ha/", `${own}/`);
+    writeFileSync(join(own, "squid-prepare"), onMachine("prepare.sh"), { mode: 0o755 });
+    writeFileSync(join(own, "check.sh"), onMachine("check.sh"));
+    return own;
+  }
+  const check = (own: string): { status: number | null; words: string } => run(`. ${own}/check.sh`);
+
+  const tiers = cases.filter(({ files }) => files["squid.conf"] !== undefined);
+  withSquid.each(tiers.map(({ name, files }) => [name, files] as const))("%s", (name, files) => {
+    expect(check(write(name, files))).toEqual({ status: 0, words: "" });
+  });
+
+  const everything = tiers.find(({ name }) => name === "squid-everything")!.files;
+  withSquid.each([
+    ["a word it does not know", "squid.conf", "never_direct allow all", "never_directly allow all"],
+    ["a network that is none", "squid.conf", "acl purgers src 10.0.0.5/32", "acl purgers src 10.0.0.500/32"],
+    ["a certificate that is not there", "squid.conf", "tls/site-1.pem", "tls/site-9.txt"],
+    ["a kind of cache that is none", "store.conf", "cache_dir rock", "cache_dir stone"],
+  ] as const)("refuses %s", (name, file, right, wrong) => {
+    const text = everything[file]!;
+    expect(text).toContain(right);
+    const own = write(`wrong-${name.replaceAll(" ", "-")}`, {
+      ...everything,
+      [file]: text.replaceAll(right, wrong),
+    });
+    const { status, words } = check(own);
+    expect(words).toMatch(/FATAL|ERROR|Bungled|unrecognized/);
+    expect(status).not.toBe(0);
+  });
+
+  withSquid("refuses a cache that the machine has no room for", () => {
+    const own = write("too-large", everything);
+    for (const [what, words] of [
+      ["memory", "of memory: this machine has"],
+      ["disk", "on disk: the volume of"],
+    ] as const) {
+      const path = join(own, "cdktf-ha-wanted-sizes");
+      const text = readFileSync(path, "utf8");
+      writeFileSync(path, text.replace(new RegExp(`^${what}=.*$`, "m"), `${what}=999999999`));
+      const result = check(own);
+      expect(result.words).toContain(words);
+      expect(result.status).not.toBe(0);
+      writeFileSync(path, text);
+    }
+  });
+
+  withSquid("sizes follow from the machine, and stay while it stays the same", () => {
+    const own = write("sizes", tiers.find(({ name }) => name === "squid-smallest")!.files);
+    expect(check(own).status).toBe(0);
+    const first = readFileSync(join(own, "cdktf-ha-sizes.conf"), "utf8");
+    expect(first).toMatch(
+      /^# auto aufs \S+ auto memory \d+ volume \d+\ncache_mem \d+ MB\ncache_dir aufs \S+ \d+ 16 256\n$/,
+    );
+    expect(check(own).status).toBe(0);
+    expect(readFileSync(join(own, "cdktf-ha-sizes.conf"), "utf8")).toBe(first);
+  });
+
+  withSquid("the splash page stands under each name that Squid has for an error", () => {
+    const own = write("pages", everything);
+    expect(check(own).status).toBe(0);
+    const pages = run(`cd ${own}/cdktf-ha-errors && sha256sum * | cut -c1-64 | sort -u | wc -l; ls | wc -l`);
+    const templates = run("ls /usr/share/squid/errors/templates/ERR_* | wc -l");
+    expect(pages.words.split("\n").slice(0, 2)).toEqual(["1", String(Number(templates.words) + 1)]);
+  });
+});
+
 describe("nft --check", () => {
   const withNft = testWithNeeds([program("nft"), root]);
 

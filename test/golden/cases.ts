@@ -15,7 +15,9 @@ import {
 import { Template } from "../../lib/testing";
 import { ringCases } from "../cassandra-ring/golden";
 import { replicaSetCases } from "../postgres-replica-set/golden";
+import { tierCases } from "../squid-geo-proxy-tier/golden";
 import { newAws, newRack, newStack } from "../support/stack";
+import { CERTIFICATE } from "./certificate";
 
 /** A configuration that an operator can read and that the real daemon accepts. */
 export interface GoldenCase {
@@ -138,6 +140,7 @@ export function goldenCases(): GoldenCase[] {
     }),
     ...ringCases(),
     ...replicaSetCases(),
+    ...tierCases(),
   ];
 }
 
@@ -155,17 +158,3 @@ function pairCase(name: string, build: (stack: TerraformStack) => void): GoldenC
   }
   return { name, files };
 }
-
-/** Any authority will do: the parser looks at its form. Made for these tests, used nowhere. */
-const CERTIFICATE = `-----BEGIN CERTIFICATE-----
-MIIBpzCCAU2gAwIBAgIUQrBWorvhD/q1u2k154s2urzDu8MwCgYIKoZIzj0EAwIw
-KDEmMCQGA1UEAwwdYW4gYXV0aG9yaXR5IGZvciBnb2xkZW4gZmlsZXMwIBcNMjYx
-MTIxMTAxMzE3WhgPMjEyNjEwMjgxMDEzMTdaMCgxJjAkBgNVBAMMHWFuIGF1dGhv
-cml0eSBmb3IgZ29sZGVuIGZpbGVzMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE
-UpjEYouEQ+6lvAk4RqkJrUft8pBsNrMbLUo9RKLaduLPLwv6S5BJhFPQhRTiIIYi
-63qVXCzIMVESjJieexXDEKNTMFEwHQYDVR0OBBYEFIDRLy49GNoM3xpb6cpcyLhP
-wYsdMB8GA1UdIwQYMBaAFIDRLy49GNoM3xpb6cpcyLhPwYsdMA8GA1UdEwEB/wQF
-MAMBAf8wCgYIKoZIzj0EAwIDSAAwRQIhAM/fMRIw/jscGlNBpQOrYj7KNqF+kyEO
-CIvpS9gcwKibAiAPHtZTNA025WW2p+y+MlijFsj+ZkqSBOL+tz/JRorPrA==
------END CERTIFICATE-----
-`;

@@ -1,0 +1,42 @@
+import { isIpv6 } from "../net";
+import type { PlacePlan } from "./place";
+
+/** Who gets which address: plain data, the same for every kind of name server. Pure. */
+export interface GeoPlan {
+  readonly regions: readonly { readonly name: string; readonly addresses: readonly string[] }[];
+  readonly records: readonly GeoRecord[];
+}
+
+export interface GeoRecord {
+  /** Unique among the records of the name. */
+  readonly id: string;
+  readonly region: string;
+  readonly type: "A" | "AAAA";
+  readonly addresses: readonly string[];
+  /** Nothing stands for the rest of the world. */
+  readonly place?: PlacePlan;
+}
+
+export interface GeoRegion {
+  readonly name: string;
+  readonly addresses: readonly string[];
+  readonly places: readonly PlacePlan[];
+}
+
+/** Each region's places, and the rest of the world. */
+export function planOf(regions: readonly GeoRegion[], defaultRegion: string): GeoPlan {
+  const recordsOf = ({ name, addresses }: GeoRegion, place?: PlacePlan): GeoRecord[] =>
+    (["A", "AAAA"] as const).flatMap((type) => {
+      const own = addresses.filter((address) => isIpv6(address) === (type === "AAAA"));
+      if (!own.length) return [];
+      const where = place ? `${place.kind}-${place.code}` : "default";
+      return [{ id: `${name}-${where}`.toLowerCase(), region: name, type, addresses: own, place }];
+    });
+  return {
+    regions: regions.map(({ name, addresses }) => ({ name, addresses })),
+    records: regions.flatMap((region) => [
+      ...region.places.flatMap((place) => recordsOf(region, place)),
+      ...(region.name === defaultRegion ? recordsOf(region) : []),
+    ]),
+  };
+}

@@ -1,0 +1,74 @@
+import { Route53HealthCheck } from "@cdktf/provider-aws/lib/route53-health-check";
+import { Route53Record } from "@cdktf/provider-aws/lib/route53-record";
+import type { Construct } from "constructs";
+import type { GeoPlan } from "./geo-plan";
+
+export interface Route53Settings {
+  readonly zoneId: string;
+  readonly ttl: number;
+  readonly checkInterval: 10 | 30;
+  readonly failureThreshold: number;
+}
+
+export interface CheckedSite {
+  readonly name: string;
+  readonly protocol: "HTTP" | "HTTPS";
+  readonly port: number;
+  readonly path: string;
+}
+
+/** Records of one name in a hosted zone, each held back while its region does not answer. */
+export function makeRoute53Records(
+  scope: Construct,
+  plan: GeoPlan,
+  site: CheckedSite,
+  settings: Route53Settings,
+): void {
+  const checks = new Map(
+    plan.regions.map((region) => [region.name, healthOf(scope, region, site, settings)]),
+  );
+  for (const { id, region, type, addresses, place } of plan.records) {
+    new Route53Record(scope, `${type.toLowerCase()}-${id}`, {
+      zoneId: settings.zoneId,
+      name: site.name,
+      type,
+      ttl: settings.ttl,
+      records: [...addresses],
+      setIdentifier: id,
+      healthCheckId: checks.get(region)!.id,
+      geolocationRoutingPolicy:
+        place?.kind === "continent" ? { continent: place.code } : { country: place?.code ?? "*" },
+    });
+  }
+}
+
+/** A region is there while one of its addresses answers: each of them moves to whichever node is alive. */
+function healthOf(
+  scope: Construct,
+  { name, addresses }: GeoPlan["regions"][number],
+  site: CheckedSite,
+  { checkInterval, failureThreshold }: Route53Settings,
+): Route53HealthCheck {
+  const checks = addresses.map(
+    (address, index) =>
+      new Route53HealthCheck(scope, `health-${name}-${index + 1}`, {
+        type: site.protocol,
+        ipAddress: address,
+        // of the Host header, and with TLS of the greeting: the address is the one above
+        fqdn: site.name,
+        enableSni: site.protocol === "HTTPS" ? true : undefined,
+        port: site.port,
+        resourcePath: site.path,
+        requestInterval: checkInterval,
+        failureThreshold,
+        tags: { Name: `${site.name} ${name} ${index + 1}` },
+      }),
+  );
+  if (checks.length === 1) return checks[0]!;
+  return new Route53HealthCheck(scope, `health-${name}`, {
+    type: "CALCULATED",
+    childHealthchecks: checks.map(({ id }) => id),
+    childHealthThreshold: 1,
+    tags: { Name: `${site.name} ${name}` },
+  });
+}

@@ -1,0 +1,119 @@
+import { AwsProvider } from "@cdktf/provider-aws/lib/provider";
+import type { TerraformStack } from "cdktf";
+import { Continent, GeoDns, GeoDnsService, Secret, VirtualIp, type GeoDnsProps } from "../../lib";
+import { Template } from "../../lib/testing";
+import { newTier, regionHosts } from "../squid-geo-proxy-tier/tiers";
+import { newStack } from "../support/stack";
+import { newDns } from "./names";
+
+type Json = Record<string, unknown>;
+
+/** Resources of a type by the last part of their name. */
+function all(stack: TerraformStack, type: string): Record<string, Json> {
+  const resources = Template.synth(stack).hasNoErrors().resources(type);
+  return Object.fromEntries(
+    Object.entries(resources).map(([name, { "//": _, ...resource }]) => [
+      name.replace(/^dns_/, "").replace(/_[0-9A-F]{8}$/, ""),
+      resource,
+    ]),
+  );
+}
+
+test("Route 53, resource by resource", () => {
+  const stack = newStack();
+  const dns = newDns(stack);
+  expect(all(stack, "aws_route53_health_check")).toEqual({
+    "health-uk-1": check("uk", 1, "10.1.0.90"),
+    "health-us-1": check("us", 1, "10.2.0.90"),
+    "health-us-2": check("us", 2, "10.2.0.91"),
+    "health-us": {
+      type: "CALCULATED",
+      child_health_threshold: 1,
+      child_healthchecks: [idOf(stack, "health-us-1"), idOf(stack, "health-us-2")],
+      tags: { Name: "www.movember.com us" },
+    },
+    "health-au-1": check("au", 1, "10.3.0.90"),
+  });
+  const us = ["10.2.0.90", "10.2.0.91"];
+  expect(all(stack, "aws_route53_record")).toEqual({
+    "a-uk-country-gb": record(stack, "uk-country-gb", { country: "GB" }, ["10.1.0.90"], "health-uk-1"),
+    "a-uk-country-ie": record(stack, "uk-country-ie", { country: "IE" }, ["10.1.0.90"], "health-uk-1"),
+    "a-us-continent-na": record(stack, "us-continent-na", { continent: "NA" }, us, "health-us"),
+    "a-au-country-au": record(stack, "au-country-au", { country: "AU" }, ["10.3.0.90"], "health-au-1"),
+    "a-au-default": record(stack, "au-default", { country: "*" }, ["10.3.0.90"], "health-au-1"),
+  });
+  expect(dns.timers).toEqual([expect.objectContaining({ seconds: 90 })]);
+});
+
+test("IPv6 has records of its own; without plain HTTP the checks speak TLS", () => {
+  const stack = newStack();
+  new AwsProvider(stack, "provider", { region: "eu-west-1" });
+  const addresses = [VirtualIp.layer2("10.1.0.90/24"), VirtualIp.layer2("2001:db8::90/64")];
+  const tier = newTier(stack, {
+    regions: { uk: { platform: regionHosts(stack, "uk", 1), virtualIps: { main: { addresses } } } },
+    httpPort: false,
+    https: { certificates: [{ certificate: Secret.file("/a.pem") }] },
+  });
+  new GeoDns(stack, "dns", { ...base, tier, serves: { uk: [Continent.EUROPE] }, defaultRegion: "uk" });
+  const records = all(stack, "aws_route53_record");
+  expect(Object.keys(records).sort()).toEqual([
+    "a-uk-continent-eu",
+    "a-uk-default",
+    "aaaa-uk-continent-eu",
+    "aaaa-uk-default",
+  ]);
+  expect(records["aaaa-uk-default"]).toMatchObject({ type: "AAAA", records: ["2001:db8::90"] });
+  expect(all(stack, "aws_route53_health_check")["health-uk-2"]).toMatchObject({
+    type: "HTTPS",
+    enable_sni: true,
+    fqdn: "www.movember.com",
+    ip_address: "2001:db8::90",
+    port: 443,
+  });
+});
+
+const base: Pick<GeoDnsProps, "name" | "via"> = {
+  name: "www.movember.com",
+  via: GeoDnsService.route53({ zoneId: "Z123", checkInterval: 30, ttl: 30 }),
+};
+
+function check(region: string, number: number, address: string): Json {
+  return {
+    type: "HTTP",
+    ip_address: address,
+    fqdn: "www.movember.com",
+    port: 80,
+    resource_path: "/",
+    request_interval: 10,
+    failure_threshold: 3,
+    tags: { Name: `www.movember.com ${region} ${number}` },
+  };
+}
+
+function record(
+  stack: TerraformStack,
+  id: string,
+  place: Json,
+  addresses: readonly string[],
+  health: string,
+): Json {
+  return {
+    zone_id: "Z123",
+    name: "www.movember.com",
+    type: "A",
+    ttl: 60,
+    set_identifier: id,
+    records: addresses,
+    health_check_id: idOf(stack, health),
+    geolocation_routing_policy: place,
+  };
+}
+
+/** Terraform's reference to a health check. */
+function idOf(stack: TerraformStack, name: string): string {
+  const names = Object.keys(Template.synth(stack).resources("aws_route53_health_check"));
+  const found = names.find(
+    (full) => full.startsWith(`dns_${name}_`) && !/^-\d/.test(full.slice(4 + name.length)),
+  );
+  return `\${aws_route53_health_check.${found}.id}`;
+}

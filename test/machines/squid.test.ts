@@ -1,0 +1,415 @@
+import { mkdir } from "node:fs/promises";
+import * as net from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Lab, LabMachine } from "../../machines/lab";
+import { Load, type LoadResult } from "../../machines/load";
+import { portScan } from "../../machines/ports";
+import { waitUntil } from "../../machines/run";
+import { Deployment } from "../support/deployment";
+import { ask, type Answer } from "./support/ask";
+import { Authority, type KeyPair } from "./support/certificates";
+import { report } from "./support/haproxy";
+import { ADDRESSES, hasAddress, roles, startSite, VIP, type Name } from "./support/site";
+import { SITE, SPLASH, squidSite, type SquidSiteProps } from "./support/squid-site";
+
+/** The life of a tier of caching proxies: deployed, changed, attacked, broken, healed; visitors go on. */
+let lab: Lab;
+let authority: Authority;
+let certificates: KeyPair[];
+let first: Deployment;
+let serial = 0;
+
+beforeAll(async () => {
+  lab = await startSite(["lb-1", "lb-2", "web-1", "web-2", "web-3", "client", "stranger"], "tests");
+  await mkdir(`${lab.directory}/certificates`);
+  authority = await Authority.create(`${lab.directory}/certificates`, "public");
+  certificates = [await authority.issue(SITE), await authority.issue(SITE)];
+  first = new Deployment(`${lab.directory}/deployment`, squidSite(lab), variables(0));
+});
+afterAll(() => lab.stop());
+
+const variables = (index: number): { certificate: string } => ({ certificate: certificates[index]!.bundle });
+const site = (props: SquidSiteProps = {}, certificate = 0): Deployment =>
+  first.changed(squidSite(lab, props), variables(certificate));
+const get = (path: string, more: Parameters<typeof ask>[0] = {}): Promise<Answer> =>
+  ask({ path, name: SITE, ...more });
+/** A path that nobody asked for before. */
+const fresh = (below: string): string => `${below}${++serial}`;
+
+/** Visitors that each ask over a new connection; they are patient, as browsers are. */
+async function underLoad(
+  path: string | (() => string),
+  action: () => Promise<unknown>,
+  perSecond = 40,
+): Promise<LoadResult> {
+  const load = Load.start({
+    request: async (signal) => {
+      const { status, body } = await ask({
+        path: typeof path === "string" ? path : path(),
+        name: SITE,
+        signal,
+        timeoutSeconds: 30,
+      });
+      return { ok: status === 200, status, body };
+    },
+    perSecond,
+    timeoutMs: 30_000,
+  });
+  try {
+    await delay(300);
+    await action();
+    await delay(1500);
+  } finally {
+    await load.stop();
+  }
+  return load.stop();
+}
+
+/** How often origins were asked for a path. */
+async function fetches(path: string): Promise<number> {
+  const counts = await Promise.all(
+    (["web-1", "web-2"] as const).map(async (name) => {
+      const { stdout } = await lab.machine(name).ssh(`grep -cF ' ${path} ' /var/log/nginx/seen.log || true`);
+      return Number(stdout);
+    }),
+  );
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
+const slowest = ({ requests }: LoadResult): number => Math.max(...requests.map(({ ms }) => ms));
+
+/** What is answered to a request that no HTTP library would send. */
+function raw(text: string, port = 80): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(port, VIP, () => socket.write(text));
+    let answer = "";
+    socket.setTimeout(10_000, () => socket.destroy(new Error(`no answer to ${JSON.stringify(text)}`)));
+    socket.on("data", (data) => {
+      answer += String(data);
+      if (answer.includes("\r\n")) socket.destroy();
+    });
+    socket.on("error", reject);
+    socket.on("close", () => resolve(answer.split("\r\n")[0]!));
+  });
+}
+
+async function settle(): Promise<{ active: LabMachine; standby: LabMachine }> {
+  for (const name of ["lb-1", "lb-2", "web-1", "web-2"])
+    if (!lab.machine(name).isOn) await lab.machine(name).powerOn();
+  const found = await roles(lab);
+  await waitUntil(
+    async () => (await get(fresh("/page/")).catch(() => undefined))?.status === 200,
+    30,
+    () => "the site does not answer",
+    200,
+  );
+  return found;
+}
+
+test("deployed: both nodes are healthy, one has the address, origins take turns; applied again: nothing to do", async () => {
+  const { steps } = await first.deploy();
+  for (const node of ["lb-1", "lb-2"])
+    expect(steps).toContainEqual(expect.stringMatching(new RegExp(`\\[${node} squid\\] .*healthy after`)));
+  await settle();
+  const servers = new Set<string>();
+  for (let i = 0; i < 6; i++)
+    servers.add((JSON.parse((await get(fresh("/page/"))).body) as { server: string }).server);
+  expect([...servers].sort()).toEqual(["web-1", "web-2"]);
+  expect(await first.isUpToDate()).toBe(true);
+}, 300_000);
+
+test("what one node has cached the other one gets from it by ICP: one fetch from an origin in all", async () => {
+  const { active, standby } = await settle();
+  const path = fresh("/static/shared-");
+  for (const address of [active.address, active.address, standby.address, standby.address])
+    expect((await get(path, { address })).status).toBe(200);
+  expect(await fetches(path)).toBe(1);
+  const { stdout } = await standby.ssh(`grep -F ${path} /var/log/squid/access.log`);
+  expect(stdout).toContain("SIBLING_HIT");
+  // neither asks the other in turn: what nobody has is fetched once, too
+  const unknown = fresh("/static/unknown-");
+  await get(unknown, { address: standby.address });
+  expect(await fetches(unknown)).toBe(1);
+});
+
+test("many visitors at once for what is not there: one fetch", async () => {
+  const path = fresh("/static/collapsed-");
+  const answers = await Promise.all([...Array(20)].map(() => get(path)));
+  expect(answers.map(({ status }) => status)).toEqual(Array(20).fill(200));
+  expect(await fetches(path)).toBeLessThanOrEqual(2);
+});
+
+test("on the wire: no word of Squid's own in an answer, honest words to the origins", async () => {
+  const claims = {
+    "X-Forwarded-For": "6.6.6.6",
+    "X-Forwarded-Proto": "https",
+    "Front-End-Https": "On",
+    Forwarded: "for=6.6.6.6;proto=https",
+  };
+  const plain = await get(fresh("/page/"), { headers: claims });
+  const again = await get("/static/wire");
+  const cached = await get("/static/wire");
+  const tls = await get(fresh("/page/"), {
+    tls: { ca: authority.certificate },
+    headers: { ...claims, "Front-End-Https": "Off" },
+  });
+  for (const { headers } of [plain, again, cached, tls]) {
+    const text = JSON.stringify(headers).toLowerCase();
+    expect(text).not.toMatch(/squid|x-cache|cache-status|"via"/);
+  }
+  const seen = (answer: Answer): unknown => JSON.parse(answer.body);
+  const from = { for: "10.77.0.1", forwarded: "", host: SITE };
+  expect(seen(plain)).toMatchObject({ ...from, proto: "http", frontEnd: "" });
+  expect(seen(tls)).toMatchObject({ ...from, proto: "https", frontEnd: "On" });
+});
+
+test("strangers' tricks: other sites, other ports, other protocols, the manager, PURGE, and requests in two readings", async () => {
+  const request = (line: string, host = SITE, more = ""): string => `${line}\r\nHost: ${host}\r\n${more}\r\n`;
+  const refused: [string, RegExp][] = [
+    [request("GET / HTTP/1.1", "www.example.net"), /403/],
+    [request(`GET / HTTP/1.1`, `${SITE}:8080`), /403/],
+    [request("GET http://www.example.net/ HTTP/1.1"), /403/],
+    [request(`GET http://${ADDRESSES["web-1"]}:8080/ HTTP/1.1`), /403/],
+    [request(`GET https://${SITE}/ HTTP/1.1`), /403/],
+    [request("CONNECT 10.77.0.21:8080 HTTP/1.1"), /40[035]/],
+    [request("TRACE / HTTP/1.1"), /403/],
+    [request("GET /squid-internal-mgr/info HTTP/1.1"), /403/],
+    [request("GET /squid-internal-mgr/info HTTP/1.1", "front"), /403/],
+    [request("GET cache_object://front/info HTTP/1.1"), /403/],
+    [request("PURGE /static/wire HTTP/1.1"), /403/],
+    [request("GET /cdktf-ha-state HTTP/1.1", "front"), /403/],
+    [request("GET / HTTP/1.1", SITE, "Content-Length: 5\r\nContent-Length: 6\r\n"), /40[0-9]|411/],
+    [request("POST / HTTP/1.1", SITE, "Transfer-Encoding: chunked, identity\r\n"), /40[0-9]|411|501/],
+  ];
+  const found: [string, string][] = [];
+  for (const [text] of refused) found.push([text, await raw(text)]);
+  for (const [index, [text, pattern]] of refused.entries())
+    expect([text, found[index]![1]]).toEqual([text, expect.stringMatching(pattern)]);
+  // a visitor cannot make others see what was meant for another name
+  const path = fresh("/static/poison-");
+  await get(path, { headers: { "X-Forwarded-Host": "evil.example" } });
+  expect((await get(path)).body).not.toContain("evil");
+});
+
+test("those who are named may purge, on each node, and nobody else reaches that port", async () => {
+  const { active } = await settle();
+  const path = fresh("/static/purged-");
+  await get(path);
+  await get(path);
+  expect(await fetches(path)).toBe(1);
+  const purge = (): Promise<Answer> => get(path, { method: "PURGE", port: 3128, address: active.address });
+  expect((await purge()).status).toBe(200);
+  expect((await purge()).status).toBe(404);
+  await get(path);
+  expect(await fetches(path)).toBe(2);
+  expect((await get("/squid-internal-mgr/info", { port: 3128, address: active.address })).status).toBe(403);
+  const { stdout } = await active.ssh("curl -s http://127.0.0.1:3128/squid-internal-mgr/info | head -1");
+  expect(stdout).toContain("Squid Object Cache");
+});
+
+test("open ports are those of the matrix", async () => {
+  const letIn = async (from: Name, to: Name): Promise<unknown> => {
+    const { tcp, udp, protocols } = await portScan(lab.machine(from), ADDRESSES[to], {
+      tcp: [22, 80, 443, 3128, 3130, 8080],
+      udp: [3130, 4827],
+      protocols: [112],
+    });
+    const both = ({ open, closed }: { open: number[]; closed: number[] }): number[] =>
+      [...open, ...closed].sort((a, b) => a - b);
+    const silent = udp as unknown as { filtered: number[] };
+    return { tcp: both(tcp), udpFiltered: silent.filtered, protocols: both(protocols) };
+  };
+  const nothing = { tcp: [], udpFiltered: [3130, 4827], protocols: [] };
+  expect(await letIn("stranger", "lb-1")).toEqual(nothing);
+  expect(await letIn("client", "lb-1")).toEqual({ ...nothing, tcp: [80, 443] });
+  expect(await letIn("web-2", "lb-1")).toEqual(nothing);
+  expect(await letIn("client", "web-1")).toEqual(nothing);
+  expect(await letIn("lb-2", "web-1")).toEqual({ ...nothing, tcp: [8080] });
+  expect(await letIn("lb-2", "lb-1")).toMatchObject({ tcp: [3128], protocols: [112] });
+});
+
+test("an origin added and removed under traffic: no request fails, the cache stays", async () => {
+  const kept = fresh("/static/kept-");
+  await get(kept);
+  const more = await site({ origins: ["web-1", "web-2", "web-3"] }).prepare();
+  const added = await underLoad(
+    () => fresh("/page/"),
+    () => more.deploy(),
+  );
+  report("an origin added", added);
+  expect(added.failed).toEqual([]);
+  const fewer = await site().prepare();
+  const removed = await underLoad(
+    () => fresh("/page/"),
+    () => fewer.deploy(),
+  );
+  report("an origin removed", removed);
+  expect(removed.failed).toEqual([]);
+  expect(added.succeeded.some(({ body }) => body?.includes("web-3"))).toBe(true);
+  await get(kept);
+  expect(await fetches(kept)).toBe(1);
+}, 300_000);
+
+test("a configuration that the parser refuses reaches nobody", async () => {
+  const bad = await site({ tier: { extraLines: ["no_such_directive 1"] } }).prepare();
+  const result = await underLoad("/static/wire", async () => {
+    const outcome = await bad.apply();
+    expect(outcome.ok).toBe(false);
+    expect(outcome.output).toContain("unrecognized: 'no_such_directive'");
+    expect(outcome.output).toContain("refused by squid -k parse; nothing was changed");
+  });
+  expect(result.failed).toEqual([]);
+  await first.deploy();
+}, 300_000);
+
+test("another cache directory: the standby first, the address moves, no request fails", async () => {
+  const { active } = await settle();
+  const cache = { memoryMiB: 48, disk: { sizeMiB: 256, directory: "/var/spool/squid-2" } };
+  const changed = await site({ tier: { cache } }).prepare();
+  const result = await underLoad(
+    () => fresh("/page/"),
+    () => changed.deploy(),
+  );
+  report("another cache directory", result);
+  expect(result.failed).toEqual([]);
+  for (const name of ["lb-1", "lb-2"]) {
+    const { stdout } = await lab.machine(name).ssh("ls /var/spool/squid-2 | head -3; squid -v | head -1");
+    expect(stdout).toContain("00");
+  }
+  expect((await settle()).active.name).not.toBe(active.name);
+}, 300_000);
+
+test("a new certificate: shown to the next visitor, no request fails", async () => {
+  const tls = { ca: authority.certificate };
+  const before = (await get("/static/wire", { tls })).certificate!.fingerprint256;
+  const cache = { memoryMiB: 48, disk: { sizeMiB: 256, directory: "/var/spool/squid-2" } };
+  const changed = await site({ version: "2", tier: { cache } }, 1).prepare();
+  const result = await underLoad("/static/wire", () => changed.deploy());
+  report("a new certificate", result);
+  expect(result.failed).toEqual([]);
+  expect((await get("/static/wire", { tls })).certificate!.fingerprint256).not.toBe(before);
+  const { stdout } = await lab.machine("lb-1").ssh("stat --format='%a %U:%G' /etc/squid/tls/site-1.pem");
+  expect(stdout).toBe("640 root:proxy\n");
+  await first.deploy();
+}, 300_000);
+
+test("an origin without power: some wait, none fails, and soon nobody waits", async () => {
+  await settle();
+  const result = await underLoad(
+    () => fresh("/page/"),
+    async () => {
+      await lab.machine("web-2").cutPower();
+      await delay(8000);
+    },
+  );
+  report("an origin without power", result);
+  process.stderr.write(`slowest answer ${Math.round(slowest(result))} ms\n`);
+  expect(result.failed).toEqual([]);
+  expect(slowest(result)).toBeLessThan(10_000); // 4 s by the settings; the rest is this computer's own slowness
+  const after = await underLoad(
+    () => fresh("/page/"),
+    () => delay(3000),
+  );
+  report("afterwards", after);
+  expect(after.failed).toEqual([]);
+  expect(slowest(after)).toBeLessThan(2000);
+});
+
+test("an origin that accepts and never answers: found out by its path, and back when it answers", async () => {
+  await settle();
+  await site({ checkPath: "/alive" }).deploy();
+  const hung = lab.machine("web-2");
+  const result = await underLoad(
+    () => fresh("/page/"),
+    async () => {
+      await hung.ssh("pkill -STOP -x nginx");
+      await delay(8000);
+    },
+  );
+  report("an origin that hangs", result);
+  expect(result.failed).toEqual([]);
+  const others = new Set(result.requests.slice(-40).map(({ body }) => body?.includes("web-2")));
+  expect([...others]).toEqual([false]);
+  await hung.ssh("pkill -CONT -x nginx");
+  await waitUntil(
+    async () => (await get(fresh("/page/"))).body.includes("web-2"),
+    20,
+    () => "the origin did not come back",
+    200,
+  );
+  await first.deploy();
+}, 300_000);
+
+test("no origin at all: cached pages go on, others see the splash page; it recovers without a restart", async () => {
+  const { active } = await settle();
+  const [kept, stale] = [fresh("/static/kept-"), fresh("/short/stale-")];
+  for (const path of [kept, stale]) expect((await get(path)).status).toBe(200);
+  const started = async (): Promise<string> =>
+    (await active.ssh("systemctl show --property=ActiveEnterTimestampMonotonic squid")).stdout;
+  const before = await started();
+  for (const name of ["web-1", "web-2"]) await lab.machine(name).cutPower();
+  await delay(1500);
+  const start = performance.now();
+  const other = await get(fresh("/page/"), { timeoutSeconds: 60 });
+  const took = Math.round(performance.now() - start);
+  process.stderr.write(`no origin: the splash page after ${took} ms\n`);
+  expect([502, 503, 504]).toContain(other.status);
+  expect(other.body).toBe(SPLASH);
+  expect(took).toBeLessThan(25_000);
+  expect((await get(kept)).status).toBe(200);
+  expect((await get(stale, { timeoutSeconds: 30 })).status).toBe(200); // stale-if-error
+  for (const name of ["web-1", "web-2"]) await lab.machine(name).powerOn();
+  await settle();
+  expect(await started()).toBe(before);
+  const down = await get("/down");
+  expect([down.status, down.body]).toEqual([503, SPLASH]);
+}, 300_000);
+
+test("squid killed: the address moves at once", async () => {
+  const { active, standby } = await settle();
+  const result = await underLoad(
+    "/static/wire",
+    async () => {
+      await active.ssh("pkill -KILL -x squid");
+      await waitUntil(
+        () => hasAddress(standby, VIP),
+        10,
+        () => "the address did not move",
+      );
+    },
+    100,
+  );
+  report("squid killed", result);
+  expect(result.longestGapMs).toBeLessThan(5000);
+  await settle();
+});
+
+test("a squid that hangs: the address moves to one that answers", async () => {
+  const { active, standby } = await settle();
+  await active.ssh("pkill -STOP -x squid");
+  await waitUntil(
+    () => hasAddress(standby, VIP),
+    40,
+    () => "the address did not move",
+  );
+  await active.ssh("pkill -CONT -x squid");
+  await settle();
+});
+
+test("power cut of the active proxy: the other one takes over; it comes back as standby", async () => {
+  const { active, standby } = await settle();
+  const load = Load.start({ url: `http://${VIP}/static/wire`, perSecond: 100, headers: { Host: SITE } });
+  await delay(500);
+  await active.cutPower();
+  await waitUntil(
+    () => hasAddress(standby, VIP),
+    10,
+    () => "the address did not move",
+  );
+  await delay(1500);
+  const result = await load.stop();
+  report("power cut of the active proxy", result);
+  expect(result.longestGapMs).toBeLessThan(5000);
+  await active.powerOn();
+  expect((await settle()).active.name).toBe(standby.name);
+});
