@@ -376,13 +376,14 @@ test("a member of etcd whose data is lost begins no cluster of its own, and an a
 
 test("other names in everybody's place: refused, and whoever leads keeps the data", async () => {
   const before = await ask(WRITES, "select count(*) from numbers");
-  const outcome = await deployment
+  const renamed = await deployment
     .changed(replicaSet(lab, { ...settledParameters, members: ["db-4"] }))
-    .apply();
-  expect(outcome.ok).toBe(false);
-  expect(outcome.output).toMatch(
-    /no other one runs that could|no other member leads|no other member could lead/,
-  );
+    .prepare();
+  // two of them may go, the last one may not, however often it is told to
+  for (const because of ["could not take its leave", "no other one runs that could"]) {
+    const { ok, output } = await renamed.apply();
+    expect([ok, output.includes(because)]).toEqual([false, true]);
+  }
   const { stdout } = await lab.machine("db-4").ssh("ls -d /var/lib/postgresql/15/cdktf-ha", {
     allowFailure: true,
   });
