@@ -413,8 +413,7 @@ test("a machine is lost for good: another one takes its name, its vote and its p
   expect(stdout).toContain(`${lost}, http://${ADDRESSES["db-4"]}:2380`);
 }, 400_000);
 
-test("the whole set goes: stopped, and every row stays where it is; deployed again, it is there", async () => {
-  const rows = await ask(WRITES, "select count(*), sum(n) from numbers");
+test("the whole set goes: stopped, and every row stays where it is", async () => {
   const lost = MEMBERS.filter((name) => !lab.machine(name).isOn);
   const addresses = Object.fromEntries(lost.map((name) => [name, ADDRESSES["db-4"]]));
   const outcome = await deployment.changed(replicaSet(lab, { ...settledParameters, addresses })).destroy();
@@ -427,7 +426,4 @@ test("the whole set goes: stopped, and every row stays where it is; deployed aga
       });
     expect(stdout.trim().split("\n")).toEqual(["inactive", "inactive", "15"]);
   }
-  await deployment.deploy();
-  await awaitMembers(lab.machine(MEMBERS.find((name) => lab.machine(name).isOn)!), 3);
-  expect(await ask(WRITES, "select count(*), sum(n) from numbers")).toBe(rows);
-}, 500_000);
+}, 120_000);
