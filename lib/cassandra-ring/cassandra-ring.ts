@@ -320,8 +320,8 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
     name: string,
     { platform, nodes: given, seeds }: DatacenterProps,
   ): { nodes: RingNode[]; seeds: RingNode[] } {
-    const scope = this.props.datacenters ? new Construct(this, name) : this;
-    const nodes = machinesOf(scope, platform, this.withVolumes(platform, given)).map((machine) => ({
+    // below the ring itself: a ring that gets its second datacenter keeps the addresses of what it has
+    const nodes = machinesOf(this, platform, this.withVolumes(platform, given)).map((machine) => ({
       name: machine.name,
       machine,
       datacenter: name,

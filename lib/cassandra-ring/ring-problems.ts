@@ -78,6 +78,13 @@ function checkPlaces(ring: CassandraRing): void {
       fix: "datacenters: { NAME: { platform, nodes } }",
     });
   }
+  const names = new Set<string>();
+  for (const { nodes: some } of Object.values(datacenters ?? {})) {
+    // twice in one datacenter is the platform's to refuse
+    for (const name of new Set(Array.isArray(some) ? (some as string[]) : Object.keys(some))) {
+      refuseTwice(ring, "node", names, name);
+    }
+  }
 }
 
 function checkKeyspaces(ring: CassandraRing): void {
