@@ -3,6 +3,7 @@ import { Connections, type Connectable } from "../firewall/connections";
 import { Port } from "../firewall/port";
 import { compareNames } from "../names";
 import type { Machine } from "../platform/machine";
+import { refuseDataVolumes } from "../platform/data-volume-refusal";
 import { machinesOf } from "../platform/nodes";
 import type { Nodes, Platform } from "../platform/platform";
 import { refuse, warn } from "../problem";
@@ -27,12 +28,14 @@ export class EtcdCluster extends Construct implements Connectable {
   readonly machines: readonly Machine[];
   /** What whoever uses the cluster depends on. */
   readonly ready: Rollout["last"];
+  private readonly claims = new Map<string, string>();
 
   constructor(scope: Construct, id: string, props: EtcdClusterProps) {
     super(scope, id);
     const machines = machinesOf(this, props.platform, props.nodes);
     this.machines = [...machines].sort((a, b) => compareNames(a.name, b.name));
     this.checkNumber();
+    refuseDataVolumes(this, this.machines);
     this.connections = new Connections(this, { name: id });
     for (const machine of this.machines) this.connections.addMachine(machine);
     if (this.machines.length > 1) {
@@ -58,6 +61,20 @@ export class EtcdCluster extends Construct implements Connectable {
   /** Members that may fail with a quorum left. */
   get tolerance(): number {
     return Math.floor((this.machines.length - 1) / 2);
+  }
+
+  /** A name under which somebody keeps what is its own: two of one name would be one, and each other's members. */
+  claim(name: string, by: Construct): void {
+    const other = this.claims.get(name);
+    if (other !== undefined) {
+      refuse(by, {
+        code: "duplicate-name",
+        what: `'${name}', which ${other} keeps in the same etcd`,
+        allowed: "a name of its own for each set that shares an EtcdCluster",
+        fix: "give one of them another 'name'; what lives already keeps the one it has",
+      });
+    }
+    this.claims.set(name, by.node.path);
   }
 
   /** Lets a group of machines use the cluster. */

@@ -1,17 +1,22 @@
+import type { Construct } from "constructs";
 import type { Connectable, Connections } from "../firewall/connections";
 import type { Peer } from "../firewall/peer";
 import type { HealthCheck } from "../haproxy-keepalived-pair/health-check";
 import type { Balanceable, BalanceTarget } from "../haproxy-keepalived-pair/servers";
 import type { Machine } from "../platform/machine";
+import { refuse } from "../problem";
 import { POSTGRES_PORT } from "./patroni-yml";
 
 /** One of the parts that a member of a replica set may play: for load balancers, and for clients that find it themselves. */
 export class PostgresEndpoint implements Balanceable, Connectable {
   constructor(
-    private readonly set: { readonly machines: readonly Machine[]; readonly connections: Connections },
+    private readonly set: Construct & {
+      readonly machines: readonly Machine[];
+      readonly connections: Connections;
+    },
     private readonly check: HealthCheck,
-    /** libpq's own word for the part: `target_session_attrs`. */
-    readonly targetSessionAttributes: "primary" | "prefer-standby",
+    /** libpq's own word for the part: `target_session_attrs`; it has none for the replica that has every commit. */
+    readonly targetSessionAttributes?: "primary" | "prefer-standby",
   ) {}
 
   get connections(): Connections {
@@ -23,8 +28,19 @@ export class PostgresEndpoint implements Balanceable, Connectable {
     for (const client of clients) this.set.connections.allowFrom(client, "postgres");
   }
 
-  /** A connection string of libpq's that names every member: the client finds the one that plays the part. */
+  /**
+   * A connection string of libpq's that names every member: the client finds the one that plays the part.
+   * @throws for `synchronousReplica`: which replica has every commit only a load balancer's check tells
+   */
   connectionString(database: string, role: string): string {
+    if (this.targetSessionAttributes === undefined) {
+      refuse(this.set, {
+        code: "only-by-balancer",
+        what: "a connection string for the replica that has every commit",
+        allowed: "'primary' and 'replicas': libpq asks a server whether it may be written to, and no more",
+        fix: "balance it, and connect to the load balancer; or read from the primary",
+      });
+    }
     const hosts = this.set.machines.map(({ privateAddress }) =>
       privateAddress.includes(":") ? `[${privateAddress}]` : privateAddress,
     );

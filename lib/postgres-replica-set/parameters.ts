@@ -1,5 +1,5 @@
 import type { Construct } from "constructs";
-import { refuse } from "../problem";
+import { isToken, refuse } from "../problem";
 
 /** A setting of postgresql.conf: as PostgreSQL writes it, or as a number or a truth. */
 export type ParameterValue = string | number | boolean;
@@ -69,6 +69,43 @@ export function splitParameters(parameters: Parameters): {
         .map(([name, value]) => [name, typeof value === "boolean" ? (value ? "on" : "off") : value]),
     );
   return { shared: pick(true), own: pick(false) };
+}
+
+/** What may not be given up, by what it protects. */
+const DURABILITY: Readonly<
+  Record<string, { readonly allowed: readonly string[]; readonly because: string }>
+> = {
+  fsync: {
+    allowed: ["on", "true"],
+    because: "a machine that loses its power would come back with broken data",
+  },
+  full_page_writes: {
+    allowed: ["on", "true"],
+    because: "a machine that loses its power would come back with broken pages",
+  },
+};
+const SYNCHRONOUS_COMMIT = {
+  allowed: ["on", "remote_apply"],
+  because: "a commit would be acknowledged that no other member has on its disk",
+};
+
+/** Parameters that take back what `synchronous` says, or what a replica set is for. */
+export function checkDurability(scope: Construct, parameters: Parameters, synchronous: boolean): void {
+  const rules = { ...DURABILITY, ...(synchronous ? { synchronous_commit: SYNCHRONOUS_COMMIT } : {}) };
+  for (const [name, { allowed, because }] of Object.entries(rules)) {
+    const value = parameters[name];
+    if (value === undefined || isToken(value) || allowed.includes(String(value).toLowerCase())) continue;
+    if (name === "synchronous_commit" && value === true) continue;
+    refuse(scope, {
+      code: "not-durable",
+      what: `${name} is ${String(value)}`,
+      allowed: `${allowed.join(" or ")}: ${because}`,
+      fix:
+        name === "synchronous_commit"
+          ? 'leave it out; synchronous: "off", if acknowledged commits may be lost; or set it for a role or a session'
+          : "leave it out",
+    });
+  }
 }
 
 export function checkParameters(scope: Construct, parameters: Parameters, members: number): void {

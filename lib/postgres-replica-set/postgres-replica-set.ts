@@ -97,7 +97,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
   readonly primary: PostgresEndpoint;
   /** Those that follow, at most 10 MB behind: for reads that may be a moment old. */
   readonly replicas: PostgresEndpoint;
-  /** The one that has every commit; nobody where commits do not wait. */
+  /** The one that has every commit, for load balancers; nobody where commits do not wait. */
   readonly synchronousReplica: PostgresEndpoint;
   readonly timers: Timers;
   readonly synchronous: Synchronous;
@@ -127,10 +127,11 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     this.synchronous = props.synchronous ?? (this.machines.length >= 3 ? "on" : "off");
     checkReplicaSet(this);
     this.etcd = props.etcd ?? this.ownEtcd();
+    this.etcd.claim(this.name, this);
     this.connections = this.connect(id);
     this.primary = new PostgresEndpoint(this, HealthCheck.patroniPrimary(), "primary");
     this.replicas = new PostgresEndpoint(this, HealthCheck.patroniReplica(), "prefer-standby");
-    this.synchronousReplica = new PostgresEndpoint(this, HealthCheck.patroniSynchronous(), "prefer-standby");
+    this.synchronousReplica = new PostgresEndpoint(this, HealthCheck.patroniSynchronous());
     this.ready = this.rollOut();
     warnOfReplicaSet(this);
     this.tellTimes();
@@ -164,7 +165,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
           atLeast: this.etcd.machines.length - this.etcd.tolerance,
         },
       ],
-      survives: { failures: this.machines.length - 1, of: "node" },
+      survives: { failures: this.tolerance, of: "node" },
       timers: [
         { name: "another primary takes over", seconds: worst, because },
         {
@@ -174,6 +175,13 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
         },
       ],
     };
+  }
+
+  /** Members that may fail, whichever they are: where etcd is on the same machines, its quorum counts too. */
+  private get tolerance(): number {
+    const all = this.machines.length - 1;
+    const shared = this.etcd.machines.some((machine) => this.machines.includes(machine));
+    return shared ? Math.min(all, this.etcd.tolerance) : all;
   }
 
   private get parameters(): Parameters {

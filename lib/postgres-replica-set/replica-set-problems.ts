@@ -1,8 +1,9 @@
 import { memoryGiBOf } from "../platform/aws/instance-memory";
 import { checkCount, isToken, refuse, refuseToken, warn, type Problem } from "../problem";
 import type { Secret } from "../secret/secret";
+import { refuseDataVolumes } from "../platform/data-volume-refusal";
 import { checkSqlName } from "./databases";
-import { checkParameters, mebibytes } from "./parameters";
+import { checkDurability, checkParameters, mebibytes } from "./parameters";
 import type { PostgresReplicaSet } from "./postgres-replica-set";
 
 /** Values that are wrong on their own, or with the number of members. */
@@ -31,6 +32,8 @@ export function checkReplicaSet(set: PostgresReplicaSet): void {
     });
   }
   checkParameters(set, props.parameters ?? {}, machines.length);
+  checkDurability(set, props.parameters ?? {}, synchronous !== "off");
+  refuseDataVolumes(set, machines);
   checkDatabases(set);
 }
 

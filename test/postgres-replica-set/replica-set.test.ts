@@ -1,9 +1,9 @@
-import { Peer, Port, PostgresReplicaSet, Secret, Timers } from "../../lib";
+import { EtcdCluster, Peer, Port, PostgresReplicaSet, Secret, Timers } from "../../lib";
 import { mebibytes, splitParameters } from "../../lib/postgres-replica-set/parameters";
 import { renderHba } from "../../lib/postgres-replica-set/pg-hba";
 import { Template } from "../../lib/testing";
 import { newAws, newStack } from "../support/stack";
-import { newSet } from "./sets";
+import { newSet, setHosts } from "./sets";
 
 test("pg_hba.conf says who may come in, and nothing else", () => {
   const lines = renderHba({
@@ -100,8 +100,21 @@ test("who is there, as plain data", () => {
     { name: "pg-3", zone: "rack-3", roles: ["member"] },
   ]);
   expect(needs).toEqual([{ name: "etcd", members: ["pg-1", "pg-2", "pg-3"], atLeast: 2 }]);
-  expect(survives).toEqual({ failures: 2, of: "node" });
+  // two of three members with etcd on them: nobody leads
+  expect(survives).toEqual({ failures: 1, of: "node" });
   expect(timers[0]).toMatchObject({ seconds: 28 });
+});
+
+test("what a set survives: its members but one, where etcd is elsewhere", () => {
+  const failures = (nodes: readonly string[]): number => {
+    const stack = newStack();
+    const platform = setHosts(stack);
+    const etcd = new EtcdCluster(stack, "etcd", { platform, nodes });
+    return newSet(stack, { platform, etcd }).topology().survives.failures;
+  };
+  expect(failures(["pg-5", "pg-6", "pg-7"])).toBe(2);
+  expect(failures(["pg-3", "pg-6", "pg-7"])).toBe(1);
+  expect(newSet(newStack(), { members: ["pg-1", "pg-2"] }).topology().survives.failures).toBe(0);
 });
 
 test("a client that finds the primary itself is given every member", () => {

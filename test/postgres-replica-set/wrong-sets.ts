@@ -1,9 +1,9 @@
 import type { TerraformStack } from "cdktf";
 import {
   EtcdCluster,
+  PostgresReplicaSet,
   Secret,
   Timers,
-  type PostgresReplicaSet,
   type PostgresReplicaSetProps,
   type ProblemCode,
 } from "../../lib";
@@ -23,6 +23,7 @@ const withRoles =
       ...props,
     });
 const timers = { ttl: 30, loopWait: 10, retryTimeout: 10, primaryStartTimeout: 60 };
+const withVolume = { zone: "a", dataVolume: { sizeGiB: 100 } };
 const etcd = (nodes: readonly string[]) => (stack: TerraformStack) =>
   new EtcdCluster(stack, "etcd", { platform: setHosts(stack), nodes });
 
@@ -78,6 +79,23 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
           }),
       ],
     ],
+    "not-durable": [
+      ["commits that wait for nobody", set({ parameters: { synchronous_commit: "off" } })],
+      ["for the own disk only", set({ parameters: { synchronous_commit: "local" } })],
+      ["for the other one's memory", set({ parameters: { synchronous_commit: "remote_write" } })],
+      ["no disk", set({ synchronous: "off", parameters: { fsync: false } })],
+      ["half pages", set({ parameters: { full_page_writes: "off" } })],
+    ],
+    "only-by-balancer": [
+      ["a connection string", (stack) => newSet(stack).synchronousReplica.connectionString("a", "a")],
+    ],
+    "volume-not-mounted": [
+      ["a member's", (stack) => newSet(stack, { platform: newAws(stack), members: { "pg-1": withVolume } })],
+      [
+        "etcd's",
+        (stack) => new EtcdCluster(stack, "e", { platform: newAws(stack), nodes: { "etcd-1": withVolume } }),
+      ],
+    ],
     "secret-not-shared": [
       ["the members'", set({ memberPassword: Secret.generated("members") })],
       ["a role's", set({ roles: [{ name: "a", password: Secret.generated("a") }] })],
@@ -93,6 +111,25 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     "duplicate-name": [
       ["databases", set({ databases: [{ name: "a" }, { name: "a" }] })],
       ["roles", withRoles({}, "a", "a")],
+      [
+        "sets that share an etcd",
+        (stack) => {
+          const platform = setHosts(stack);
+          const shared = new EtcdCluster(stack, "etcd", { platform, nodes: ["pg-5", "pg-6", "pg-7"] });
+          for (const [id, member] of [
+            ["one", "pg-1"],
+            ["two", "pg-2"],
+          ] as const) {
+            new PostgresReplicaSet(stack, id, {
+              platform,
+              members: [member],
+              name: "archive",
+              etcd: shared,
+              memberPassword: Secret.variable(stack, `${id}-password`),
+            });
+          }
+        },
+      ],
     ],
     "number-out-of-range": [
       ["a ttl below Patroni's own", () => Timers.of({ ...timers, ttl: 10, loopWait: 2, retryTimeout: 3 })],
