@@ -6,7 +6,7 @@ import type { Construct } from "constructs";
 import { isIpv6, parseNetwork } from "../net";
 import { nameAtAws } from "../platform/aws/identity";
 import { refuse } from "../problem";
-import { Connections, type Admission, type NetworkGate } from "./connections";
+import { Connections, singleNetwork, type Admission, type NetworkGate } from "./connections";
 import type { Peer } from "./peer";
 import type { Port } from "./port";
 import type { Rule } from "./rule-set";
@@ -46,7 +46,7 @@ export class SecurityGroups implements NetworkGate {
       // a cluster on several platforms has a group on each; the first one's keeps its name when the second is added
       const further = scope.node.tryFindChild("security-group") ? `-${this.props.platform}` : "";
       this.further.set(scope, further);
-      const name = nameAtAws(scope, 255 - further.length) + further;
+      const name = nameAtAws(scope, 255, further);
       if (/^sg-/i.test(name)) {
         refuse(scope, {
           code: "bad-name",
@@ -168,7 +168,7 @@ export class SecurityGroups implements NetworkGate {
         : []),
       ...outside.map(({ name, privateAddress }) => ({
         name: `${peer.name}-${name}`,
-        config: networkConfig(`${privateAddress}/${isIpv6(privateAddress) ? 128 : 32}`),
+        config: networkConfig(singleNetwork(privateAddress)),
       })),
     ];
   }

@@ -261,7 +261,7 @@ export class AwsPlatform extends Construct implements Platform {
       // a cluster on several platforms has one on each
       const further = scope.node.tryFindChild("spread") ? `-${this.node.id}` : "";
       const group = new PlacementGroup(scope, `spread${further}`, {
-        name: nameAtAws(scope, 255 - further.length) + further,
+        name: nameAtAws(scope, 255, further),
         strategy: "spread",
         tags: { ...this.tags },
         provider: this.props.provider,
