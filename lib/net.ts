@@ -96,3 +96,8 @@ function parseCidr(text: string): [ipaddr.IPv4 | ipaddr.IPv6, number] | undefine
     return undefined;
   }
 }
+
+/** An address before a port: one of IPv6 stands in brackets. */
+export function bracketed(address: string): string {
+  return address.includes(":") ? `[${address}]` : address;
+}

@@ -122,6 +122,22 @@ export function checkCount(...[scope, name, value, low, high, why]: Parameters<t
   checkRange(scope, name, value, low, high, why);
 }
 
+/** Refuses a name that is known already. */
+export function refuseTwice(
+  scope: IConstruct,
+  kind: string,
+  known: { has(name: string): boolean },
+  name: string,
+): void {
+  if (!known.has(name)) return;
+  refuse(scope, {
+    code: "duplicate-name",
+    what: `a second ${kind} '${name}'`,
+    allowed: `one ${kind} of a name`,
+    fix: "choose another name",
+  });
+}
+
 /** The machine counts whole seconds. */
 export function checkSeconds(scope: IConstruct | string, name: string, value: number | undefined): void {
   checkCount(scope, name, value, 1, 86_400, "seconds");

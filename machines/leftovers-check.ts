@@ -86,8 +86,12 @@ async function leftoversAfterKilling(victim: (typeof VICTIMS)[number]): Promise<
   await labIsUp(parent);
 
   const family = withDescendants(parent.pid ?? 0);
-  const own = new Set(namespacesOf("self"));
-  const namespaces = new Set(family.flatMap(({ pid }) => namespacesOf(pid)).filter((name) => !own.has(name)));
+  // All kinds together: the kernel gives the number of a namespace that is gone to the next one, which may be another lab's.
+  const togetherOf = (of: number | "self"): string => namespacesOf(of).join(" ");
+  const own = togetherOf("self");
+  const namespaces = new Set(
+    family.map((each) => togetherOf(each.pid)).filter((names) => names && names !== own),
+  );
   const sealed = family.find(({ pid }) => commandOf(pid).includes("sealed.sh") && pid !== parent.pid);
   const inside = family.find(({ pid }) => commandOf(pid).startsWith(process.execPath));
   const pid = { [VICTIMS[0]]: parent.pid, [VICTIMS[1]]: sealed?.pid, [VICTIMS[2]]: inside?.pid }[victim];
@@ -99,10 +103,11 @@ async function leftoversAfterKilling(victim: (typeof VICTIMS)[number]): Promise<
     const alive = processes();
     const isLeft = ({ pid, start }: Process) =>
       alive.some((other) => other.pid === pid && other.start === start);
-    const ofLab = (name: string) => namespaces.has(name);
     left = [
       ...family.filter(isLeft).map(({ pid }) => `process ${pid} ${commandOf(pid)}`),
-      ...alive.flatMap(({ pid }) => namespacesOf(pid).filter(ofLab)).map((name) => `namespace ${name}`),
+      ...alive
+        .filter((each) => namespaces.has(togetherOf(each.pid)))
+        .map((each) => `process ${each.pid} in the lab's namespaces: ${commandOf(each.pid)}`),
       ...(await surroundings(temporary)).filter((entry) => !before.has(entry)),
     ];
     return left.length === 0;
@@ -110,7 +115,7 @@ async function leftoversAfterKilling(victim: (typeof VICTIMS)[number]): Promise<
   const start = Date.now();
   await waitUntil(look, 10, () => "").catch(() => undefined);
   console.log(
-    `Killed ${victim}: ${family.length} processes and ${namespaces.size} namespaces of the lab, ` +
+    `Killed ${victim}: ${family.length} processes in ${namespaces.size} sets of namespaces of the lab, ` +
       (left.length ? `left: ${left.length}` : `all gone within ${Date.now() - start} ms`),
   );
   rmSync(temporary, { recursive: true });

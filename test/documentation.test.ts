@@ -26,8 +26,9 @@ test.each(pages)("links of %s lead somewhere", (page) => {
 /** What the pages' samples take for granted. */
 const PREAMBLE = `
 import { Construct } from "constructs";
+import { AwsProvider } from "@cdktf/provider-aws/lib/provider";
 import * as all from "../lib";
-declare const platform: all.Platform, web: all.ServiceTier, certificate: all.Secret, password: all.Secret;
+declare const platform: all.Platform, aws: all.AwsPlatform, inVirginia: all.AwsPlatformProps, web: all.ServiceTier, certificate: all.Secret, password: all.Secret;
 `;
 
 test("the code of every page type-checks", () => {

@@ -8,20 +8,27 @@ import { machinesOf } from "../platform/nodes";
 import type { NodeProps, Nodes, Platform } from "../platform/platform";
 import { checkAtSynth, refuse, tell } from "../problem";
 import { Rollout } from "../push/rollout";
+import { SchemaService } from "../push/schema-service";
 import { Secret } from "../secret/secret";
 import type { ClusterTopology } from "../topology/topology";
-import { CassandraService, DATA_DIRECTORY, FACTS_DIRECTORY, type NodeSource } from "./cassandra-service";
+import {
+  CassandraService,
+  DATA_DIRECTORY,
+  FACTS_DIRECTORY,
+  script,
+  type NodeSource,
+} from "./cassandra-service";
 import { CassandraVersion, type Java } from "./cassandra-version";
 import type { YamlModel, YamlValue } from "./cassandra-yaml";
 import { CassandraInstallation } from "./installation";
-import type { KeyspaceProps, RoleProps, SchemaModel } from "./keyspace";
+import { renderSchema, type KeyspaceProps, type RoleProps, type SchemaModel } from "./keyspace";
 import { changeOrder, defaultSeeds, racksOf, type RingNode } from "./layout";
 import { metricsOf, type Metrics, type MetricsProps } from "./metrics";
 import { checkCertificates, checkRing, problemsOfRing, warnOfRing } from "./ring-problems";
 import type { Snapshots } from "./snapshots";
 import type { RingTls } from "./tls";
 import { toleranceOf, toleranceText, type Tolerance } from "./tolerance";
-import { SchemaService, UpkeepService } from "./upkeep-service";
+import { UpkeepService } from "./upkeep-service";
 
 export interface DatacenterProps {
   readonly platform: Platform;
@@ -320,8 +327,8 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
     name: string,
     { platform, nodes: given, seeds }: DatacenterProps,
   ): { nodes: RingNode[]; seeds: RingNode[] } {
-    const scope = this.props.datacenters ? new Construct(this, name) : this;
-    const nodes = machinesOf(scope, platform, this.withVolumes(platform, given)).map((machine) => ({
+    // below the ring itself: a ring that gets its second datacenter keeps the addresses of what it has
+    const nodes = machinesOf(this, platform, this.withVolumes(platform, given)).map((machine) => ({
       name: machine.name,
       machine,
       datacenter: name,
@@ -389,10 +396,12 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
 
   private rollOut(): Rollout["last"] {
     const cassandra = new CassandraService(this, Secret.generated("cassandra-stores"));
-    const schema = new SchemaService(
-      () => this.schema(),
-      () => this.rolePasswords(),
-    );
+    const schema = new SchemaService("cassandra-schema", {
+      directory: FACTS_DIRECTORY,
+      text: () => renderSchema(this.schema()),
+      passwords: () => this.rolePasswords(),
+      settle: script("schema.sh"),
+    });
     const upkeep = new UpkeepService(() => ({
       members: this.nodes.map(({ name }) => name),
       copies: Object.fromEntries((this.props.keyspaces ?? []).map(({ name }) => [name, this.copiesOf(name)])),

@@ -1,5 +1,14 @@
 import { memoryGiBOf } from "../platform/aws/instance-memory";
-import { checkCount, checkRange, isToken, refuse, refuseToken, warn, type Problem } from "../problem";
+import {
+  checkCount,
+  checkRange,
+  isToken,
+  refuse,
+  refuseToken,
+  refuseTwice,
+  warn,
+  type Problem,
+} from "../problem";
 import type { Secret } from "../secret/secret";
 import type { CassandraRing } from "./cassandra-ring";
 import { CassandraVersion } from "./cassandra-version";
@@ -78,6 +87,14 @@ function checkPlaces(ring: CassandraRing): void {
       fix: "datacenters: { NAME: { platform, nodes } }",
     });
   }
+  const names = new Set<string>();
+  for (const { nodes: some } of Object.values(datacenters ?? {})) {
+    // twice in one datacenter is the platform's to refuse
+    for (const name of new Set(Array.isArray(some) ? (some as string[]) : Object.keys(some))) {
+      refuseTwice(ring, "node", names, name);
+      names.add(name);
+    }
+  }
 }
 
 function checkKeyspaces(ring: CassandraRing): void {
@@ -85,6 +102,7 @@ function checkKeyspaces(ring: CassandraRing): void {
   for (const { name, replicationFactor } of ring.props.keyspaces ?? []) {
     checkKeyspaceName(ring, name);
     refuseTwice(ring, "keyspace", names, name);
+    names.add(name);
     const counts =
       typeof replicationFactor === "object"
         ? Object.entries(replicationFactor)
@@ -128,6 +146,7 @@ function checkRoles(ring: CassandraRing): void {
   for (const { name, password, grants = {} } of ring.props.roles ?? []) {
     checkRoleName(ring, name);
     refuseTwice(ring, "role", names, name);
+    names.add(name);
     checkShared(ring, `roles.${name}.password`, password);
     for (const keyspace of Object.keys(grants)) ring.copiesOf(keyspace);
   }
@@ -194,18 +213,6 @@ function checkTls(ring: CassandraRing): void {
     });
   }
   if (tls.authority) checkShared(ring, "tls.authority", tls.authority);
-}
-
-function refuseTwice(ring: CassandraRing, kind: string, known: Set<string>, name: string): void {
-  if (known.has(name)) {
-    refuse(ring, {
-      code: "duplicate-name",
-      what: `a second ${kind} '${name}'`,
-      allowed: `one ${kind} of a name`,
-      fix: "choose another name",
-    });
-  }
-  known.add(name);
 }
 
 /** Asked when the nodes are known. */

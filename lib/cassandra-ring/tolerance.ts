@@ -18,7 +18,7 @@ export interface Tolerance {
   readonly localQuorum: Readonly<Record<string, number>>;
   /** By datacenter: racks (zones) that may be down as a whole while LOCAL_QUORUM there still answers. */
   readonly racksAtLocalQuorum: Readonly<Record<string, number>>;
-  /** By datacenter: part of all data that one node holds. */
+  /** By datacenter: part of all data that a node of the smallest rack holds. */
   readonly share: Readonly<Record<string, number>>;
 }
 
@@ -41,10 +41,7 @@ export function toleranceOf({ keyspace, copies, racks }: Replication): Tolerance
     quorum: total - quorumOf(total),
     localQuorum: each((_, count) => count - quorumOf(count)),
     racksAtLocalQuorum: each((datacenter, count) => racksThatMayFail(count, racks[datacenter] ?? {})),
-    share: each((datacenter, count) => {
-      const nodes = Object.values(racks[datacenter] ?? {}).reduce((sum, inRack) => sum + inRack, 0);
-      return nodes ? Math.min(1, count / nodes) : 0;
-    }),
+    share: each((datacenter, count) => largestShare(count, racks[datacenter] ?? {})),
   };
 }
 
@@ -55,11 +52,20 @@ export function toleranceOf({ keyspace, copies, racks }: Replication): Tolerance
 function racksThatMayFail(copies: number, racks: Readonly<Record<string, number>>): number {
   const sizes = Object.values(racks).filter((size) => size > 0);
   if (!sizes.length) return 0;
-  const perRack = mostCopiesInARack(copies, sizes);
+  const perRack = Math.max(1, ...copiesInRacks(copies, sizes));
   return Math.min(sizes.length - 1, Math.floor((copies - quorumOf(copies)) / perRack));
 }
 
-function mostCopiesInARack(copies: number, sizes: readonly number[]): number {
+/** A rack has its copies whatever its size: few nodes share them. With more racks than copies tokens decide, about evenly. */
+function largestShare(copies: number, racks: Readonly<Record<string, number>>): number {
+  const sizes = Object.values(racks).filter((size) => size > 0);
+  const nodes = sizes.reduce((sum, size) => sum + size, 0);
+  if (!nodes) return 0;
+  if (sizes.length > copies) return Math.min(1, copies / nodes);
+  return Math.min(1, Math.max(...copiesInRacks(copies, sizes).map((held, rack) => held / sizes[rack]!)));
+}
+
+function copiesInRacks(copies: number, sizes: readonly number[]): number[] {
   // racks are filled in turn, each at most with its nodes: the last copies go where there are nodes left
   const held = sizes.map(() => 0);
   let left = Math.min(
@@ -74,7 +80,7 @@ function mostCopiesInARack(copies: number, sizes: readonly number[]): number {
       }
     }
   }
-  return Math.max(1, ...held);
+  return held;
 }
 
 /** In the words in which an operator thinks of it. */
@@ -84,7 +90,7 @@ export function toleranceText(tolerance: Tolerance): string {
   const local = datacenters
     .map((name) => {
       const where = datacenters.length > 1 ? ` in ${name}` : "";
-      return `LOCAL_QUORUM${where} survives ${nodes(localQuorum[name]!)} and ${zones(racksAtLocalQuorum[name]!)}; a node${where} holds ${Math.round(share[name]! * 100)} % of the data`;
+      return `LOCAL_QUORUM${where} survives ${nodes(localQuorum[name]!)} and ${zones(racksAtLocalQuorum[name]!)}; a node${where} holds up to ${Math.round(share[name]! * 100)} % of the data`;
     })
     .join("; ");
   return (

@@ -1,30 +1,6 @@
 import type { Service, ServiceDescription, ServiceFile } from "../push/service";
-import type { Secret } from "../secret/secret";
 import { FACTS_DIRECTORY, PROGRAMS, script } from "./cassandra-service";
-import { renderSchema, type SchemaModel } from "./keyspace";
 import type { Snapshots } from "./snapshots";
-
-/** Keyspaces and roles, told to the ring by way of one node, when all nodes are there. */
-export class SchemaService implements Service {
-  readonly name = "cassandra-schema";
-
-  constructor(
-    private readonly model: () => SchemaModel,
-    private readonly passwords: () => Readonly<Record<string, Secret>>,
-  ) {}
-
-  describe(): ServiceDescription {
-    const passwords = Object.entries(this.passwords());
-    return {
-      files: [
-        { path: `${FACTS_DIRECTORY}/schema.json`, text: renderSchema(this.model()) },
-        ...passwords.map(([path, secret]): ServiceFile => ({ path, text: secret.placeholder, mode: "0600" })),
-      ],
-      secrets: passwords.map(([, secret]) => secret),
-      hooks: { settle: script("schema.sh") },
-    };
-  }
-}
 
 export interface UpkeepModel {
   /** Names of all nodes: a new one leaves rows on the old ones that are theirs no longer. */

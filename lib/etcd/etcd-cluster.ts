@@ -2,6 +2,7 @@ import { Construct } from "constructs";
 import { Connections, type Connectable } from "../firewall/connections";
 import { Port } from "../firewall/port";
 import { compareNames } from "../names";
+import { bracketed } from "../net";
 import type { Machine } from "../platform/machine";
 import { refuseDataVolumes } from "../platform/data-volume-refusal";
 import { machinesOf } from "../platform/nodes";
@@ -52,10 +53,7 @@ export class EtcdCluster extends Construct implements Connectable {
 
   /** `ADDRESS:2379`, of every member. */
   get hosts(): string[] {
-    return this.machines.map(
-      ({ privateAddress }) =>
-        `${privateAddress.includes(":") ? `[${privateAddress}]` : privateAddress}:${CLIENT_PORT}`,
-    );
+    return this.machines.map(({ privateAddress }) => `${bracketed(privateAddress)}:${CLIENT_PORT}`);
   }
 
   /** Members that may fail with a quorum left. */

@@ -1,3 +1,5 @@
+import { bracketed } from "../net";
+
 /** What one member of etcd listens on and calls itself. */
 export interface EtcdModel {
   readonly name: string;
@@ -13,8 +15,7 @@ export const PEER_PORT = 2380;
  * and a member that joins asks those that are there (on-machine/activate.sh). So nobody restarts when another one comes.
  */
 export function renderEtcdEnvironment({ name, address, dataDirectory }: EtcdModel): string {
-  const url = (port: number, host = address): string =>
-    `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const url = (port: number, host = address): string => `http://${bracketed(host)}:${port}`;
   const variables: Record<string, string | number> = {
     NAME: name,
     DATA_DIR: dataDirectory,

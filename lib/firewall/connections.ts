@@ -1,4 +1,5 @@
 import type { Construct } from "constructs";
+import { isIp, isIpv6 } from "../net";
 import type { Machine } from "../platform/machine";
 import { refuse, warnAtSynth, type Problem } from "../problem";
 import { Peer } from "./peer";
@@ -184,15 +185,14 @@ export function clientNetworks(connections: Connections, port: Port): string[] {
     );
 }
 
-/** The same also for an address that only Terraform knows, where a daemon takes no address without its length. */
+/** A single address as a network; also one that only Terraform knows, where nobody takes an address without its length. */
 export function singleNetwork(address: string): string {
-  return `${address}/${/^[\da-f]*:[\da-f:]+$/i.test(address) ? 128 : 32}`;
+  return `${address}/${isIpv6(address) ? 128 : 32}`;
 }
 
-/** A single address as a network; an address that only Terraform knows stays as it is. */
+/** The same, but an address that only Terraform knows stays as it is. */
 function hostNetwork(address: string): string {
-  if (/^[\d.]+$/.test(address)) return `${address}/32`;
-  return /^[\da-f:]+$/i.test(address) ? `${address}/128` : address;
+  return isIp(address) ? singleNetwork(address) : address;
 }
 
 function asPeer(peer: Connectable | Connections | Peer): Connections | Peer {

@@ -1,17 +1,21 @@
 import { SecurityGroup } from "@cdktf/provider-aws/lib/security-group";
 import { VpcSecurityGroupEgressRule } from "@cdktf/provider-aws/lib/vpc-security-group-egress-rule";
 import { VpcSecurityGroupIngressRule } from "@cdktf/provider-aws/lib/vpc-security-group-ingress-rule";
-import { TerraformStack, type ITerraformDependable } from "cdktf";
+import { TerraformStack, type ITerraformDependable, type TerraformProvider } from "cdktf";
 import type { Construct } from "constructs";
 import { isIpv6, parseNetwork } from "../net";
 import { nameAtAws } from "../platform/aws/identity";
 import { refuse } from "../problem";
-import { Connections, type Admission, type NetworkGate } from "./connections";
+import { Connections, singleNetwork, type Admission, type NetworkGate } from "./connections";
 import type { Peer } from "./peer";
 import type { Port } from "./port";
 import type { Rule } from "./rule-set";
 
 export interface SecurityGroupsProps {
+  /** Name of the platform, for clusters that are on several. */
+  readonly platform: string;
+  /** @default - the stack's own */
+  readonly provider?: TerraformProvider;
   readonly vpcId: string;
   readonly tags: Readonly<Record<string, string>>;
   /** Nothing means everywhere. */
@@ -27,6 +31,8 @@ export class SecurityGroups implements NetworkGate {
   private readonly groups = new Map<Connections, string>();
   private readonly ids = new Map<Construct, Set<string>>();
   private readonly rules = new Map<Connections, ITerraformDependable[]>();
+  /** What sets ids apart from those of the cluster's first platform. */
+  private readonly further = new Map<Construct, string>();
   /** Rules by group, direction and family of addresses, as AWS counts them. */
   private readonly counts = new Map<string, number>();
 
@@ -37,7 +43,10 @@ export class SecurityGroups implements NetworkGate {
     let group = this.groups.get(connections);
     if (group === undefined) {
       const { scope } = connections;
-      const name = nameAtAws(scope, 255);
+      // a cluster on several platforms has a group on each; the first one's keeps its name when the second is added
+      const further = scope.node.tryFindChild("security-group") ? `-${this.props.platform}` : "";
+      this.further.set(scope, further);
+      const name = nameAtAws(scope, 255, further);
       if (/^sg-/i.test(name)) {
         refuse(scope, {
           code: "bad-name",
@@ -46,11 +55,12 @@ export class SecurityGroups implements NetworkGate {
           fix: "rename the stack",
         });
       }
-      group = new SecurityGroup(scope, "security-group", {
+      group = new SecurityGroup(scope, `security-group${further}`, {
         name,
         description: `${connections.name}: managed by cdktf-ha-clusters`,
         vpcId: this.props.vpcId,
         tags: { ...this.props.tags, Name: name },
+        provider: this.props.provider,
       }).id;
       this.groups.set(connections, group);
       this.outgoing(connections, group);
@@ -82,6 +92,7 @@ export class SecurityGroups implements NetworkGate {
           ...protocolOf(port),
           ...source.config,
           tags: this.props.tags,
+          provider: this.props.provider,
         },
       );
       // what the target's machines wait for cannot be in a stack that comes later
@@ -105,6 +116,7 @@ export class SecurityGroups implements NetworkGate {
         description: describe(`to ${to.name}`),
         ...protocolOf(port),
         tags: this.props.tags,
+        provider: this.props.provider,
       },
     );
     this.remember(peer, rule);
@@ -133,6 +145,7 @@ export class SecurityGroups implements NetworkGate {
           ...(outgoing ? protocolOf(port) : { ipProtocol: "-1" }),
           ...networkConfig(network),
           tags,
+          provider: this.props.provider,
         },
       );
       this.remember(connections, rule);
@@ -147,14 +160,17 @@ export class SecurityGroups implements NetworkGate {
         config: networkConfig(network),
       }));
     }
-    if (this.isMine(peer)) {
-      return [{ name: peer.name, config: { referencedSecurityGroupId: this.groupOf(peer) } }];
-    }
-    // Machines outside of AWS have no group here: one rule for each of their addresses.
-    return peer.machines.map(({ name, privateAddress }) => ({
-      name: `${peer.name}-${name}`,
-      config: networkConfig(`${privateAddress}/${isIpv6(privateAddress) ? 128 : 32}`),
-    }));
+    // Machines outside of this gate have no group here: one rule for each of their addresses.
+    const outside = peer.machines.filter(({ platform }) => platform.gate !== this);
+    return [
+      ...(this.isMine(peer)
+        ? [{ name: peer.name, config: { referencedSecurityGroupId: this.groupOf(peer) } }]
+        : []),
+      ...outside.map(({ name, privateAddress }) => ({
+        name: `${peer.name}-${name}`,
+        config: networkConfig(singleNetwork(privateAddress)),
+      })),
+    ];
   }
 
   private isMine(connections: Connections): boolean {
@@ -178,7 +194,8 @@ export class SecurityGroups implements NetworkGate {
   }
 
   /** Ids are readable, and every one is used once. */
-  private id(scope: Construct, wanted: string): string {
+  private id(scope: Construct, name: string): string {
+    const wanted = `${name}${this.further.get(scope) ?? ""}`;
     let taken = this.ids.get(scope);
     if (!taken) this.ids.set(scope, (taken = new Set()));
     let id = wanted;

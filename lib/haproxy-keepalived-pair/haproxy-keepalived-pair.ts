@@ -4,13 +4,19 @@ import { Connections, type Connectable } from "../firewall/connections";
 import type { Peer } from "../firewall/peer";
 import { checkPort, Port } from "../firewall/port";
 import { Keepalived } from "../keepalived/keepalived";
-import { groupsOf, type VirtualIpGroup, type VirtualIpProps } from "../keepalived/virtual-ip-group";
+import {
+  groupsOf,
+  warnOfLoneNode,
+  type VirtualIpGroup,
+  type VirtualIpProps,
+} from "../keepalived/virtual-ip-group";
 import { addressesOf, timersOf } from "../keepalived/topology";
 import type { VrrpScript } from "../keepalived/keepalived-conf";
+import { isIpv6 } from "../net";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import type { Nodes, Platform } from "../platform/platform";
-import { checkAtSynth, checkCount, refuse, warn, type Problem } from "../problem";
+import { checkAtSynth, checkCount, refuse, refuseTwice, type Problem } from "../problem";
 import { shareText } from "../push/program";
 import { Rollout } from "../push/rollout";
 import { scriptText } from "../script-text";
@@ -85,7 +91,7 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
     this.connections = new Connections(this, { name: id });
     for (const machine of this.machines) this.connections.addMachine(machine);
     this.groups = groupsOf(this, props);
-    this.checkNodes();
+    warnOfLoneNode(this, this.machines, this.groups);
     if (this.machines.length > 1) this.connections.allowInternally(Port.tcp(this.peersPort));
     const statistics = props.statistics;
     if (statistics) {
@@ -124,7 +130,7 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
 
   /** A group of servers, for one or several listeners. Their firewalls let the pair in. */
   backend(name: string, props: BackendProps): Backend {
-    this.refuseTwice("backend", this.backends, name);
+    refuseTwice(this, "backend", this.backends, name);
     const backend = new Backend(this, name, props);
     this.backends.set(name, backend);
     backend.target.connections?.allowFrom(this.connections, ...backend.ports);
@@ -134,7 +140,7 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
 
   /** A port, and the backend to which its requests go unless a {@link Listener.route} says otherwise. */
   listen(name: string, backend: Backend, props: ListenerProps): Listener {
-    this.refuseTwice("listener", this.listeners, name);
+    refuseTwice(this, "listener", this.listeners, name);
     if (props.virtualIp !== undefined && !Object.hasOwn(this.groups, props.virtualIp)) {
       refuse(this, {
         code: "virtual-ip-mode",
@@ -250,31 +256,8 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
       return this.groups[props.virtualIp]!.addresses.map(({ address }) => address);
     const ipv6 =
       Object.values(this.groups).some(({ addresses }) => addresses.some((address) => address.isIpv6)) ||
-      this.machines.some(
-        ({ privateAddress }) => /^[\da-f:]+$/i.test(privateAddress) && privateAddress.includes(":"),
-      );
+      this.machines.some(({ privateAddress }) => isIpv6(privateAddress));
     return ipv6 ? ["*", "::"] : ["*"];
-  }
-
-  private checkNodes(): void {
-    if (this.machines.length === 1 && Object.keys(this.groups).length) {
-      warn(this, {
-        code: "too-few-nodes",
-        what: "a virtual IP with one node",
-        allowed: "two nodes or more: with one there is nobody to take the address over",
-        fix: "add a node, or leave the virtual IP out",
-      });
-    }
-  }
-
-  private refuseTwice(kind: string, known: ReadonlyMap<string, unknown>, name: string): void {
-    if (!known.has(name)) return;
-    refuse(this, {
-      code: "duplicate-name",
-      what: `a second ${kind} '${name}'`,
-      allowed: `one ${kind} of a name`,
-      fix: "choose another name",
-    });
   }
 
   /** Servers that are in several backends are told once, for all of them: each command is a connection of its own. */

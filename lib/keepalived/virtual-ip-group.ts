@@ -1,6 +1,6 @@
 import type { Construct } from "constructs";
 import type { Machine } from "../platform/machine";
-import { checkCount, checkRange, refuse } from "../problem";
+import { checkCount, checkRange, refuse, warn } from "../problem";
 import type { VirtualIp } from "../virtual-ip/virtual-ip";
 
 /** Addresses that move together, and when they do. */
@@ -65,6 +65,21 @@ export function groupsOf(
     });
   }
   return virtualIps ?? (virtualIp ? { main: { ...vrrp, addresses: [virtualIp] } } : {});
+}
+
+/** What moves needs somebody to move to. */
+export function warnOfLoneNode(
+  scope: Construct,
+  machines: readonly Machine[],
+  groups: Readonly<Record<string, VirtualIpGroup>>,
+): void {
+  if (machines.length !== 1 || !Object.keys(groups).length) return;
+  warn(scope, {
+    code: "too-few-nodes",
+    what: "a virtual IP with one node",
+    allowed: "two nodes or more: with one there is nobody to take the address over",
+    fix: "add a node, or leave the virtual IP out",
+  });
 }
 
 /** Refuses what can never work. */

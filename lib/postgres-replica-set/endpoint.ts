@@ -3,6 +3,7 @@ import type { Connectable, Connections } from "../firewall/connections";
 import type { Peer } from "../firewall/peer";
 import type { HealthCheck } from "../haproxy-keepalived-pair/health-check";
 import type { Balanceable, BalanceTarget } from "../haproxy-keepalived-pair/servers";
+import { bracketed } from "../net";
 import type { Machine } from "../platform/machine";
 import { refuse } from "../problem";
 import { POSTGRES_PORT } from "./patroni-yml";
@@ -41,10 +42,10 @@ export class PostgresEndpoint implements Balanceable, Connectable {
         fix: "balance it, and connect to the load balancer; or read from the primary",
       });
     }
-    const hosts = this.set.machines.map(({ privateAddress }) =>
-      privateAddress.includes(":") ? `[${privateAddress}]` : privateAddress,
+    const hosts = this.set.machines.map(
+      ({ privateAddress }) => `${bracketed(privateAddress)}:${POSTGRES_PORT}`,
     );
-    const list = hosts.map((host) => `${host}:${POSTGRES_PORT}`).join(",");
+    const list = hosts.join(",");
     return `postgresql://${role}@${list}/${database}?target_session_attrs=${this.targetSessionAttributes}&connect_timeout=3`;
   }
 

@@ -3,7 +3,6 @@ import type { Machine } from "../platform/machine";
 import type { Secret } from "../secret/secret";
 import type { Service, ServiceDescription, ServiceFile, ServicePackage } from "../push/service";
 import { scriptText } from "../script-text";
-import { renderSchema, type SchemaModel } from "./databases";
 import {
   renderAccessYml,
   renderDynamic,
@@ -28,7 +27,7 @@ export interface MemberSource {
   access(machine: Machine): AccessModel;
 }
 
-const CONFIG = "/etc/patroni/cdktf-ha";
+export const CONFIG = "/etc/patroni/cdktf-ha";
 const FACTS = `${CONFIG}/facts.json`;
 const PROGRAMS = "/usr/local/lib/cdktf-ha/postgres";
 export const VERSION = 15;
@@ -181,28 +180,6 @@ export class SettingsService implements Service {
   }
 }
 
-/** Databases, roles and grants: every member is told at once, and the one that leads does it. */
-export class SchemaService implements Service {
-  readonly name = "postgres-schema";
-
-  constructor(
-    private readonly model: () => SchemaModel,
-    private readonly passwords: () => Readonly<Record<string, Secret>>,
-  ) {}
-
-  describe(): ServiceDescription {
-    const passwords = Object.entries(this.passwords());
-    return {
-      files: [
-        { path: `${CONFIG}/schema.json`, text: renderSchema(this.model()) },
-        ...passwords.map(([path, secret]): ServiceFile => ({ path, text: secret.placeholder, mode: "0600" })),
-      ],
-      secrets: passwords.map(([, secret]) => secret),
-      hooks: { settle: script("schema.sh") },
-    };
-  }
-}
-
 export function passwordFile(role: string): string {
   return `${CONFIG}/role-${role}`;
 }
@@ -211,6 +188,6 @@ function program(file: string): ServiceFile {
   return { path: `${PROGRAMS}/${file}`, text: script(file), onChange: "none" };
 }
 
-function script(file: string): string {
+export function script(file: string): string {
   return scriptText(join(__dirname, "on-machine", file));
 }

@@ -1,3 +1,4 @@
+import { bracketed } from "../net";
 import type { ParameterValue } from "./parameters";
 import type { TimerProps } from "./timers";
 
@@ -109,8 +110,4 @@ export function renderDynamic(model: DynamicModel): string {
 /** JSON is YAML. */
 function document(settings: object): string {
   return `# Managed by cdktf-ha-clusters.\n${JSON.stringify(settings, undefined, 2)}\n`;
-}
-
-function bracketed(address: string): string {
-  return address.includes(":") ? `[${address}]` : address;
 }

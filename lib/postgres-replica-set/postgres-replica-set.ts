@@ -10,16 +10,18 @@ import { machinesOf } from "../platform/nodes";
 import type { Nodes, Platform } from "../platform/platform";
 import { checkAtSynth, checkCount, refuse, tell } from "../problem";
 import { Rollout, RolloutOrder } from "../push/rollout";
+import { SchemaService } from "../push/schema-service";
 import type { Secret } from "../secret/secret";
 import type { ClusterTopology } from "../topology/topology";
-import type { DatabaseProps, DatabaseRoleProps, SchemaModel } from "./databases";
+import { renderSchema, type DatabaseProps, type DatabaseRoleProps, type SchemaModel } from "./databases";
 import { PostgresEndpoint } from "./endpoint";
 import { splitParameters, type Parameters, type ParameterValue } from "./parameters";
 import {
   AccessService,
+  CONFIG,
   passwordFile,
   PatroniService,
-  SchemaService,
+  script,
   SettingsService,
   type MemberSource,
 } from "./patroni-service";
@@ -258,10 +260,12 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
       nodes: [{ machine: machines[0]!, services: [new SettingsService(this)] }],
       dependsOn: members.last,
     });
-    const schema = new SchemaService(
-      () => this.schema(),
-      () => this.rolePasswords(),
-    );
+    const schema = new SchemaService("postgres-schema", {
+      directory: CONFIG,
+      text: () => renderSchema(this.schema()),
+      passwords: () => this.rolePasswords(),
+      settle: script("schema.sh"),
+    });
     return new Rollout(this, "schema", {
       nodes: machines.map((machine) => ({ machine, services: [schema] })),
       order: RolloutOrder.allAtOnce(), // whoever leads by then does it, and the others see it done

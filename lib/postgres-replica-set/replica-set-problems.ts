@@ -1,5 +1,5 @@
 import { memoryGiBOf } from "../platform/aws/instance-memory";
-import { checkCount, isToken, refuse, refuseToken, warn, type Problem } from "../problem";
+import { checkCount, isToken, refuse, refuseToken, refuseTwice, warn, type Problem } from "../problem";
 import type { Secret } from "../secret/secret";
 import { refuseDataVolumes } from "../platform/data-volume-refusal";
 import { checkSqlName } from "./databases";
@@ -55,6 +55,7 @@ function checkDatabases(set: PostgresReplicaSet): void {
   for (const { name, password, connectionLimit } of roles) {
     checkSqlName(set, "role", name);
     refuseTwice(set, "role", roleNames, name);
+    roleNames.add(name);
     checkShared(set, `roles.${name}.password`, password);
     checkCount(set, `roles.${name}.connectionLimit`, connectionLimit, 1, 1e6, "one at least");
   }
@@ -62,6 +63,7 @@ function checkDatabases(set: PostgresReplicaSet): void {
   for (const { name, owner, extensions = [] } of databases) {
     checkSqlName(set, "database", name);
     refuseTwice(set, "database", names, name);
+    names.add(name);
     if (owner !== undefined && !roleNames.has(owner)) {
       refuse(set, {
         code: "unknown-role",
@@ -101,18 +103,6 @@ function checkShared(set: PostgresReplicaSet, name: string, secret: Secret): voi
     allowed: "a value that all members and clients share",
     fix: "Secret.variable(...), Secret.awsSecretsManager(...) or Secret.awsParameter(...)",
   });
-}
-
-function refuseTwice(set: PostgresReplicaSet, kind: string, known: Set<string>, name: string): void {
-  if (known.has(name)) {
-    refuse(set, {
-      code: "duplicate-name",
-      what: `a second ${kind} '${name}'`,
-      allowed: `one ${kind} of a name`,
-      fix: "choose another name",
-    });
-  }
-  known.add(name);
 }
 
 /** What works, but not as well as its author may think. */

@@ -74,7 +74,11 @@ export interface SecretRight {
  * Texts refer to it by {@link placeholder}; the machine puts the value in.
  */
 export abstract class Secret {
-  /** A sensitive Terraform variable: `TF_VAR_<id>` in CI. Travels by SSH in an upload of its own. */
+  /**
+   * A sensitive Terraform variable. Travels by SSH in an upload of its own.
+   * @param id in a stack itself the variable's name, so `TF_VAR_<id>` in CI: without a dash, which shells do not export;
+   *   below another construct cdktf makes the name longer, see `variable` in the synthesized JSON
+   */
   static variable(scope: Construct, id: string, props: VariableSecretProps = {}): VariableSecret {
     return new VariableSecret(scope, id, props);
   }

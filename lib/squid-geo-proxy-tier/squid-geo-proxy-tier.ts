@@ -122,8 +122,7 @@ export class SquidGeoProxyTier extends Construct {
     checkCount(this, "openFiles", props.openFiles, 256, 1e6, "256 at least");
     checkCount(this, "https.hstsSeconds", props.https?.hstsSeconds, 0, 1e9, "seconds");
     this.store = storeOf(this, props.cache ?? {});
-    const pools = isBalanceable(props.origins) ? { origins: { to: props.origins } } : props.origins;
-    this.pools = Object.entries(pools).map(([name, pool]) => new OriginPool(this, name, pool));
+    this.pools = Object.entries(this.poolProps).map(([name, pool]) => new OriginPool(this, name, pool));
     this.regions = Object.fromEntries(
       Object.entries(props.regions).map(([name, region]) => [name, new SquidRegion(this, name, region)]),
     );
@@ -139,6 +138,12 @@ export class SquidGeoProxyTier extends Construct {
     checkAtSynth(this, () => problemsOfTier(this));
   }
 
+  /** Of one group of origins too. */
+  get poolProps(): Readonly<Record<string, OriginPoolProps>> {
+    const { origins } = this.props;
+    return isBalanceable(origins) ? { origins: { to: origins } } : origins;
+  }
+
   get machines(): Machine[] {
     return Object.values(this.regions).flatMap(({ machines }) => machines);
   }
@@ -149,6 +154,10 @@ export class SquidGeoProxyTier extends Construct {
 
   get internalPort(): number {
     return this.props.internalPort ?? 3128;
+  }
+
+  private get giveUpSeconds(): number {
+    return this.props.giveUpAfter ?? 20;
   }
 
   /** Ports of visitors, by name. */
@@ -217,7 +226,7 @@ export class SquidGeoProxyTier extends Construct {
       hideHeaders: [...new Set([...OWN_HEADERS, ...(props.hideHeaders ?? [])])],
       hstsSeconds: https?.hstsSeconds ?? 0,
       splashDirectory: props.splashPage && SPLASH_DIRECTORY,
-      giveUpSeconds: props.giveUpAfter ?? 20,
+      giveUpSeconds: this.giveUpSeconds,
       maximumObjectMiB: cache.maximumObjectMiB ?? 32,
       maximumObjectInMemoryKiB: cache.maximumObjectInMemoryKiB ?? 100,
       staleIfErrorSeconds: cache.staleIfError ?? 604_800,
@@ -267,7 +276,7 @@ export class SquidGeoProxyTier extends Construct {
         })),
         {
           name: "no origin answers: the splash page",
-          seconds: this.props.giveUpAfter ?? 20,
+          seconds: this.giveUpSeconds,
           because: "what 'giveUpAfter' says",
         },
       ],

@@ -3,11 +3,16 @@ import { Connections, type Connectable } from "../firewall/connections";
 import { Port } from "../firewall/port";
 import { Keepalived } from "../keepalived/keepalived";
 import type { VrrpScript } from "../keepalived/keepalived-conf";
-import { groupsOf, type VirtualIpGroup, type VirtualIpProps } from "../keepalived/virtual-ip-group";
+import {
+  groupsOf,
+  warnOfLoneNode,
+  type VirtualIpGroup,
+  type VirtualIpProps,
+} from "../keepalived/virtual-ip-group";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import type { Nodes, Platform } from "../platform/platform";
-import { refuse, warn } from "../problem";
+import { refuse } from "../problem";
 import { Rollout } from "../push/rollout";
 import type { SquidGeoProxyTier } from "./squid-geo-proxy-tier";
 import { SquidService, type SquidSource } from "./squid-service";
@@ -36,14 +41,7 @@ export class SquidRegion extends Construct implements Connectable {
     const full = `${tier.node.id}-${name}`;
     this.machines = machinesOf(this, props.platform, props.nodes ?? [`${full}-1`, `${full}-2`]);
     this.groups = groupsOf(this, props);
-    if (this.machines.length === 1 && Object.keys(this.groups).length) {
-      warn(this, {
-        code: "too-few-nodes",
-        what: "a virtual IP with one node",
-        allowed: "two nodes or more: with one there is nobody to take the address over",
-        fix: "add a node, or leave the virtual IP out",
-      });
-    }
+    warnOfLoneNode(this, this.machines, this.groups);
     this.connections = new Connections(this, { name: full });
     for (const machine of this.machines) this.connections.addMachine(machine);
     if (Object.keys(this.groups).length) {

@@ -101,12 +101,7 @@ function checkHttps(tier: SquidGeoProxyTier): void {
 }
 
 function checkPools(tier: SquidGeoProxyTier): void {
-  const { origins } = tier.props;
-  if (typeof (origins as { balanceTarget?: unknown }).balanceTarget === "function") return;
-  const pools = Object.entries(
-    origins as Record<string, { hosts?: readonly string[]; paths?: readonly string[] }>,
-  );
-  const takesAll = pools
+  const takesAll = Object.entries(tier.poolProps)
     .filter(([, { hosts, paths }]) => !hosts?.length && !paths?.length)
     .map(([name]) => name);
   if (takesAll.length === 1) return;

@@ -77,7 +77,11 @@ export class ElasticAddress extends AwsAddress {
     const platform = machines[0]!.platform as { tags?: Record<string, string> };
     // No association by Terraform: keepalived makes a new one at each move, and Terraform would want its own back.
     if (!this.existing) {
-      const eip = new Eip(scope, "elastic-address", { domain: "vpc", tags: { ...platform.tags } });
+      const eip = new Eip(scope, "elastic-address", {
+        domain: "vpc",
+        tags: { ...platform.tags },
+        provider: machines[0]!.aws!.provider,
+      });
       this.made = { allocationId: eip.allocationId, address: eip.publicIp };
     }
     for (const { aws } of machines) {
@@ -150,6 +154,7 @@ export class SecondaryPrivateAddress extends AwsAddress {
           cidrBlock: `${this.address}/32`,
           reservationType: "explicit",
           description: "virtual IP: managed by cdktf-ha-clusters",
+          provider: machines[0]!.aws!.provider,
         })
       : undefined;
     const isHere = TerraformStack.of(machines[0]!) === TerraformStack.of(scope); // else the machines were there before
@@ -209,6 +214,7 @@ export class RoutedAddress extends AwsAddress {
         networkInterfaceId: first.interfaceId,
         // keepalived leads it to whoever is alive; the next apply must not lead it back to the dead
         lifecycle: { ignoreChanges: ["network_interface_id"] },
+        provider: machines[0]!.aws!.provider,
       });
     });
     for (const { aws } of machines) {

@@ -1,4 +1,15 @@
-import { CassandraVersion, Peer, Port, RingTls, Secret, ServiceTier, Snapshots } from "../../lib";
+import { AwsProvider } from "@cdktf/provider-aws/lib/provider";
+import type { TerraformStack } from "cdktf";
+import {
+  AwsPlatform,
+  CassandraVersion,
+  Peer,
+  Port,
+  RingTls,
+  Secret,
+  ServiceTier,
+  Snapshots,
+} from "../../lib";
 import { changeOrder, defaultSeeds, type RingNode } from "../../lib/cassandra-ring/layout";
 import { compareNames } from "../../lib/names";
 import { Template } from "../../lib/testing";
@@ -134,6 +145,79 @@ test("two datacenters: each its own nodes first among the seeds, and its own cop
   expect(seeds("cassandra-1")).toBe("10.0.1.61,10.0.1.62,10.0.1.63,10.0.1.65");
   expect(seeds("cassandra-4")).toBe("10.0.1.65,10.0.1.61,10.0.1.62,10.0.1.63");
   expect(template.file("cassandra-4", "/etc/cassandra/cassandra-rackdc.properties")).toContain("dc=there");
+});
+
+describe("in several regions", () => {
+  const regions = (stack: TerraformStack): { here: AwsPlatform; there: AwsPlatform } => {
+    const here = newAws(stack, { ssh: { keyName: "ops", privateKeyFile: "~/.ssh/ops" } });
+    const provider = new AwsProvider(stack, "other", { region: "us-east-1", alias: "other" });
+    const there = new AwsPlatform(stack, "there", { ...here.props, vpcId: "vpc-0def", provider });
+    return { here, there };
+  };
+  const nodes = ["cassandra-1", "cassandra-2", "cassandra-3"];
+  const dataVolume = { sizeGiB: 500 };
+
+  test("what is of the other region is made by its provider, and nothing else", () => {
+    const stack = newStack();
+    const { here, there } = regions(stack);
+    newRing(stack, {
+      datacenters: { eu: { platform: here, nodes }, us: { platform: there, nodes: ["cassandra-4"] } },
+      dataVolume,
+    });
+    const { json } = Template.synth(stack).hasNoErrors();
+    const all = [json.resource, json.data].flatMap((types) =>
+      Object.entries(types as Record<string, Record<string, { provider?: string }>>)
+        .filter(([type]) => type.startsWith("aws_"))
+        .flatMap(([, some]) => Object.entries(some)),
+    );
+    const other = all.filter(([, { provider }]) => provider === "aws.other").map(([name]) => name);
+    expect(all.filter(([, { provider }]) => provider !== "aws.other" && provider !== undefined)).toEqual([]);
+    const names = all.map(([name]) => name);
+    expect(other.sort()).toEqual(
+      names
+        .filter((name) => /cassandra-4|there/.test(name) && !name.includes("from-ring-cassandra-4"))
+        .sort(),
+    );
+  });
+
+  test("a second datacenter changes nothing of the first", () => {
+    const addresses = (template: Template): string[] =>
+      Object.entries(template.json.resource as Record<string, object>).flatMap(([type, some]) =>
+        Object.keys(some).map((name) => `${type}.${name}`),
+      );
+    const one = newStack();
+    newRing(one, { platform: regions(one).here, nodes, dataVolume });
+    const two = newStack();
+    const { here, there } = regions(two);
+    newRing(two, {
+      datacenters: {
+        datacenter1: { platform: here, nodes },
+        us: { platform: there, nodes: ["cassandra-4"] },
+      },
+      dataVolume,
+    });
+    expect(addresses(Template.synth(two))).toEqual(expect.arrayContaining(addresses(Template.synth(one))));
+  });
+
+  test("nodes that are elsewhere are let in by their addresses, and the other way round", () => {
+    const stack = newStack();
+    const aws = newAws(stack, { ssh: { keyName: "ops", privateKeyFile: "~/.ssh/ops" } });
+    const ring = newRing(stack, {
+      datacenters: {
+        aws: { platform: aws, nodes },
+        rack: { platform: ringHosts(stack), nodes: ["cassandra-4"] },
+      },
+    });
+    const template = Template.synth(stack).hasNoErrors();
+    template.hasPort(ring, Port.tcp(7000)).onlyFrom(ring);
+    const into7000 = Object.values(
+      template.resources("aws_vpc_security_group_ingress_rule") as Record<
+        string,
+        { from_port: number; cidr_ipv4?: string; referenced_security_group_id?: string }
+      >,
+    ).filter(({ from_port: port }) => port === 7000);
+    expect(into7000.map(({ cidr_ipv4: network }) => network)).toEqual(["10.0.1.64/32", undefined]);
+  });
 });
 
 describe("on AWS", () => {

@@ -48,6 +48,15 @@ test("more nodes spread the data wider, and tolerate no more failures", () => {
   );
 });
 
+test.each([
+  [3, [2, 1, 1], 1], // a rack has its copy of every row: its only node holds all of them
+  [3, [2, 2, 2], 0.5],
+  [3, [2, 2], 1],
+  [3, [2, 2, 2, 2], 0.375],
+])("%i copies over racks of %p nodes: a node holds up to %d of the data", (copies, racks, share) => {
+  expect(one(copies, ...racks).share.here).toBeCloseTo(share);
+});
+
 test("two datacenters: QUORUM counts all copies, LOCAL_QUORUM those of one", () => {
   const tolerance = toleranceOf({
     keyspace: "esmond",
@@ -57,8 +66,8 @@ test("two datacenters: QUORUM counts all copies, LOCAL_QUORUM those of one", () 
   expect(tolerance).toMatchObject({ withACopyLeft: 4, quorum: 2, localQuorum: { here: 1, there: 0 } });
   expect(toleranceText(tolerance)).toBe(
     "keyspace 'esmond': 4 nodes may be down with a copy of everything left, however many nodes there are; QUORUM survives 2 nodes; " +
-      "LOCAL_QUORUM in here survives 1 node and 1 zone; a node in here holds 100 % of the data; " +
-      "LOCAL_QUORUM in there survives 0 nodes and 0 zones; a node in there holds 100 % of the data",
+      "LOCAL_QUORUM in here survives 1 node and 1 zone; a node in here holds up to 100 % of the data; " +
+      "LOCAL_QUORUM in there survives 0 nodes and 0 zones; a node in there holds up to 100 % of the data",
   );
 });
 

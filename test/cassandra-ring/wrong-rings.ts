@@ -11,7 +11,7 @@ import {
   type ProblemCode,
 } from "../../lib";
 import { newAws } from "../support/stack";
-import { CERTIFICATE, newRing } from "./rings";
+import { CERTIFICATE, newRing, ringHosts } from "./rings";
 
 /** Rings whose author is wrong, by the code they are refused with: test/bad-input.test.ts tries them all. */
 const ring =
@@ -84,6 +84,14 @@ export function refusedRings(): Partial<Record<ProblemCode, [string, (stack: Ter
       ["a role that is not there", (stack) => newRing(stack).credentials("nobody")],
     ],
     "duplicate-name": [
+      [
+        "one node in two datacenters",
+        (stack) => {
+          const platform = ringHosts(stack);
+          const nodes = ["cassandra-1"];
+          return newRing(stack, { datacenters: { here: { platform, nodes }, there: { platform, nodes } } });
+        },
+      ],
       ["keyspaces", ring({ keyspaces: [{ name: "a" }, { name: "a" }] })],
       ["a role and the superuser", (stack) => newRing(stack, { roles: [role(stack, { name: "admin" })] })],
     ],

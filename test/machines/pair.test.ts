@@ -369,8 +369,15 @@ test("both nodes rebooted at once: everything comes back by itself", async () =>
   await Promise.all([lab.machine("lb-1").reboot(), lab.machine("lb-2").reboot()]);
   await settle();
   for (const name of ["lb-1", "lb-2"]) {
-    const { stdout } = await lab.machine(name).ssh("cdktf-ha status; nft list table inet cdktf_ha");
-    expect(stdout).not.toContain("NOT HEALTHY");
+    let stdout = "";
+    await waitUntil(
+      async () => {
+        ({ stdout } = await lab.machine(name).ssh("cdktf-ha status; nft list table inet cdktf_ha"));
+        return !stdout.includes("NOT HEALTHY");
+      },
+      30, // a machine lets ssh in before its services have answered their first checks
+      () => `${name} did not come back: ${stdout}`,
+    );
     expect(stdout).toContain(
       `ip saddr ${ADDRESSES[name === "lb-1" ? "lb-2" : "lb-1"]} meta l4proto 112 accept`,
     );

@@ -426,4 +426,4 @@ test("the whole set goes: stopped, and every row stays where it is", async () =>
       });
     expect(stdout.trim().split("\n")).toEqual(["inactive", "inactive", "15"]);
   }
-}, 120_000);
+}, 400_000);

@@ -3,6 +3,7 @@ import { DataAwsPartition } from "@cdktf/provider-aws/lib/data-aws-partition";
 import { DataAwsRegion } from "@cdktf/provider-aws/lib/data-aws-region";
 import { KeyPair } from "@cdktf/provider-aws/lib/key-pair";
 import { PlacementGroup } from "@cdktf/provider-aws/lib/placement-group";
+import type { TerraformProvider } from "cdktf";
 import { Construct } from "constructs";
 import { Connections } from "../../firewall/connections";
 import type { Peer } from "../../firewall/peer";
@@ -22,6 +23,7 @@ import { AwsFacts } from "./facts";
 import { nameAtAws, tagsAtAws } from "./identity";
 import { createInstance } from "./instance";
 import { MachineImage } from "./machine-image";
+import { madeBy } from "./provider";
 
 /** One zone of the platform. */
 export interface AwsSubnet {
@@ -80,6 +82,12 @@ export interface AwsPlatformProps {
   readonly hostFirewall?: boolean;
   /** On everything that can have tags, beside `ManagedBy`, which is `cdktf-ha-clusters`. @default none */
   readonly tags?: Readonly<Record<string, string>>;
+  /**
+   * Of another region or account: an `AwsProvider` with an `alias`. A platform is in one region; clusters may have nodes on
+   * several platforms, whose VPCs then have routes to each other (peering, a transit gateway).
+   * @default - the stack's provider without an alias
+   */
+  readonly provider?: TerraformProvider;
   /**
    * Seconds in which Terraform must confirm a change of a machine's firewall over a new connection; else it goes back.
    * @default 60 - a busy machine behind a bastion needs some seconds for a new connection
@@ -150,7 +158,14 @@ export class AwsPlatform extends Construct implements Platform {
     });
     this.facts.checkSubnets();
     this.tags = tagsAtAws(this, props.tags);
-    this.gate = new SecurityGroups({ vpcId: props.vpcId, tags: this.tags, outgoing: this.outgoing });
+    this.gate = new SecurityGroups({
+      platform: id,
+      vpcId: props.vpcId,
+      tags: this.tags,
+      outgoing: this.outgoing,
+      provider: props.provider,
+    });
+    madeBy(this, props.provider);
     this.administration = new Connections(new Construct(this, "administration"), { name: "ssh" });
     checkAtSynth(this, () => this.problems());
   }
@@ -243,10 +258,13 @@ export class AwsPlatform extends Construct implements Platform {
     if (this.props.spread === false) return undefined;
     let placement = this.placements.get(scope);
     if (!placement) {
-      const group = new PlacementGroup(scope, "spread", {
-        name: nameAtAws(scope, 255),
+      // a cluster on several platforms has one on each
+      const further = scope.node.tryFindChild("spread") ? `-${this.node.id}` : "";
+      const group = new PlacementGroup(scope, `spread${further}`, {
+        name: nameAtAws(scope, 255, further),
         strategy: "spread",
         tags: { ...this.tags },
+        provider: this.props.provider,
       });
       this.placements.set(scope, (placement = { group, zones: [] }));
     }

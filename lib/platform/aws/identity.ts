@@ -22,10 +22,11 @@ export function tagsAtAws(
 }
 
 /** A name that is the construct's alone: stack and path. What AWS finds too long ends in a hash of the whole. */
-export function nameAtAws(scope: Construct, limit: number): string {
+export function nameAtAws(scope: Construct, limit: number, suffix = ""): string {
   const stack = TerraformStack.of(scope);
   const path = scope.node.path.slice(stack.node.path.length + 1).replaceAll("/", "-");
   const name = `${stack.node.id}-${path}`;
-  if (name.length <= limit) return name;
-  return `${name.slice(0, limit - 9)}-${createHash("sha256").update(name).digest("hex").slice(0, 8)}`;
+  const left = limit - suffix.length;
+  if (name.length <= left) return name + suffix;
+  return `${name.slice(0, left - 9)}-${createHash("sha256").update(name).digest("hex").slice(0, 8)}${suffix}`;
 }

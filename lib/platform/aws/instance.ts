@@ -2,7 +2,7 @@ import { Eip } from "@cdktf/provider-aws/lib/eip";
 import { Instance } from "@cdktf/provider-aws/lib/instance";
 import { NetworkInterface } from "@cdktf/provider-aws/lib/network-interface";
 import type { PlacementGroup } from "@cdktf/provider-aws/lib/placement-group";
-import type { ITerraformDependable } from "cdktf";
+import type { ITerraformDependable, TerraformProvider } from "cdktf";
 import { Construct } from "constructs";
 import { atSynth } from "../at-synth";
 import type { Connections } from "../../firewall/connections";
@@ -17,6 +17,7 @@ import { createDataVolume, type AttachedVolume } from "./data-volume";
 import { expect, type Expectation } from "./facts";
 import { nameAtAws } from "./identity";
 import { InstanceRights, type Right } from "./instance-rights";
+import { madeBy } from "./provider";
 
 /** What is known of a machine because it is an EC2 instance; for virtual IPs, secrets and fencing. */
 export interface AwsMachine {
@@ -29,6 +30,8 @@ export interface AwsMachine {
   readonly instanceType: string;
   /** Where it has one. */
   readonly dataVolume?: AttachedVolume;
+  /** Of the platform; what else is made for the machine is made by it. Nothing: the stack's own. */
+  readonly provider?: TerraformProvider;
   /** Has its interface a public address of its own? */
   readonly hasPublicAddress: boolean;
   /** ARN of something of the machine's own account and region, or of a bucket: `arn("ec2", "route-table/rtb-1")`. */
@@ -60,6 +63,7 @@ export function createInstance(
   props: InstanceProps,
 ): Machine {
   const scope = new Construct(cluster, name);
+  madeBy(scope, platform.props.provider);
   const { node, zone, subnet, placementGroup } = props;
   const tags = { ...platform.tags, Name: name };
   const groups: Connections[] = [];
@@ -156,6 +160,7 @@ export function createInstance(
     vpcId: platform.props.vpcId,
     instanceType: type,
     dataVolume: volume,
+    provider: platform.props.provider,
     hasPublicAddress: publicAddress !== undefined,
     arn: (service, resource, region) => platform.arn(service, resource, region),
     get region() {

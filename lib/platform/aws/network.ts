@@ -11,11 +11,13 @@ import { Subnet } from "@cdktf/provider-aws/lib/subnet";
 import { Vpc } from "@cdktf/provider-aws/lib/vpc";
 import { VpcEndpoint } from "@cdktf/provider-aws/lib/vpc-endpoint";
 import { VpcSecurityGroupIngressRule } from "@cdktf/provider-aws/lib/vpc-security-group-ingress-rule";
+import type { TerraformProvider } from "cdktf";
 import { Construct } from "constructs";
 import { parseNetwork, sixteenth } from "../../net";
 import { refuse } from "../../problem";
 import { expect } from "./facts";
 import { tagsAtAws } from "./identity";
+import { madeBy } from "./provider";
 
 export interface AwsNetworkProps {
   /** IPv4 network of the VPC, /16 to /24; each subnet gets a sixteenth of it. */
@@ -38,6 +40,8 @@ export interface AwsNetworkProps {
   readonly endpoints?: readonly string[];
   /** Beside `ManagedBy`, which is `cdktf-ha-clusters`. @default none */
   readonly tags?: Readonly<Record<string, string>>;
+  /** Of another region or account: an `AwsProvider` with an `alias`. @default - the stack's provider without one */
+  readonly provider?: TerraformProvider;
 }
 
 /** A subnet as {@link AwsPlatformProps.subnets} takes it. */
@@ -72,6 +76,7 @@ export class AwsNetwork extends Construct {
     super(scope, id);
     const { cidr, zones = ["a", "b", "c"], nat = true } = props;
     this.checkProps(zones);
+    madeBy(this, props.provider);
     this.tags = tagsAtAws(this, props.tags);
     const vpc = new Vpc(this, "vpc", {
       cidrBlock: cidr,

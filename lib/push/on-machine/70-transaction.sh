@@ -234,6 +234,7 @@ ha_stop_units() {
   local unit
   while IFS= read -r unit; do
     systemctl disable --quiet --now "$unit" >/dev/null 2>&1 || true
+    systemctl reset-failed "$unit" 2>/dev/null || true # how it ended is in the journal; nothing of ours stays on the machine's list
   done < <(ha_settings_list "$1" unit && ha_settings_list "$1" boot-unit)
   systemctl daemon-reload
 }
