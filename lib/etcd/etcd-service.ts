@@ -72,8 +72,9 @@ const DROP_IN = `# Managed by cdktf-ha-clusters.
 EnvironmentFile=-/var/lib/etcd/first-start
 # Without data and without a word on how to begin, etcd would begin a cluster of its own, in which everybody leads.
 ExecStartPre=/bin/sh -c 'test -f /var/lib/etcd/first-start || ls ${DATA_DIRECTORY}/member/wal/*.wal >/dev/null || { echo "no data: an apply makes this machine join again" >&2; exit 1; }'
-# A member that waits for a quorum after a power cut of all is no failure, however long it takes.
-TimeoutStartSec=infinity
+# A member that waits for a quorum, after a power cut of all or a deploy on the machines of a destroyed cluster, is up: whether
+# it has one is asked by those who need to know.
+Type=exec
 Restart=always
 RestartSec=2
 `;

@@ -413,12 +413,17 @@ test("a machine is lost for good: another one takes its name, its vote and its p
   expect(stdout).toContain(`${lost}, http://${ADDRESSES["db-4"]}:2380`);
 }, 400_000);
 
-test("the whole set goes: stopped, and every row stays where it is", async () => {
+test("the whole set goes: stopped, and every row stays; deployed again on its machines, each is there", async () => {
   const lost = MEMBERS.filter((name) => !lab.machine(name).isOn);
   const addresses = Object.fromEntries(lost.map((name) => [name, ADDRESSES["db-4"]]));
-  const outcome = await deployment.changed(replicaSet(lab, { ...settledParameters, addresses })).destroy();
+  const sum = "select count(*), sum(n) from numbers";
+  await ask(WRITES, "insert into numbers select generate_series(1000001, 1001000)");
+  const rows = await ask(WRITES, sum);
+  const whole = deployment.changed(replicaSet(lab, { ...settledParameters, addresses }));
+  const outcome = await whole.destroy();
   expect(outcome.ok).toBe(true);
-  for (const name of MEMBERS.map((member) => (lab.machine(member).isOn ? member : "db-4"))) {
+  const machines = MEMBERS.map((member) => (lab.machine(member).isOn ? member : "db-4"));
+  for (const name of machines) {
     const { stdout } = await lab
       .machine(name)
       .ssh("systemctl is-active patroni etcd; cat /var/lib/postgresql/15/cdktf-ha/PG_VERSION", {
@@ -426,4 +431,18 @@ test("the whole set goes: stopped, and every row stays where it is", async () =>
       });
     expect(stdout.trim().split("\n")).toEqual(["inactive", "inactive", "15"]);
   }
-}, 400_000);
+  const { seconds } = await whole.deploy();
+  figure(`deploy on the machines of a destroyed set: ${seconds.toFixed(0)} s`);
+  ({ leader, standby } = await awaitMembers(lab.machine(machines[0]!), 3));
+  expect(await ask(WRITES, sum)).toBe(rows);
+  expect(await votes(machines[0]!)).toEqual([...MEMBERS]);
+  for (const name of machines) {
+    await waitUntil(
+      async () => (await local(name, sum)) === rows,
+      30,
+      () => `${name} has not every row`,
+      300,
+    );
+  }
+  expect(await whole.isUpToDate()).toBe(true);
+}, 600_000);

@@ -213,6 +213,28 @@ print(restarted, state["postgresql"]["parameters"])`);
   expect(lines).toEqual(["ok None", "['db-2', 'db-1', 'db-3'] {'max_connections': 80}"]);
 });
 
+test("fewer connections than Patroni's own number restart the primary first, and more of them last", () => {
+  const none = '{"ttl": 20, "postgresql": {"use_slots": True, "parameters": {}}}';
+  const order = (current: string, wanted: string): string[] =>
+    python(`${patroni(current, wanted, '["db-1", "db-2", "db-3"]')}
+told(settings.apply)
+print(restarted)`);
+  expect(order(none, of(80))).toEqual(["ok None", "['db-2', 'db-1', 'db-3']"]);
+  expect(order(of(200), none)).toEqual(["ok None", "['db-2', 'db-1', 'db-3']"]);
+  expect(order(none, of(200))).toEqual(["ok None", "['db-1', 'db-3', 'db-2']"]);
+});
+
+test("a change to smaller values that was cut off: the replicas once more, when the primary has them", () => {
+  const lines = python(`${patroni(of(80), of(80), '["db-1", "db-2", "db-3"]')}
+def restart_takes(name):
+    restarted.append(name)
+    if name == "db-2" or "db-2" in restarted: waiting.remove(name)
+patch(restart=restart_takes)
+told(settings.apply)
+print(restarted)`);
+  expect(lines).toEqual(["ok None", "['db-1', 'db-3', 'db-2', 'db-1', 'db-3']"]);
+});
+
 test("settings with which a member does not start are taken back", () => {
   const added = of(9000)
     .replace('"ttl": 20', '"ttl": 30, "failsafe_mode": True')

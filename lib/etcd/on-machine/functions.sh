@@ -57,10 +57,11 @@ etcd_probe() {
 }
 
 # After all were stopped (a destroy, and a deploy on the same machines) members come back one after the other: who has data, and
-# whose others say themselves that nothing runs there yet, waits for them without a quorum.
+# whose others say themselves that nothing runs there yet, waits for them without a quorum. It listens to them meanwhile: what
+# ends by itself again and again waits for nobody.
 etcd_waits_for_others() {
   local name address up=1 all=0
-  etcd_has_data && [[ ! -e $ETCD_FIRST_START ]] || return 1
+  etcd_has_data && [[ ! -e $ETCD_FIRST_START && $(etcd_probe "$ETCD_ADDRESS" "$ETCD_PEER") == open ]] || return 1
   while read -r name address; do
     all=$((all + 1))
     [[ $name != "$ETCD_MEMBER" ]] || continue

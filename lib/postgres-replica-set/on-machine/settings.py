@@ -11,14 +11,15 @@ import time
 from node import ETC, FACTS, Refused, leader_of, members, note, rest, settings, wait_until
 from render import check_parameters
 
-# A replica refuses to start with less of these than its primary had: it goes last when they get smaller.
-LESS_ON_PRIMARY_FIRST = (
-    "max_connections",
-    "max_locks_per_transaction",
-    "max_prepared_transactions",
-    "max_wal_senders",
-    "max_worker_processes",
-)
+# A replica refuses to start with less of these than its primary had: it goes last when they get smaller. With what Patroni
+# takes where nobody says a value.
+LESS_ON_PRIMARY_FIRST = {
+    "max_connections": 100,
+    "max_locks_per_transaction": 64,
+    "max_prepared_transactions": 0,
+    "max_wal_senders": 10,
+    "max_worker_processes": 8,
+}
 
 THREE_LOOPS = 3 * FACTS["loopWait"] + 5
 
@@ -44,11 +45,10 @@ def difference(current, new):
 
 
 def gets_less(changed, before):
-    """Not known where a parameter goes back to PostgreSQL's default: then, as after a raise, replicas are first."""
-    return any(
-        name in LESS_ON_PRIMARY_FIRST and value is not None and name in before and int(value) < int(before[name])
-        for name, value in changed.items()
-    )
+    def number(name, value):
+        return LESS_ON_PRIMARY_FIRST[name] if value is None else int(value)
+
+    return any(number(name, value) < number(name, before.get(name)) for name, value in changed.items() if name in LESS_ON_PRIMARY_FIRST)
 
 
 def taking_back(patch, before):
@@ -112,21 +112,32 @@ def restart_in_turn(primary_first, is_new):
     order = [leader, *replicas] if primary_first else [*replicas, leader]
     if is_new:
         await_marks(order)
-    for name in order:
-        if primary_first and name != leader:
-            # it may take the smaller values when it has heard of them from its primary
-            time.sleep(FACTS["loopWait"] + 2)
-        if not pending(name):
-            continue
-        status, answer = rest("/restart", "POST", address=FACTS["members"][name], seconds=900)
-        if status != 200:
-            raise Refused(f"{name} does not restart with the new settings: {answer}")
-        wait_until(lambda: is_back(name), 300, f"{name} does not come back")
-        note(f"{name} restarted for settings that are read at the start only")
-    wait_until(
-        lambda: not any(pending(name) for name in order), THREE_LOOPS,
-        lambda: f"{', '.join(name for name in order if pending(name))} still waits for a restart", every=1,
-    )  # fmt: skip
+    for last in (False, True):
+        for name in order:
+            if primary_first and name != leader:
+                # it may take the smaller values when it has heard of them from its primary
+                time.sleep(FACTS["loopWait"] + 2)
+            if pending(name):
+                restart(name)
+        try:
+            wait_until(lambda: not any(pending(name) for name in order), THREE_LOOPS, lambda: still_waiting(order), every=1)
+            return
+        except Refused:
+            # where a change was cut off, nobody knows whether values got smaller: then replicas can take them only now
+            if last:
+                raise
+
+
+def still_waiting(order):
+    return f"{', '.join(name for name in order if pending(name))} still waits for a restart"
+
+
+def restart(name):
+    status, answer = rest("/restart", "POST", address=FACTS["members"][name], seconds=900)
+    if status != 200:
+        raise Refused(f"{name} does not restart with the new settings: {answer}")
+    wait_until(lambda: is_back(name), 300, f"{name} does not come back")
+    note(f"{name} restarted for settings that are read at the start only")
 
 
 def is_back(name):
