@@ -46,6 +46,7 @@ export type { Tolerance } from "./cassandra-ring/tolerance";
 export { EtcdCluster, type EtcdClusterProps } from "./etcd/etcd-cluster";
 export * from "./postgres-replica-set/postgres-replica-set";
 export type { Access, DatabaseProps, DatabaseRoleProps } from "./postgres-replica-set/databases";
+export { Backups, type BackupProps, type S3BackupProps } from "./postgres-replica-set/backups";
 export type { PostgresEndpoint } from "./postgres-replica-set/endpoint";
 export type { Parameters, ParameterValue } from "./postgres-replica-set/parameters";
 export type { Synchronous } from "./postgres-replica-set/patroni-yml";

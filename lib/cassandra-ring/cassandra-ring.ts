@@ -8,6 +8,7 @@ import { machinesOf } from "../platform/nodes";
 import type { NodeProps, Nodes, Platform } from "../platform/platform";
 import { checkAtSynth, refuse, tell } from "../problem";
 import { Rollout } from "../push/rollout";
+import { grantS3 } from "../s3-url";
 import { SchemaService } from "../push/schema-service";
 import { Secret } from "../secret/secret";
 import type { ClusterTopology } from "../topology/topology";
@@ -426,15 +427,10 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
 
   /** Each node may write and read its own snapshots, and no other node's. */
   private grantBucket(): void {
-    const bucket = this.props.snapshots?.bucket;
-    if (!bucket) return;
-    for (const { name, aws } of this.machines) {
-      aws?.grant({ actions: ["s3:ListBucket"], resources: [aws.arn("s3", bucket.name)] });
-      aws?.grant({
-        actions: ["s3:PutObject", "s3:GetObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
-        resources: [aws.arn("s3", `${bucket.name}/${bucket.prefix}${name}/*`)],
-      });
-    }
+    const place = this.props.snapshots?.place;
+    if (!place) return;
+    for (const machine of this.machines)
+      grantS3(machine, { ...place, prefix: `${place.prefix}${machine.name}/` });
   }
 
   private schema(): SchemaModel {

@@ -2,6 +2,7 @@ import { refuse } from "../problem";
 import { PLAIN_PATH } from "../push/bundle";
 import type { ServicePackage } from "../push/service";
 import { renderFacts } from "../facts";
+import { parseS3Url, type S3Place } from "../s3-url";
 
 export interface SnapshotProps {
   /** systemd's calendar expression. @default "daily" */
@@ -27,14 +28,7 @@ export class Snapshots {
 
   /** A prefix in a bucket, `s3://bucket/prefix`, with the rights of the machine's instance profile. */
   static s3(url: string, props: SnapshotProps = {}): Snapshots {
-    if (!/^s3:\/\/[a-z0-9.-]{3,63}(\/[A-Za-z0-9._/-]*)?$/.test(url)) {
-      refuse("Snapshots.s3", {
-        code: "bad-address",
-        what: `'${url}'`,
-        allowed: "s3://bucket or s3://bucket/prefix",
-        fix: "check the spelling",
-      });
-    }
+    parseS3Url("Snapshots.s3", url);
     return new Snapshots("s3", url.replace(/\/$/, ""), props);
   }
 
@@ -59,11 +53,9 @@ export class Snapshots {
     this.packages = kind === "s3" ? [{ name: "awscli", unlessCommand: "aws" }] : [];
   }
 
-  /** `bucket` and `prefix/` of the machines' least rights; nothing for a directory. */
-  get bucket(): { readonly name: string; readonly prefix: string } | undefined {
-    if (this.kind !== "s3") return undefined;
-    const [name = "", ...rest] = this.target.slice("s3://".length).split("/");
-    return { name, prefix: rest.length ? `${rest.join("/")}/` : "" };
+  /** Where the machines need rights; nothing for a directory. */
+  get place(): S3Place | undefined {
+    return this.kind === "s3" ? parseS3Url("Snapshots.s3", this.target) : undefined;
   }
 
   get facts(): string {

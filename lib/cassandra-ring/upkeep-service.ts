@@ -1,3 +1,4 @@
+import { CALENDAR_CHECK, scheduled } from "../push/scheduled";
 import type { Service, ServiceDescription, ServiceFile } from "../push/service";
 import { FACTS_DIRECTORY, PROGRAMS, script } from "./cassandra-service";
 import type { Snapshots } from "./snapshots";
@@ -28,25 +29,31 @@ export class UpkeepService implements Service {
     const timers = [
       ...(repair === undefined
         ? []
-        : timer(
-            "repair",
-            "Repair of this node's ranges",
-            repair,
-            [{ path: `${PROGRAMS}/repair`, text: script("repair.sh") }],
-            // the next one is a week away, and rows that were deleted come back after ten days
-            "Restart=on-failure\nRestartSec=30min\n",
-          )),
+        : [
+            timer(
+              "repair",
+              "Repair of this node's ranges",
+              repair,
+              [{ path: `${PROGRAMS}/repair`, text: script("repair.sh") }],
+              // the next one is a week away, and rows that were deleted come back after ten days
+              "Restart=on-failure\nRestartSec=30min\n",
+            ),
+          ]),
       ...(snapshots
-        ? timer("snapshot", "Snapshot of this node's data", snapshots.schedule, [
-            { path: `${PROGRAMS}/snapshot`, text: script("snapshot.sh") },
-            { path: `${PROGRAMS}/restore`, text: script("restore.sh") },
-            { path: `${FACTS_DIRECTORY}/snapshots`, text: snapshots.facts, mode: "0644" },
-          ])
+        ? [
+            timer("snapshot", "Snapshot of this node's data", snapshots.schedule, [
+              { path: `${PROGRAMS}/snapshot`, text: script("snapshot.sh") },
+              { path: `${PROGRAMS}/restore`, text: script("restore.sh") },
+              { path: `${FACTS_DIRECTORY}/snapshots`, text: snapshots.facts, mode: "0644" },
+            ]),
+          ]
         : []),
       ...(issuesCertificate
-        ? timer("certificate", "New certificate for this node, a month before the old one ends", "daily", [
-            { path: `${PROGRAMS}/certificate`, text: script("certificate.sh") },
-          ])
+        ? [
+            timer("certificate", "New certificate for this node, a month before the old one ends", "daily", [
+              { path: `${PROGRAMS}/certificate`, text: script("certificate.sh") },
+            ]),
+          ]
         : []),
     ];
     const state = [
@@ -62,59 +69,30 @@ export class UpkeepService implements Service {
         ...timers.flatMap(({ files }) => files),
       ],
       units: timers.map(({ unit }) => unit),
-      hooks: { check: script("calendar.sh"), settle: script("upkeep.sh") },
+      hooks: { check: CALENDAR_CHECK, settle: script("upkeep.sh") },
       checker: "systemd",
     };
   }
 }
 
-/** A service that a timer starts, with its program. */
+/** A service that a timer starts, with its programs. */
 function timer(
   name: string,
   description: string,
   schedule: string,
   programs: readonly ServiceFile[],
-  more = "",
-): { unit: string; files: ServiceFile[] }[] {
-  const unit = `cassandra-${name}`;
-  return [
-    {
-      unit: `${unit}.timer`,
-      files: [
-        ...programs.map((file): ServiceFile => ({ mode: "0755", onChange: "none", ...file })),
-        {
-          path: `/etc/systemd/system/${unit}.service`,
-          text: `# Managed by cdktf-ha-clusters.
-[Unit]
-Description=${description}
-After=cassandra.service
-Requisite=cassandra.service
-
-[Service]
-Type=oneshot
-ExecStart=${PROGRAMS}/${name}
-Nice=10
-IOSchedulingClass=idle
-${more}`,
-          onChange: "none",
-        },
-        {
-          path: `/etc/systemd/system/${unit}.timer`,
-          text: `# Managed by cdktf-ha-clusters.
-[Unit]
-Description=${description}
-
-[Timer]
-OnCalendar=${schedule}
-RandomizedDelaySec=30min
-Persistent=true
-
-[Install]
-WantedBy=timers.target
-`,
-          onChange: "restart",
-        },
-      ],
-    },
-  ];
+  more?: string,
+): { unit: string; files: ServiceFile[] } {
+  const { unit, files } = scheduled({
+    unit: `cassandra-${name}`,
+    description,
+    schedule,
+    command: `${PROGRAMS}/${name}`,
+    requisite: "cassandra.service",
+    more,
+  });
+  return {
+    unit,
+    files: [...programs.map((file) => ({ mode: "0755", onChange: "none" as const, ...file })), ...files],
+  };
 }

@@ -29,7 +29,7 @@ export interface MemberSource {
 
 export const CONFIG = "/etc/patroni/cdktf-ha";
 const FACTS = `${CONFIG}/facts.json`;
-const PROGRAMS = "/usr/local/lib/cdktf-ha/postgres";
+export const PROGRAMS = "/usr/local/lib/cdktf-ha/postgres";
 export const VERSION = 15;
 export const DATA_DIRECTORY = `/var/lib/postgresql/${VERSION}/cdktf-ha`;
 const BIN_DIRECTORY = `/usr/lib/postgresql/${VERSION}/bin`;
@@ -184,7 +184,7 @@ export function passwordFile(role: string): string {
   return `${CONFIG}/role-${role}`;
 }
 
-function program(file: string): ServiceFile {
+export function program(file: string): ServiceFile {
   return { path: `${PROGRAMS}/${file}`, text: script(file), onChange: "none" };
 }
 

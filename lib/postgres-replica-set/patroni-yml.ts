@@ -1,5 +1,6 @@
 import { bracketed } from "../net";
 import type { ParameterValue } from "./parameters";
+import { archiveCommand, restoreCommand } from "./pgbackrest-conf";
 import type { TimerProps } from "./timers";
 
 /** How commits wait for another member. */
@@ -12,6 +13,8 @@ export interface DynamicModel {
   readonly synchronous: Synchronous;
   readonly failsafe: boolean;
   readonly parameters: Readonly<Record<string, ParameterValue>>;
+  /** pgBackRest's part of a repository that the log goes to. */
+  readonly archive?: string;
 }
 
 /** What stands in a member's own file. Plain data. */
@@ -39,6 +42,7 @@ export const REST_PORT = 8008;
 /** The settings that all members share, as Patroni keeps them in etcd. */
 export function dynamicSettings(model: DynamicModel): object {
   const { ttl, loopWait, retryTimeout, primaryStartTimeout } = model.timers;
+  const { archive } = model;
   return {
     ttl,
     loop_wait: loopWait,
@@ -48,8 +52,35 @@ export function dynamicSettings(model: DynamicModel): object {
     synchronous_mode: model.synchronous !== "off",
     synchronous_mode_strict: model.synchronous === "strict",
     failsafe_mode: model.failsafe,
-    postgresql: { use_pg_rewind: true, use_slots: true, parameters: model.parameters },
+    postgresql: {
+      use_pg_rewind: true,
+      use_slots: true,
+      parameters: { ...model.parameters, ...(archive === undefined ? {} : archiveParameters(archive)) },
+      ...(archive === undefined ? {} : { recovery_conf: { restore_command: restoreCommand(archive) } }),
+    },
   };
+}
+
+function archiveParameters(stanza: string): Readonly<Record<string, ParameterValue>> {
+  return {
+    archive_mode: "on",
+    archive_command: archiveCommand(stanza),
+    // what a quiet set has written is in the repository after a minute
+    archive_timeout: 60,
+  };
+}
+
+/**
+ * For the very first start, when the repository does not know the set yet: it archives into nothing, and needs no restart when the real
+ * command comes.
+ */
+function firstSettings(model: DynamicModel): object {
+  const { archive, parameters, ...rest } = model;
+  if (archive === undefined) return dynamicSettings(model);
+  return dynamicSettings({
+    ...rest,
+    parameters: { ...parameters, archive_mode: "on", archive_command: "/bin/true" },
+  });
 }
 
 /** A member's configuration, without passwords: those are put in on the machine (on-machine/member.py). Pure. */
@@ -64,7 +95,7 @@ export function renderPatroniYml(model: PatroniModel): string {
       authentication: { username: "patroni" },
     },
     bootstrap: {
-      dcs: dynamicSettings(model.dynamic),
+      dcs: firstSettings(model.dynamic),
       // until the lines of the access file are in place, a moment later
       pg_hba: ["local all postgres peer"],
       initdb: [{ encoding: "UTF8" }, { locale: model.locale }, "data-checksums"],

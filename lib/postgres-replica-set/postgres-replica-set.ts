@@ -13,6 +13,8 @@ import { Rollout, RolloutOrder } from "../push/rollout";
 import { SchemaService } from "../push/schema-service";
 import type { Secret } from "../secret/secret";
 import type { ClusterTopology } from "../topology/topology";
+import { ArchiveService, BackupService } from "./backup-service";
+import type { Backups } from "./backups";
 import { renderSchema, type DatabaseProps, type DatabaseRoleProps, type SchemaModel } from "./databases";
 import { PostgresEndpoint } from "./endpoint";
 import { splitParameters, type Parameters, type ParameterValue } from "./parameters";
@@ -84,6 +86,8 @@ export interface PostgresReplicaSetProps {
   readonly memoryMiB?: number;
   /** Of the data, for its whole life. @default "C.UTF-8" - sorts the same after every upgrade of the system's library */
   readonly locale?: string;
+  /** Where copies go, and when; may come later, and change. @default none: a dropped table is gone from every member */
+  readonly backups?: Backups;
   /** Seconds that the copy for a new member may take. @default 86400 - a terabyte at 200 Mbit/s takes half a day */
   readonly cloneWithin?: number;
 }
@@ -134,6 +138,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     this.primary = new PostgresEndpoint(this, HealthCheck.patroniPrimary(), "primary");
     this.replicas = new PostgresEndpoint(this, HealthCheck.patroniReplica(), "prefer-standby");
     this.synchronousReplica = new PostgresEndpoint(this, HealthCheck.patroniSynchronous());
+    props.backups?.grant(this, this.machines);
     this.ready = this.rollOut();
     warnOfReplicaSet(this);
     this.tellTimes();
@@ -200,6 +205,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
       synchronous: this.synchronous,
       failsafe: this.props.failsafe ?? true,
       parameters: splitParameters(this.parameters).shared,
+      ...(this.props.backups ? { archive: this.name } : {}),
     };
   }
 
@@ -256,10 +262,25 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
       standbyFirst: true,
       dependsOn: access.last,
     });
+    const { backups } = this.props;
+    const archive =
+      backups &&
+      new Rollout(this, "archive", {
+        nodes: machines.map((machine) => ({ machine, services: [new ArchiveService(this.name, backups)] })),
+        order: RolloutOrder.allAtOnce(), // whoever leads makes the place that the others look for
+        dependsOn: members.last,
+      });
     const settings = new Rollout(this, "settings", {
       nodes: [{ machine: machines[0]!, services: [new SettingsService(this)] }],
-      dependsOn: members.last,
+      dependsOn: (archive ?? members).last,
     });
+    if (backups) {
+      new Rollout(this, "backup", {
+        nodes: machines.map((machine) => ({ machine, services: [new BackupService(backups)] })),
+        order: RolloutOrder.allAtOnce(),
+        dependsOn: settings.last,
+      });
+    }
     const schema = new SchemaService("postgres-schema", {
       directory: CONFIG,
       text: () => renderSchema(this.schema()),

@@ -34,7 +34,23 @@ export function checkReplicaSet(set: PostgresReplicaSet): void {
   checkParameters(set, props.parameters ?? {}, machines.length);
   checkDurability(set, props.parameters ?? {}, synchronous !== "off");
   refuseDataVolumes(set, machines);
+  checkArchiving(set);
   checkDatabases(set);
+}
+
+/** The log goes one way: by 'backups', or by a command of the user's own. */
+function checkArchiving(set: PostgresReplicaSet): void {
+  const { backups, parameters = {} } = set.props;
+  if (!backups) return;
+  for (const secret of backups.secrets) checkShared(set, "backups", secret);
+  const own = Object.keys(parameters).find((name) => name.startsWith("archive_"));
+  if (own === undefined) return;
+  refuse(set, {
+    code: "patroni-owns",
+    what: `'parameters' has ${own}, and the set has 'backups'`,
+    allowed: "one of them: the log goes to the repository",
+    fix: "take it out of 'parameters'",
+  });
 }
 
 function checkScope(set: PostgresReplicaSet): void {

@@ -37,6 +37,8 @@ def difference(current, new):
     before, after = old.get("parameters") or {}, own["parameters"]
     changed = {name: value for name, value in after.items() if str(before.get(name)) != str(value)}
     changed.update({name: None for name in before if name not in after})
+    # of the keys that the set has at times only: another one is somebody else's
+    server.update({key: None for key in ("recovery_conf",) if old.get(key) is not None and key not in own})
     if changed:
         server["parameters"] = changed
     if server:

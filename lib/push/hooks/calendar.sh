@@ -1,7 +1,7 @@
 #!/bin/bash
 # Before timers are changed, with the new files in view: does systemd take their calendars?
 set -euo pipefail
-for timer in /etc/systemd/system/cassandra-*.timer; do
+for timer in "$HA_DIR"/root/etc/systemd/system/*.timer; do
   [[ -e $timer ]] || continue
   calendar=$(sed -nE 's/^OnCalendar=//p' "$timer")
   words=$(systemd-analyze calendar "$calendar" 2>&1) || {

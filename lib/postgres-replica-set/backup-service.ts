@@ -1,0 +1,89 @@
+import type { Machine } from "../platform/machine";
+import { CALENDAR_CHECK, scheduled } from "../push/scheduled";
+import type { Service, ServiceDescription } from "../push/service";
+import type { Backups } from "./backups";
+import { CONFIG, DATA_DIRECTORY, program, PROGRAMS, script } from "./patroni-service";
+import { PGBACKREST_CONF, renderPgbackrestConf } from "./pgbackrest-conf";
+
+export const BACKUP_PROGRAM = `${PROGRAMS}/backup`;
+
+/** What each member needs to reach the repository: there before PostgreSQL is told to archive, or its first segments would fail. */
+export class ArchiveService implements Service {
+  readonly name = "postgres-archive";
+
+  constructor(
+    private readonly stanza: string,
+    private readonly backups: Backups,
+  ) {}
+
+  describe(machine: Machine): ServiceDescription {
+    const { backups, stanza } = this;
+    return {
+      packages: [{ name: "pgbackrest" }],
+      onPackageChange: "none",
+      directories: [
+        { path: "/etc/pgbackrest", mode: "0750", group: "postgres" },
+        { path: "/var/spool/pgbackrest", mode: "0750", owner: "postgres", group: "postgres" },
+      ],
+      files: [
+        {
+          path: PGBACKREST_CONF,
+          text: renderPgbackrestConf({
+            stanza,
+            dataDirectory: DATA_DIRECTORY,
+            ...backups.model(machine),
+          }),
+          mode: "0640",
+          group: "postgres",
+          onChange: "none",
+        },
+        program("backup.py"),
+        { path: BACKUP_PROGRAM, text: script("backup.sh"), mode: "0755", onChange: "none" },
+      ],
+      secrets: backups.secrets,
+      hooks: { check: script("backup-check.sh"), settle: script("backup-prepare.sh") },
+      checker: "pgBackRest, which asks the repository",
+      // the repository's own words come after a minute of its trying
+      healthyWithin: 300,
+    };
+  }
+}
+
+/** When backups are made and tried; and the first one, as soon as the archive works. */
+export class BackupService implements Service {
+  readonly name = "postgres-backup";
+
+  constructor(private readonly backups: Backups) {}
+
+  describe(): ServiceDescription {
+    const { full, diff, test } = this.backups.schedules;
+    const timer = (name: string, description: string, schedule: string, words: string) =>
+      scheduled({
+        unit: `postgres-${name}`,
+        description,
+        schedule,
+        command: `${BACKUP_PROGRAM} ${words}`,
+        requisite: "patroni.service",
+        // of a store that does not answer at night; the one that leads by then goes on
+        more: "Restart=on-failure\nRestartSec=30min\n",
+      });
+    const timers = [
+      timer("backup-full", "Full backup, by the member that leads", full, "run full"),
+      timer("backup-diff", "Differential backup, by the member that leads", diff, "run diff"),
+      ...(test === undefined
+        ? []
+        : [timer("restore-test", "The newest backup restored beside a replica, and read", test, "test")]),
+    ];
+    return {
+      files: [
+        // what is changed by it is settled anew
+        { path: `${CONFIG}/backups`, text: `${JSON.stringify(this.backups.schedules)}\n`, onChange: "none" },
+        ...timers.flatMap(({ files }) => files),
+      ],
+      units: timers.map(({ unit }) => unit),
+      hooks: { check: CALENDAR_CHECK, settle: script("backup-verify.sh") },
+      checker: "systemd",
+      healthyWithin: 300,
+    };
+  }
+}

@@ -1,0 +1,61 @@
+import { join } from "node:path";
+import { scriptText } from "../script-text";
+import type { ServiceFile } from "./service";
+
+/** Hook: does systemd take the calendars of the timers that come? */
+export const CALENDAR_CHECK = scriptText(join(__dirname, "hooks", "calendar.sh"));
+
+export interface ScheduledProps {
+  /** Name of both units, without their ends. */
+  readonly unit: string;
+  readonly description: string;
+  /** systemd's calendar expression; refused on the machine if systemd does not take it. */
+  readonly schedule: string;
+  readonly command: string;
+  /** A unit without which there is nothing to do. */
+  readonly requisite: string;
+  /** Further lines of the service. @default none */
+  readonly more?: string;
+}
+
+/** A service and the timer that starts it, within half an hour of its time: nodes do not all begin in the same second. */
+export function scheduled(props: ScheduledProps): { readonly unit: string; readonly files: ServiceFile[] } {
+  const { unit, description, schedule, command, requisite, more = "" } = props;
+  return {
+    unit: `${unit}.timer`,
+    files: [
+      {
+        path: `/etc/systemd/system/${unit}.service`,
+        text: `# Managed by cdktf-ha-clusters.
+[Unit]
+Description=${description}
+After=${requisite}
+Requisite=${requisite}
+
+[Service]
+Type=oneshot
+ExecStart=${command}
+Nice=10
+IOSchedulingClass=idle
+${more}`,
+        onChange: "none",
+      },
+      {
+        path: `/etc/systemd/system/${unit}.timer`,
+        text: `# Managed by cdktf-ha-clusters.
+[Unit]
+Description=${description}
+
+[Timer]
+OnCalendar=${schedule}
+RandomizedDelaySec=30min
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+`,
+        onChange: "restart",
+      },
+    ],
+  };
+}

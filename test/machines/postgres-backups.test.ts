@@ -1,0 +1,222 @@
+import { readFileSync } from "node:fs";
+import { Backups, Secret, type BackupProps } from "cdktf-ha-clusters";
+import type { TerraformStack } from "cdktf";
+import type { Lab } from "../../machines/lab";
+import { waitUntil } from "../../machines/run";
+import { Deployment } from "../support/deployment";
+import { filesThatHold } from "./support/disclosure";
+import { ObjectStore } from "./support/object-store";
+import { awaitMembers, notes, PASSWORDS, replicaSet, type SetProps } from "./support/replica-set";
+import { figure } from "./support/ring-site";
+import { startSite } from "./support/site";
+
+/** Backups of a set that has none at first; what was dropped is there again, as of a second before. */
+const MEMBERS = ["db-1", "db-2"];
+const SECRETS = {
+  ...PASSWORDS,
+  "store-id": "AKIDEXAMPLE",
+  "store-key": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+  passphrase: `all 'the' "rest" # of it`,
+};
+const BACKUP = "/usr/local/lib/cdktf-ha/postgres/backup";
+let lab: Lab;
+let deployment: Deployment;
+let store: ObjectStore;
+let leader: string;
+let standby: string;
+
+const backups = (stack: TerraformStack, bucket = "backups", props: BackupProps = {}): Backups =>
+  Backups.s3(`s3://${bucket}/postgres`, {
+    endpoint: ObjectStore.endpoint,
+    caFile: ObjectStore.caFile,
+    region: "us-east-1",
+    credentials: {
+      id: Secret.variable(stack, "store-id"),
+      secret: Secret.variable(stack, "store-key"),
+    },
+    encryption: Secret.variable(stack, "passphrase"),
+    ...props,
+  });
+const set =
+  (bucket?: string, props?: BackupProps) =>
+  (stack: TerraformStack): void =>
+    replicaSet(lab, {
+      members: MEMBERS,
+      ...(bucket === undefined ? {} : { backups: backups(stack, bucket, props) }),
+    } satisfies SetProps)(stack);
+
+const sql = async (name: string, statement: string, more = ""): Promise<string> => {
+  const { stdout } = await lab
+    .machine(name)
+    .ssh(`cd /; runuser --user postgres -- psql -XAtq ${more} --dbname numbers --command "${statement}"`);
+  return stdout.trim();
+};
+const noted = async (pattern: RegExp): Promise<string[]> =>
+  (await notes(lab, MEMBERS)).map(({ text }) => text).filter((text) => pattern.test(text));
+const list = async (name: string): Promise<string> => (await lab.machine(name).ssh(`${BACKUP} list`)).stdout;
+
+async function settled(): Promise<void> {
+  const awaited = await awaitMembers(lab.machine("db-1"), MEMBERS.length);
+  leader = awaited.leader;
+  standby = MEMBERS.find((name) => name !== leader)!;
+}
+
+beforeAll(async () => {
+  lab = await startSite(["lb-1", "lb-2", "db-1", "db-2", "db-3", "client"], "tests");
+  store = await ObjectStore.start(lab.directory, "backups");
+  for (const name of MEMBERS) await store.showTo(lab.machine(name));
+  deployment = new Deployment(`${lab.directory}/deployment`, set(), SECRETS);
+});
+afterAll(async () => {
+  store?.stop();
+  await lab?.stop();
+});
+
+test("a set without backups, and rows in it", async () => {
+  await deployment.deploy();
+  await settled();
+  await sql(leader, "create table precious (n int); insert into precious select generate_series(1, 1000)");
+}, 600_000);
+
+test("a bucket that is not there: refused in the repository's words, nothing changes", async () => {
+  deployment = deployment.changed(set("nobodys"));
+  const { ok, output } = await deployment.apply();
+  expect(ok).toBe(false);
+  expect(output).toMatch(/the repository cannot be used: .*(404|NoSuchBucket|nobodys)/is);
+  expect(await sql(leader, "show archive_mode")).toBe("off");
+}, 300_000);
+
+test("backups switched on: restarts in turn, the log gets there, the first backup is made by itself", async () => {
+  deployment = deployment.changed(set("backups"));
+  const { seconds } = await deployment.deploy();
+  figure(`backups switched on: ${seconds.toFixed(0)} s`);
+  await settled();
+  expect(await sql(leader, "show archive_mode")).toBe("on");
+  await waitUntil(
+    async () => (await noted(/^full backup .* is stored/)).length > 0,
+    120,
+    () => "no backup is stored",
+  );
+  expect(await list(standby)).toMatch(/\+00 {2}full {2}\d{8}-\d{6}F {2}\d+ MiB\nlog from [0-9A-F]{24} to/);
+  expect(await deployment.isUpToDate()).toBe(true);
+}, 600_000);
+
+test("who does not lead makes no backup", async () => {
+  const { stdout } = await lab.machine(standby).ssh(`${BACKUP} run diff`);
+  expect(stdout).toContain(`${leader} leads: no backup from here`);
+  const before = await list(leader);
+  await lab.machine(leader).ssh(`${BACKUP} run diff`, { timeoutSeconds: 120 });
+  expect((await list(leader)).split("\n").length).toBe(before.split("\n").length + 1);
+}, 200_000);
+
+test("a table dropped: as it was a second before, beside the set that goes on", async () => {
+  await sql(leader, "insert into precious values (1001)");
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  const moment = await sql(
+    leader,
+    "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS') || '+00'",
+  );
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  await sql(leader, "drop table precious; create table after (n int)");
+  // what is written last is archived with the next segment
+  await sql(leader, "select pg_switch_wal()");
+  const start = performance.now();
+  const place = "/var/lib/postgresql/15/before-the-drop";
+  const { stdout } = await lab
+    .machine(standby)
+    .ssh(`${BACKUP} restore '${moment}' ${place}`, { timeoutSeconds: 300 });
+  figure(`restored to the second before a drop: ${((performance.now() - start) / 1000).toFixed(0)} s`);
+  const host = "--host /run/cdktf-ha-restored-before-the-drop";
+  expect(stdout).toContain(host);
+  expect(await sql(standby, "select count(*), max(n) from precious", host)).toBe("1001|1001");
+  await expect(sql(standby, "select * from after", host)).rejects.toThrow("does not exist");
+  await lab
+    .machine(standby)
+    .ssh(
+      `cd /; runuser --user postgres -- pg_dump ${host} --table precious numbers >/tmp/precious.sql; grep -c . /tmp/precious.sql`,
+    );
+  // nobody hears it from outside, and nobody but postgres inside
+  const { stdout: listening } = await lab.machine(standby).ssh("ss -Hltn 'sport = :5432' | wc -l");
+  expect(listening.trim()).toBe("1");
+  const stranger = await lab
+    .machine(standby)
+    .ssh(`runuser --user nobody -- psql -XAtq ${host} --dbname numbers --command 'select 1'`, {
+      allowFailure: true,
+    });
+  expect(stranger.code).not.toBe(0);
+  await lab.machine(standby).ssh(`${BACKUP} drop ${place}; ! test -e ${place}`);
+  await settled();
+}, 400_000);
+
+test("a moment before the first backup, or not yet there: said so, and the set's own data is never a target", async () => {
+  const tried = async (words: string): Promise<string> => {
+    const { code, stdout, stderr } = await lab
+      .machine(standby)
+      .ssh(`${BACKUP} restore ${words}`, { allowFailure: true, timeoutSeconds: 200 });
+    expect(code).not.toBe(0);
+    return stdout + stderr;
+  };
+  expect(await tried("'2020-01-01 00:00:00+00' /var/lib/postgresql/early")).toMatch(
+    /unable to find backup set|before/,
+  );
+  expect(await tried("'2099-01-01 00:00:00+00' /var/lib/postgresql/late")).toContain(
+    "recovery ended before configured recovery target",
+  );
+  await lab.machine(standby).ssh(`${BACKUP} drop /var/lib/postgresql/late`);
+  expect(await tried("yesterday /var/lib/postgresql/x")).toContain("YYYY-MM-DD HH:MM:SS+00");
+  expect(await tried("latest /var/lib/postgresql/15/cdktf-ha")).toContain("not the set's own data");
+}, 400_000);
+
+test("the restore test: by a replica, nothing of it stays, and a page that is broken in the copy is found", async () => {
+  for (const name of MEMBERS)
+    await lab.machine(name).ssh("systemctl start postgres-restore-test.service", { timeoutSeconds: 300 });
+  expect(await noted(/^restore test: backup .* all pages whole/)).toHaveLength(1);
+  const { stdout } = await lab
+    .machine(standby)
+    .ssh("ls -d /var/lib/postgresql/15/cdktf-ha-restore-test /run/cdktf-ha-restored-* 2>/dev/null | wc -l");
+  expect(stdout.trim()).toBe("0");
+}, 400_000);
+
+test("the primary loses its power: the next one archives and makes the backups", async () => {
+  const old = leader;
+  await lab.machine(old).cutPower();
+  await waitUntil(
+    async () => (await sql(standby, "select pg_is_in_recovery()").catch(() => "")) === "f",
+    90,
+    () => "nobody took over",
+  );
+  await sql(standby, "create table later (n int)");
+  await lab.machine(standby).ssh(`${BACKUP} run incr`, { timeoutSeconds: 200 });
+  await lab.machine(old).powerOn();
+  await settled();
+  expect(leader).not.toBe(old);
+  expect(await list(old)).toMatch(/ incr {2}/);
+}, 400_000);
+
+test("secrets are in no file that others read, and in none of Terraform's", async () => {
+  for (const name of MEMBERS) {
+    const { stdout } = await lab
+      .machine(name)
+      .ssh("stat --format '%a %U %G' /etc/pgbackrest/pgbackrest.conf");
+    expect(stdout.trim()).toBe("640 root postgres");
+  }
+  for (const secret of [SECRETS["store-key"], SECRETS.passphrase]) {
+    for (const name of MEMBERS)
+      expect([name, await filesThatHold(lab.machine(name), secret, "anybody")]).toEqual([name, []]);
+    const told = JSON.stringify(secret).slice(1, -1); // as JSON writes it
+    for (const file of [deployment.stateFile, `${deployment.stackDirectory}/cdk.tf.json`])
+      expect(readFileSync(file, "utf8")).not.toContain(told);
+  }
+}, 60_000);
+
+test("backups switched off: nothing is archived any more, what is stored stays", async () => {
+  deployment = deployment.changed(set());
+  await deployment.deploy();
+  await settled();
+  expect(await sql(leader, "show archive_mode")).toBe("off");
+  expect(await sql(leader, "select coalesce(current_setting('restore_command', true), '')")).toBe("");
+  const { stdout } = await lab
+    .machine(leader)
+    .ssh("systemctl list-timers --all 'postgres-*' --no-legend | wc -l");
+  expect(stdout.trim()).toBe("0");
+}, 400_000);
