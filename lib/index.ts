@@ -50,6 +50,7 @@ export { Backups, type BackupProps, type S3BackupProps } from "./postgres-replic
 export type { PostgresEndpoint } from "./postgres-replica-set/endpoint";
 export type { Parameters, ParameterValue } from "./postgres-replica-set/parameters";
 export type { Synchronous } from "./postgres-replica-set/patroni-yml";
+export type { Recovery } from "./postgres-replica-set/recovery";
 export { Timers, type TimerProps } from "./postgres-replica-set/timers";
 export { Workload } from "./postgres-replica-set/workload";
 export type { CacheDiskProps, CacheProps } from "./squid-geo-proxy-tier/cache";

@@ -93,6 +93,8 @@ export const PROBLEM_CODES = {
   "memory-above-machine": "The machine has not that much memory.",
   "no-credentials": "Nobody would let the machine write into the bucket.",
   "no-region": "Requests to a bucket are signed for its region.",
+  "bad-moment": "A moment without its zone is another one on each machine.",
+  "same-name": "A copy would take its original's place.",
   "not-durable": "What was acknowledged could be lost with one machine.",
   "only-by-balancer": "Which replica has every commit is told by Patroni, and libpq does not ask it.",
   "volume-not-mounted": "The data would not be on the volume, but on the disk that goes with the machine.",

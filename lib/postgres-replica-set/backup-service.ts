@@ -2,7 +2,14 @@ import type { Machine } from "../platform/machine";
 import { CALENDAR_CHECK, scheduled } from "../push/scheduled";
 import type { Service, ServiceDescription } from "../push/service";
 import type { Backups } from "./backups";
-import { CONFIG, DATA_DIRECTORY, program, PROGRAMS, script } from "./patroni-service";
+import {
+  CONFIG,
+  DATA_DIRECTORY,
+  PGBACKREST,
+  PGBACKREST_DIRECTORY,
+  PROGRAMS,
+  script,
+} from "./patroni-service";
 import { PGBACKREST_CONF, renderPgbackrestConf } from "./pgbackrest-conf";
 
 export const BACKUP_PROGRAM = `${PROGRAMS}/backup`;
@@ -19,10 +26,10 @@ export class ArchiveService implements Service {
   describe(machine: Machine): ServiceDescription {
     const { backups, stanza } = this;
     return {
-      packages: [{ name: "pgbackrest" }],
+      packages: [PGBACKREST],
       onPackageChange: "none",
       directories: [
-        { path: "/etc/pgbackrest", mode: "0750", group: "postgres" },
+        PGBACKREST_DIRECTORY,
         { path: "/var/spool/pgbackrest", mode: "0750", owner: "postgres", group: "postgres" },
       ],
       files: [
@@ -37,7 +44,6 @@ export class ArchiveService implements Service {
           group: "postgres",
           onChange: "none",
         },
-        program("backup.py"),
         { path: BACKUP_PROGRAM, text: script("backup.sh"), mode: "0755", onChange: "none" },
       ],
       secrets: backups.secrets,

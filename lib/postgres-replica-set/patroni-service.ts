@@ -11,6 +11,8 @@ import {
   type DynamicModel,
 } from "./patroni-yml";
 import type { ParameterValue } from "./parameters";
+import { RECOVERY_CONF, renderPgbackrestConf } from "./pgbackrest-conf";
+import type { Recovery } from "./recovery";
 import { renderPatroniUnit } from "./systemd-unit";
 
 /** What the services ask of the set they belong to, at synth. */
@@ -24,6 +26,8 @@ export interface MemberSource {
   readonly cloneWithin: number;
   readonly dynamic: DynamicModel;
   readonly ownParameters: Readonly<Record<string, ParameterValue>>;
+  /** What the set begins from. */
+  readonly recovery?: Recovery;
   access(machine: Machine): AccessModel;
 }
 
@@ -41,6 +45,9 @@ const PACKAGES: readonly ServicePackage[] = [
   { name: "python3-psycopg2" },
 ];
 
+export const PGBACKREST: ServicePackage = { name: "pgbackrest" };
+export const PGBACKREST_DIRECTORY = { path: "/etc/pgbackrest", mode: "0750", group: "postgres" };
+
 /**
  * Who is let in and by which password, where etcd is, who the other members are: in every member before any of them changes otherwise, so that a
  * member that is new can ask the others, whichever of them leads. Nobody restarts for it.
@@ -52,11 +59,15 @@ export class AccessService implements Service {
 
   describe(machine: Machine): ServiceDescription {
     const { source } = this;
+    const { recovery } = source;
     return {
-      packages: PACKAGES,
+      packages: recovery ? [...PACKAGES, PGBACKREST] : PACKAGES,
       // a new PostgreSQL is used at the next restart
       onPackageChange: "none",
-      directories: [{ path: CONFIG, mode: "0750", group: "postgres" }],
+      directories: [
+        { path: CONFIG, mode: "0750", group: "postgres" },
+        ...(recovery ? [PGBACKREST_DIRECTORY] : []),
+      ],
       files: [
         {
           path: `${CONFIG}/20-access.yml`,
@@ -88,14 +99,34 @@ export class AccessService implements Service {
           onChange: "none",
         },
         { path: `${CONFIG}/member-password`, text: source.memberPassword.placeholder, mode: "0600" },
+        program("backup.py"),
         program("member.py"),
         program("node.py"),
         program("render.py"),
         program("schema.py"),
         { path: `${PROGRAMS}/member`, text: script("member.sh"), mode: "0755", onChange: "none" },
+        ...(recovery
+          ? [
+              {
+                path: RECOVERY_CONF,
+                text: renderPgbackrestConf({
+                  stanza: recovery.set,
+                  dataDirectory: DATA_DIRECTORY,
+                  ...recovery.from.model(machine),
+                }),
+                mode: "0640",
+                group: "postgres",
+                onChange: "none" as const,
+              },
+            ]
+          : []),
       ],
-      secrets: [source.memberPassword],
-      hooks: { activate: script("access.sh") },
+      secrets: [source.memberPassword, ...(recovery?.from.secrets ?? [])],
+      hooks: {
+        ...(recovery ? { check: script("recovery-check.sh") } : {}),
+        activate: script("access.sh"),
+      },
+      checker: "pgBackRest, which asks the repository",
     };
   }
 }
@@ -122,6 +153,11 @@ export class PatroniService implements Service {
             locale: source.locale,
             watchdog: source.watchdog,
             dynamic: source.dynamic,
+            recovery: source.recovery && {
+              set: source.recovery.set,
+              to: source.recovery.to,
+              program: `${PROGRAMS}/backup.py`,
+            },
             parameters: source.ownParameters,
           }),
           mode: "0640",

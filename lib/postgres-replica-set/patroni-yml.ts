@@ -1,4 +1,5 @@
 import { bracketed } from "../net";
+import { shellQuoted } from "../script-text";
 import type { ParameterValue } from "./parameters";
 import { archiveCommand, restoreCommand } from "./pgbackrest-conf";
 import type { TimerProps } from "./timers";
@@ -27,6 +28,7 @@ export interface PatroniModel {
   readonly locale: string;
   readonly watchdog: "off" | "automatic" | "required";
   readonly dynamic: DynamicModel;
+  readonly recovery?: { readonly set: string; readonly to?: string; readonly program: string };
   readonly parameters: Readonly<Record<string, ParameterValue>>;
 }
 
@@ -98,6 +100,7 @@ export function renderPatroniYml(model: PatroniModel): string {
       dcs: firstSettings(model.dynamic),
       // until the lines of the access file are in place, a moment later
       pg_hba: ["local all postgres peer"],
+      ...firstData(model.recovery),
       initdb: [{ encoding: "UTF8" }, { locale: model.locale }, "data-checksums"],
     },
     postgresql: {
@@ -123,6 +126,22 @@ export function renderPatroniYml(model: PatroniModel): string {
     },
     watchdog: { mode: model.watchdog, device: "/dev/watchdog", safety_margin: 5 },
   });
+}
+
+/** What the very first member begins with; the others copy it. */
+function firstData(recovery: PatroniModel["recovery"]): object {
+  if (!recovery) return {};
+  const { set, to = "latest", program } = recovery;
+  return {
+    method: "recovery",
+    recovery: {
+      command: `python3 -B ${program} recover ${shellQuoted(set)} ${shellQuoted(to)}`,
+      no_params: true,
+      // the signal and the target that pgBackRest wrote
+      keep_existing_recovery_conf: true,
+    },
+    post_bootstrap: `python3 -B ${program} recovered`,
+  };
 }
 
 /**

@@ -27,6 +27,9 @@ export interface PgbackrestModel {
 
 export const PGBACKREST_CONF = "/etc/pgbackrest/pgbackrest.conf";
 
+/** Another set's part of a repository, which a new set begins from. */
+export const RECOVERY_CONF = "/etc/pgbackrest/recovery.conf";
+
 /** `archive-push` answers when the segment is stored, not when it is queued: PostgreSQL keeps until then what the store lacks. */
 export function archiveCommand(stanza: string): string {
   return `pgbackrest --stanza=${stanza} archive-push "%p"`;

@@ -36,6 +36,7 @@ import {
 } from "./patroni-yml";
 import { renderHba } from "./pg-hba";
 import { checkReplicaSet, problemsOfReplicaSet, warnOfReplicaSet } from "./replica-set-problems";
+import type { Recovery } from "./recovery";
 import { Timers } from "./timers";
 import { Workload } from "./workload";
 
@@ -88,6 +89,8 @@ export interface PostgresReplicaSetProps {
   readonly locale?: string;
   /** Where copies go, and when; may come later, and change. @default none: a dropped table is gone from every member */
   readonly backups?: Backups;
+  /** A new set begins as a copy of another one, from its backups; of no account once there is data. @default - with nothing */
+  readonly recovery?: Recovery;
   /** Seconds that the copy for a new member may take. @default 86400 - a terabyte at 200 Mbit/s takes half a day */
   readonly cloneWithin?: number;
 }
@@ -138,7 +141,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     this.primary = new PostgresEndpoint(this, HealthCheck.patroniPrimary(), "primary");
     this.replicas = new PostgresEndpoint(this, HealthCheck.patroniReplica(), "prefer-standby");
     this.synchronousReplica = new PostgresEndpoint(this, HealthCheck.patroniSynchronous());
-    props.backups?.grant(this, this.machines);
+    for (const place of [props.backups, props.recovery?.from]) place?.grant(this, this.machines);
     this.ready = this.rollOut();
     warnOfReplicaSet(this);
     this.tellTimes();
@@ -207,6 +210,10 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
       parameters: splitParameters(this.parameters).shared,
       ...(this.props.backups ? { archive: this.name } : {}),
     };
+  }
+
+  get recovery(): Recovery | undefined {
+    return this.props.recovery;
   }
 
   get ownParameters(): Readonly<Record<string, ParameterValue>> {

@@ -4,6 +4,7 @@ import type { Secret } from "../secret/secret";
 import { refuseDataVolumes } from "../platform/data-volume-refusal";
 import { checkSqlName } from "./databases";
 import { checkDurability, checkParameters, mebibytes } from "./parameters";
+import { MOMENT } from "./recovery";
 import type { PostgresReplicaSet } from "./postgres-replica-set";
 
 /** Values that are wrong on their own, or with the number of members. */
@@ -40,7 +41,23 @@ export function checkReplicaSet(set: PostgresReplicaSet): void {
 
 /** The log goes one way: by 'backups', or by a command of the user's own. */
 function checkArchiving(set: PostgresReplicaSet): void {
-  const { backups, parameters = {} } = set.props;
+  const { backups, recovery, parameters = {} } = set.props;
+  if (recovery?.to !== undefined && !isToken(recovery.to) && !MOMENT.test(recovery.to)) {
+    refuse(set, {
+      code: "bad-moment",
+      what: `'recovery.to' is '${recovery.to}'`,
+      allowed: "YYYY-MM-DD HH:MM:SS+00, with its zone: each machine has its own",
+      fix: "to: 2026-11-20 14:03:59+00",
+    });
+  }
+  if (recovery?.set === set.name) {
+    refuse(set, {
+      code: "same-name",
+      what: `the set '${set.name}' begins from the backups of '${recovery.set}'`,
+      allowed: "another name than the old set's: its own backups have a place of their own",
+      fix: "give the new set a 'name'",
+    });
+  }
   if (!backups) return;
   for (const secret of backups.secrets) checkShared(set, "backups", secret);
   const own = Object.keys(parameters).find((name) => name.startsWith("archive_"));

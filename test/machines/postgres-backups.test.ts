@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { Backups, Secret, type BackupProps } from "cdktf-ha-clusters";
+import { Backups, PostgresReplicaSet, Secret, type BackupProps } from "cdktf-ha-clusters";
 import type { TerraformStack } from "cdktf";
 import type { Lab } from "../../machines/lab";
 import { waitUntil } from "../../machines/run";
@@ -19,6 +19,7 @@ const SECRETS = {
   passphrase: `all 'the' "rest" # of it`,
 };
 const BACKUP = "/usr/local/lib/cdktf-ha/postgres/backup";
+const MOMENT = "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS') || '+00'";
 let lab: Lab;
 let deployment: Deployment;
 let store: ObjectStore;
@@ -37,11 +38,13 @@ const backups = (stack: TerraformStack, bucket = "backups", props: BackupProps =
     encryption: Secret.variable(stack, "passphrase"),
     ...props,
   });
-const set =
-  (bucket?: string, props?: BackupProps) =>
+const builds =
+  (bucket?: string, props?: BackupProps, also?: SetProps["also"]) =>
   (stack: TerraformStack): void =>
     replicaSet(lab, {
+      also,
       members: MEMBERS,
+      synchronous: "on",
       ...(bucket === undefined ? {} : { backups: backups(stack, bucket, props) }),
     } satisfies SetProps)(stack);
 
@@ -64,12 +67,12 @@ async function settled(): Promise<void> {
 beforeAll(async () => {
   lab = await startSite(["lb-1", "lb-2", "db-1", "db-2", "db-3", "client"], "tests");
   store = await ObjectStore.start(lab.directory, "backups");
-  for (const name of MEMBERS) await store.showTo(lab.machine(name));
-  deployment = new Deployment(`${lab.directory}/deployment`, set(), SECRETS);
+  for (const name of [...MEMBERS, "db-3"]) await store.showTo(lab.machine(name));
+  deployment = new Deployment(`${lab.directory}/deployment`, builds(), SECRETS);
 });
 afterAll(async () => {
-  store?.stop();
-  await lab?.stop();
+  store.stop();
+  await lab.stop();
 });
 
 test("a set without backups, and rows in it", async () => {
@@ -79,7 +82,7 @@ test("a set without backups, and rows in it", async () => {
 }, 600_000);
 
 test("a bucket that is not there: refused in the repository's words, nothing changes", async () => {
-  deployment = deployment.changed(set("nobodys"));
+  deployment = deployment.changed(builds("nobodys"));
   const { ok, output } = await deployment.apply();
   expect(ok).toBe(false);
   expect(output).toMatch(/the repository cannot be used: .*(404|NoSuchBucket|nobodys)/is);
@@ -87,7 +90,7 @@ test("a bucket that is not there: refused in the repository's words, nothing cha
 }, 300_000);
 
 test("backups switched on: restarts in turn, the log gets there, the first backup is made by itself", async () => {
-  deployment = deployment.changed(set("backups"));
+  deployment = deployment.changed(builds("backups"));
   const { seconds } = await deployment.deploy();
   figure(`backups switched on: ${seconds.toFixed(0)} s`);
   await settled();
@@ -112,10 +115,7 @@ test("who does not lead makes no backup", async () => {
 test("a table dropped: as it was a second before, beside the set that goes on", async () => {
   await sql(leader, "insert into precious values (1001)");
   await new Promise((resolve) => setTimeout(resolve, 1500));
-  const moment = await sql(
-    leader,
-    "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS') || '+00'",
-  );
+  const moment = await sql(leader, MOMENT);
   await new Promise((resolve) => setTimeout(resolve, 500));
   await sql(leader, "drop table precious; create table after (n int)");
   // what is written last is archived with the next segment
@@ -159,10 +159,12 @@ test("a moment before the first backup, or not yet there: said so, and the set's
   expect(await tried("'2020-01-01 00:00:00+00' /var/lib/postgresql/early")).toMatch(
     /unable to find backup set|before/,
   );
-  expect(await tried("'2099-01-01 00:00:00+00' /var/lib/postgresql/late")).toContain(
+  const tomorrow = new Date(Date.now() + 86_400_000).toISOString().replace(/T(.*)\..*/, " $1+00");
+  expect(await tried(`'${tomorrow}' /var/lib/postgresql/late`)).toContain(
     "recovery ended before configured recovery target",
   );
-  await lab.machine(standby).ssh(`${BACKUP} drop /var/lib/postgresql/late`);
+  const { stdout } = await lab.machine(standby).ssh("ls /var/lib/postgresql");
+  expect(stdout).not.toMatch(/early|late/);
   expect(await tried("yesterday /var/lib/postgresql/x")).toContain("YYYY-MM-DD HH:MM:SS+00");
   expect(await tried("latest /var/lib/postgresql/15/cdktf-ha")).toContain("not the set's own data");
 }, 400_000);
@@ -193,6 +195,53 @@ test("the primary loses its power: the next one archives and makes the backups",
   expect(await list(old)).toMatch(/ incr {2}/);
 }, 400_000);
 
+test("a new set begins as the old one was, and lives on with backups of its own", async () => {
+  await sql(
+    leader,
+    "create table kept (n int); insert into kept select generate_series(1, 500); select pg_switch_wal()",
+  );
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  const to = await sql(leader, MOMENT);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  await sql(leader, "delete from kept; select pg_switch_wal()");
+  const rescued =
+    (set = "db"): SetProps["also"] =>
+    (stack, platform, db) => {
+      new PostgresReplicaSet(stack, "rescued", {
+        platform,
+        members: ["db-3"],
+        memberPassword: db.memberPassword,
+        memoryMiB: 256,
+        recovery: { from: db.props.backups!, set, to },
+        backups: db.props.backups,
+      });
+    };
+  deployment = deployment.changed(builds("backups", {}, rescued("nobodys")));
+  const { ok, output } = await deployment.apply();
+  expect(ok).toBe(false);
+  expect(output).toContain("there is no backup of 'nobodys' to begin from");
+  deployment = deployment.changed(builds("backups", {}, rescued()));
+  const { seconds } = await deployment.deploy();
+  figure(`a new set from a backup: ${seconds.toFixed(0)} s`);
+  expect(await sql("db-3", "select count(*) from kept")).toBe("500");
+  expect(await sql("db-3", "select pg_is_in_recovery()")).toBe("f");
+  // no target of the past is left, and the set writes on, into its own part of the repository
+  expect(
+    await sql(
+      "db-3",
+      "select count(*) from pg_file_settings where name like 'recovery_target%' and setting <> ''",
+    ),
+  ).toBe("0");
+  await sql("db-3", "insert into kept values (501)");
+  await waitUntil(
+    async () => / full {2}/.test(await list("db-3")),
+    120,
+    () => "the new set has no backup",
+  );
+  expect(await sql(leader, "select count(*) from kept")).toBe("0");
+  expect(await deployment.isUpToDate()).toBe(true);
+}, 600_000);
+
 test("secrets are in no file that others read, and in none of Terraform's", async () => {
   for (const name of MEMBERS) {
     const { stdout } = await lab
@@ -210,7 +259,7 @@ test("secrets are in no file that others read, and in none of Terraform's", asyn
 }, 60_000);
 
 test("backups switched off: nothing is archived any more, what is stored stays", async () => {
-  deployment = deployment.changed(set());
+  deployment = deployment.changed(builds());
   await deployment.deploy();
   await settled();
   expect(await sql(leader, "show archive_mode")).toBe("off");

@@ -1,5 +1,6 @@
 import type { TerraformStack } from "cdktf";
 import {
+  Backups,
   EtcdCluster,
   HaproxyKeepalivedPair,
   Peer,
@@ -44,6 +45,20 @@ export function replicaSetCases(): { name: string; files: Record<string, string>
         workload: Workload.manySmallUpdates(),
         parameters: { max_connections: 300, work_mem: "16MB", wal_level: "logical", log_connections: true },
         memoryMiB: 4096,
+        backups: Backups.s3("s3://archive-backups/postgres", {
+          endpoint: "store.example.net:9000",
+          region: "us-east-1",
+          caFile: "/etc/ssl/store.pem",
+          credentials: {
+            id: Secret.variable(stack, "store-id"),
+            secret: Secret.variable(stack, "store-key"),
+          },
+          encryption: Secret.variable(stack, "passphrase"),
+          fullSchedule: "*-*-01 02:00",
+          differentialSchedule: "daily",
+          retainFull: 3,
+          processes: 4,
+        }),
       });
       set.primary.allowFrom(Peer.cidr("10.0.7.0/24"));
       new HaproxyKeepalivedPair(stack, "lb", {
@@ -77,6 +92,13 @@ function setCase(
       "patroni.service": file("/etc/systemd/system/patroni.service"),
       etcd: file("/etc/default/etcd", set.etcd.machines[0]!.name),
       "firewall.nft": file("/etc/cdktf-ha/firewall.nft"),
+      ...(set.props.backups
+        ? {
+            "pgbackrest.conf": file("/etc/pgbackrest/pgbackrest.conf"),
+            "postgres-backup-full.service": file("/etc/systemd/system/postgres-backup-full.service"),
+            "postgres-backup-full.timer": file("/etc/systemd/system/postgres-backup-full.timer"),
+          }
+        : {}),
     },
   };
 }

@@ -257,3 +257,15 @@ waiting = ["db-3", "db-3"]
 told(settings.apply)`);
   expect(lines).toEqual(["refused: db-3 still waits for a restart"]);
 });
+
+test("backups that leave the code take their command for restores back; another key of Patroni's stays", () => {
+  expect(
+    python(`
+old = {"ttl": 20, "postgresql": {"use_slots": True, "pg_hba": ["x"], "recovery_conf": {"restore_command": "get"}, "parameters": {}}}
+new = {"ttl": 20, "postgresql": {"use_slots": True, "parameters": {}}}
+print(json.dumps(settings.difference(old, new)[0]))
+old["postgresql"]["recovery_conf"] = None
+print(json.dumps(settings.difference(old, new)[0]))
+`),
+  ).toEqual(['{"postgresql": {"recovery_conf": null}}', "{}"]);
+});

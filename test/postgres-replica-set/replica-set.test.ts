@@ -1,4 +1,4 @@
-import { EtcdCluster, Peer, Port, PostgresReplicaSet, Secret, Timers } from "../../lib";
+import { Backups, EtcdCluster, Peer, Port, PostgresReplicaSet, Secret, Timers } from "../../lib";
 import { mebibytes, splitParameters } from "../../lib/postgres-replica-set/parameters";
 import { renderHba } from "../../lib/postgres-replica-set/pg-hba";
 import { Template } from "../../lib/testing";
@@ -121,4 +121,36 @@ test("a client that finds the primary itself is given every member", () => {
   expect(newSet(newStack()).primary.connectionString("esmond", "app")).toBe(
     "postgresql://app@10.0.1.41:5432,10.0.1.42:5432,10.0.1.43:5432/esmond?target_session_attrs=primary&connect_timeout=3",
   );
+});
+
+test("at AWS the members' profiles may use the backups' prefix, and nothing else of the bucket", () => {
+  const stack = newStack();
+  newSet(stack, {
+    platform: newAws(stack),
+    members: { "pg-1": { zone: "a" }, "pg-2": { zone: "b" }, "pg-3": { zone: "a" } },
+    backups: Backups.s3("s3://archive-backups/postgres/"),
+  });
+  const template = Template.synth(stack).hasNoErrors();
+  const conf = template.file("pg-1", "/etc/pgbackrest/pgbackrest.conf");
+  expect(conf).toMatch(/^repo1-path=\/postgres$/m);
+  expect(conf).toMatch(/^repo1-s3-key-type=auto$/m);
+  expect(conf).not.toMatch(/uri-style|s3-key=|cipher/);
+  const policies = JSON.stringify(template.json);
+  expect(policies).toContain("archive-backups/postgres/*");
+  expect(policies).not.toContain("archive-backups/*");
+});
+
+test("a set begins to archive into nothing, and hears of the repository when that knows the set", () => {
+  const stack = newStack();
+  newSet(stack, { backups: Backups.directory("/mnt/backups", { restoreTest: "never" }) });
+  const template = Template.synth(stack).hasNoErrors();
+  const file = (name: string): string => template.file("pg-1", `/etc/patroni/cdktf-ha/${name}`);
+  expect(file("50-member.yml")).toContain('"archive_command": "/bin/true"');
+  expect(file("50-member.yml")).not.toContain("restore_command");
+  const { postgresql } = JSON.parse(file("settings.json")) as { postgresql: Record<string, unknown> };
+  expect(postgresql).toMatchObject({
+    parameters: { archive_mode: "on", archive_command: 'pgbackrest --stanza=metadata archive-push "%p"' },
+    recovery_conf: { restore_command: 'timeout 30 pgbackrest --stanza=metadata archive-get %f "%p"' },
+  });
+  expect(() => template.file("pg-1", "/etc/systemd/system/postgres-restore-test.timer")).toThrow();
 });

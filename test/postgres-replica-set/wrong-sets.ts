@@ -1,5 +1,6 @@
 import type { TerraformStack } from "cdktf";
 import {
+  Backups,
   EtcdCluster,
   PostgresReplicaSet,
   Secret,
@@ -37,6 +38,33 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
       ["Patroni's own with a shorter ttl", () => Timers.of({ ...timers, ttl: 25 })],
       ["a long retry", () => Timers.of({ ...timers, retryTimeout: 11 })],
     ],
+    "bad-moment": [
+      [
+        "no zone",
+        set({ recovery: { from: Backups.directory("/mnt/b"), set: "old", to: "2026-11-20 14:03:59" } }),
+      ],
+    ],
+    "same-name": [["itself", set({ recovery: { from: Backups.directory("/mnt/b"), set: "metadata" } })]],
+    "no-credentials": [
+      ["hosts and a bucket", set({ backups: Backups.s3("s3://backups", { region: "eu-west-1" }) })],
+    ],
+    "no-region": [
+      [
+        "hosts and a bucket",
+        (stack) =>
+          newSet(stack, {
+            backups: Backups.s3("s3://backups", {
+              credentials: { id: Secret.variable(stack, "id"), secret: Secret.variable(stack, "key") },
+            }),
+          }),
+      ],
+    ],
+    "bad-path": [["backups at no absolute path", () => Backups.directory("backups")]],
+    "bad-address": [
+      ["a bucket's own address", () => Backups.s3("https://backups.s3.amazonaws.com")],
+      ["a store by its address", () => Backups.s3("s3://backups", { endpoint: "10.0.0.5:9000" })],
+      ["a store by a URL", () => Backups.s3("s3://backups", { endpoint: "https://store.example.net" })],
+    ],
     "no-standby": [
       ["synchronous alone", set({ members: ["pg-1"], synchronous: "on" })],
       ["strict with two", set({ members: ["pg-1", "pg-2"], synchronous: "strict" })],
@@ -46,6 +74,10 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
       ["who is waited for", set({ parameters: { synchronous_standby_names: "*" } })],
       ["where recovery ends", set({ parameters: { recovery_target_time: "now" } })],
       ["TLS", set({ parameters: { ssl: true } })],
+      [
+        "two ways for the log",
+        set({ backups: Backups.directory("/mnt/backups"), parameters: { archive_command: "/bin/true" } }),
+      ],
       ["no WAL for replicas", set({ parameters: { wal_level: "minimal" } })],
     ],
     "too-few-slots": [
@@ -132,6 +164,7 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
       ],
     ],
     "number-out-of-range": [
+      ["no backup kept", () => Backups.directory("/mnt/backups", { retainFull: 0 })],
       ["a ttl below Patroni's own", () => Timers.of({ ...timers, ttl: 10, loopWait: 2, retryTimeout: 3 })],
       ["no members", set({ members: 0 })],
       ["connections that Patroni would ignore", set({ parameters: { max_connections: 20 } })],

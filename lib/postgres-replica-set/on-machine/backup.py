@@ -7,7 +7,7 @@
                                   nothing of the running set is touched. TIME is YYYY-MM-DD HH:MM:SS+00
   backup drop DIRECTORY           removes what 'restore' made
 
-Of the library: backup check|prepare|verify
+Of the library: backup check|prepare|verify, check-recovery; and by Patroni, as postgres: recover SET TIME, recovered
 """
 import json
 import os
@@ -20,6 +20,7 @@ from node import DATA, FACTS, NAME, Refused, leader_of, leads, members, note, ru
 
 STANZA = FACTS["scope"]
 CONF = "/etc/pgbackrest/pgbackrest.conf"
+RECOVERY = "/etc/pgbackrest/recovery.conf"
 TEST = f"{DATA}-restore-test"
 RESTORED = "postgres-restored"
 
@@ -37,6 +38,36 @@ def info():
     return json.loads(pgbackrest("--output=json", "info").stdout)[0]
 
 
+def stanza_of(conf):
+    with open(conf) as file:
+        return re.findall(r"^\[(.+)\]$", file.read(), re.M)[-1]
+
+
+def check_recovery():
+    """Only while there is no data: later the repository may be gone."""
+    if os.path.exists(os.path.join(DATA, "PG_VERSION")):
+        return
+    stanza = stanza_of(RECOVERY)
+    words = ["pgbackrest", f"--config={RECOVERY}", f"--stanza={stanza}", "--log-level-console=warn", "--output=json", "info"]
+    found = json.loads(postgres(*words).stdout)[0]
+    if found["status"]["code"] or not found["backup"]:
+        raise Refused(f"there is no backup of '{stanza}' to begin from: {gist(found['status']['message'])}")
+
+
+def recover(stanza, when):
+    """Patroni's way to the first member's data, as postgres."""
+    target = [] if when == "latest" else ["--type=time", f"--target={when}", "--target-action=promote"]
+    done = run("pgbackrest", f"--config={RECOVERY}", f"--stanza={stanza}", "--log-level-console=warn", *target, "restore", check=False)
+    if done.returncode:
+        raise Refused((done.stdout + done.stderr).strip())
+
+
+def recovered(*_):
+    """What pgBackRest told the server of its target is of the past: a member that follows would stop there."""
+    for name in ("restore_command", "recovery_target_time", "recovery_target_action"):
+        run("psql", "-XAtq", "--dbname", "postgres", "--command", f"alter system reset {name}", cwd="/")
+
+
 # pgBackRest's own numbers
 NO_STANZA, NO_BACKUP = (1, 3), 2
 
@@ -49,7 +80,13 @@ def check():
         check_directory(settings["repo1-path"])
     for status in statuses():
         if status["code"] not in (0, NO_BACKUP, *NO_STANZA):
-            raise Refused(f"the repository cannot be used: {status['message']}")
+            raise Refused(f"the repository cannot be used: {gist(status['message'])}")
+
+
+def gist(words):
+    """Of pgBackRest's words the first line, and what a store answered to the request that it shows whole."""
+    answers = re.findall(r"<(?:Code|Message)>([^<]*)<", words)
+    return " ".join([words.strip().splitlines()[0], *answers])
 
 
 def statuses():
@@ -172,7 +209,11 @@ def restore_aside(when, directory):
         raise Refused(f"'{directory}': an absolute path that is not the set's own data")
     if os.path.exists(directory) and os.listdir(directory):
         raise Refused(f"{directory} is not empty: backup drop {directory}, or choose another one")
-    restore(when, directory, RESTORED)
+    try:
+        restore(when, directory, RESTORED)
+    except Refused:
+        remove(directory, RESTORED)
+        raise
     place = socket_directory(directory)
     last = ask(directory, "select coalesce(pg_last_xact_replay_timestamp()::text, 'the backup itself')")[0]
     note(f"restored beside the set, in {directory}: everything up to {last}")
@@ -267,7 +308,8 @@ def drop(directory):
 def main(words):
     actions = {
         ("check", 0): check, ("prepare", 0): prepare, ("verify", 0): verify, ("list", 0): show, ("run", 1): back_up, ("test", 0): test,
-        ("restore", 2): restore_aside, ("drop", 1): drop,
+        ("restore", 2): restore_aside, ("drop", 1): drop, ("check-recovery", 0): check_recovery, ("recover", 2): recover,
+        ("recovered", 1): recovered,
     }  # fmt: skip
     action = actions.get((words[0], len(words) - 1)) if words else None
     if action is None:

@@ -206,6 +206,11 @@ def times_restarted():
 BUSY = ("creating replica", "starting", "initializing new cluster", "running custom bootstrap script", "restarting", "stopping")
 
 
+def is_recovering():
+    """The first member of a set that begins from a backup replays the log, for as long as that is."""
+    return os.path.exists(os.path.join(DATA, "recovery.signal"))
+
+
 def await_server(seconds):
     """Until the server answers and leads or follows. What goes on is waited for; what stands still is not."""
     until, idle, restarts = time.monotonic() + seconds, time.monotonic(), times_restarted()
@@ -217,8 +222,8 @@ def await_server(seconds):
         if waits_for_others():
             note("runs with the data it has, and waits for the others, which are not started yet")
             return
-        if state in BUSY or state == "running":
-            idle = time.monotonic() if state in BUSY else idle
+        if state in BUSY or is_recovering():
+            idle = time.monotonic()
         if times_restarted() - restarts > 2:
             run("systemctl", "stop", UNIT, check=False)
             raise Refused("Patroni ends by itself again and again")

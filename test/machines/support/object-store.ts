@@ -37,7 +37,9 @@ export class ObjectStore {
     // moto's own server closes connections in a way that pgBackRest takes for an attack
     const { certificate, key } = await authority.issue(HOST);
     const door = https.createServer({ cert: certificate, key }, (request, response) => {
-      const { method, url: path, headers } = request;
+      const { method, url: path } = request;
+      // a host's name would be a bucket's to moto
+      const headers = { ...request.headers, host: INSIDE.host };
       const inner = http.request({ ...INSIDE, method, path, headers }, (answer) => {
         response.writeHead(answer.statusCode!, answer.headers);
         answer.pipe(response);

@@ -28,13 +28,15 @@ export interface SetProps extends Partial<PostgresReplicaSetProps> {
   readonly addresses?: Readonly<Record<string, string>>;
   /** Counted up for machines that are to be pushed to as if they were new. */
   readonly generations?: Readonly<Record<string, string>>;
+  /** What else is in the stack. */
+  readonly also?: (stack: TerraformStack, rack: SshPlatform, db: PostgresReplicaSet) => void;
   /** Counted up with new passwords. */
   readonly passwords?: string;
 }
 
 /** A replica set behind a pair, as a user would write it; what differs is little memory. */
 export const replicaSet =
-  (lab: Lab, { addresses = {}, generations = {}, passwords: version = "1", ...props }: SetProps = {}) =>
+  (lab: Lab, { addresses = {}, generations = {}, passwords: version = "1", also, ...props }: SetProps = {}) =>
   (stack: TerraformStack): void => {
     const all = ["lb-1", "lb-2", "db-1", "db-2", "db-3", "db-4"] as const;
     // who took another one's place is not there under its own name
@@ -75,6 +77,7 @@ export const replicaSet =
     const checkInterval = 1;
     lb.balance("primary", { port: 5432, to: db.primary, clients, checkInterval });
     lb.balance("replicas", { port: 5433, to: db.replicas, clients, checkInterval });
+    also?.(stack, rack, db);
     lb.balance("synchronous", { port: 5434, to: db.synchronousReplica, clients, checkInterval });
   };
 
