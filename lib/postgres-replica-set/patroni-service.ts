@@ -11,7 +11,8 @@ import {
   type DynamicModel,
 } from "./patroni-yml";
 import type { ParameterValue } from "./parameters";
-import { renderPatroniUnit } from "./systemd-unit";
+import { renderCertificateTimer, renderPatroniUnit } from "./systemd-unit";
+import type { PostgresTls } from "./tls";
 
 /** What the services ask of the set they belong to, at synth. */
 export interface MemberSource {
@@ -20,6 +21,7 @@ export interface MemberSource {
   readonly memberPassword: Secret;
   readonly locale: string;
   readonly watchdog: "off" | "automatic" | "required";
+  readonly tls?: PostgresTls;
   readonly memoryMiB?: number;
   readonly cloneWithin: number;
   readonly dynamic: DynamicModel;
@@ -28,6 +30,11 @@ export interface MemberSource {
 }
 
 export const CONFIG = "/etc/patroni/cdktf-ha";
+const TLS = `${CONFIG}/tls`;
+/** Whom the members trust. */
+export const TRUSTED = `${TLS}/trusted.pem`;
+/** The member's own certificate, the chain above it and its key: given as it is, or issued there. */
+export const CERTIFICATE = `${TLS}/member.pem`;
 const FACTS = `${CONFIG}/facts.json`;
 const PROGRAMS = "/usr/local/lib/cdktf-ha/postgres";
 export const VERSION = 15;
@@ -52,11 +59,12 @@ export class AccessService implements Service {
 
   describe(machine: Machine): ServiceDescription {
     const { source } = this;
+    const { tls } = source;
     return {
-      packages: PACKAGES,
+      packages: tls ? [...PACKAGES, { name: "openssl", unlessCommand: "openssl" }] : PACKAGES,
       // a new PostgreSQL is used at the next restart
       onPackageChange: "none",
-      directories: [{ path: CONFIG, mode: "0750", group: "postgres" }],
+      directories: [CONFIG, ...(tls ? [TLS] : [])].map((path) => ({ path, mode: "0750", group: "postgres" })),
       files: [
         {
           path: `${CONFIG}/20-access.yml`,
@@ -79,6 +87,16 @@ export class AccessService implements Service {
               memoryMiB: source.memoryMiB ?? 0,
               cloneWithin: source.cloneWithin,
               loopWait: source.dynamic.timers.loopWait,
+              ...(tls && {
+                tls: {
+                  certificate: CERTIFICATE,
+                  trusted: TRUSTED,
+                  ...(tls.authority && {
+                    authority: `${TLS}/authority.pem`,
+                    alternatives: tls.alternatives(machine.privateAddress),
+                  }),
+                },
+              }),
             },
             undefined,
             2,
@@ -91,12 +109,36 @@ export class AccessService implements Service {
         program("member.py"),
         program("node.py"),
         program("render.py"),
+        program("certificates.py"),
         program("schema.py"),
         { path: `${PROGRAMS}/member`, text: script("member.sh"), mode: "0755", onChange: "none" },
+        ...(tls ? this.tlsFiles(tls, machine) : []),
       ],
-      secrets: [source.memberPassword],
-      hooks: { activate: script("access.sh") },
+      secrets: [source.memberPassword, ...(tls ? [tls.secretOf(machine.name)] : [])],
+      hooks: {
+        ...(tls && { check: script("certificate-check.sh") }),
+        activate: script("access.sh"),
+      },
+      ...(tls && { checker: "openssl" }),
     };
+  }
+
+  private tlsFiles(tls: PostgresTls, machine: Machine): ServiceFile[] {
+    const own = tls.secretFile(TLS, machine.name, "member.pem");
+    return [
+      tls.trustFile(TLS),
+      // PostgreSQL reads the given one itself
+      tls.authority ? own : { ...own, mode: "0640", group: "postgres" },
+      ...(tls.authority
+        ? [
+            {
+              path: `${PROGRAMS}/issue.sh`,
+              text: scriptText(join(__dirname, "../tls/on-machine/issue.sh")),
+              onChange: "none" as const,
+            },
+          ]
+        : []),
+    ];
   }
 }
 
@@ -176,6 +218,22 @@ export class SettingsService implements Service {
       ],
       hooks: { check: script("settings-check.sh"), settle: script("settings.sh") },
       checker: "PostgreSQL's own parser",
+    };
+  }
+}
+
+/** A member that issues itself its certificate does so again before it ends. */
+export class CertificateService implements Service {
+  readonly name = "postgres-certificate";
+
+  describe(): ServiceDescription {
+    const { timer, service } = renderCertificateTimer(`${PROGRAMS}/member`);
+    return {
+      files: [
+        { path: "/etc/systemd/system/postgres-certificate.service", text: service, onChange: "none" },
+        { path: "/etc/systemd/system/postgres-certificate.timer", text: timer, onChange: "restart" },
+      ],
+      units: ["postgres-certificate.timer"],
     };
   }
 }

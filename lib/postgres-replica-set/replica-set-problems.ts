@@ -35,6 +35,11 @@ export function checkReplicaSet(set: PostgresReplicaSet): void {
   checkDurability(set, props.parameters ?? {}, synchronous !== "off");
   refuseDataVolumes(set, machines);
   checkDatabases(set);
+  if (set.tls?.authority) checkShared(set, "tls.authority", set.tls.authority);
+  set.tls?.checkNodes(
+    set,
+    machines.map(({ name }) => name),
+  );
 }
 
 function checkScope(set: PostgresReplicaSet): void {
