@@ -52,6 +52,7 @@ export type { Parameters, ParameterValue } from "./postgres-replica-set/paramete
 export type { Synchronous } from "./postgres-replica-set/patroni-yml";
 export type { Recovery } from "./postgres-replica-set/recovery";
 export { Timers, type TimerProps } from "./postgres-replica-set/timers";
+export { PostgresTls, type PostgresAuthorityProps, type PostgresTlsProps } from "./postgres-replica-set/tls";
 export { Workload } from "./postgres-replica-set/workload";
 export type { CacheDiskProps, CacheProps } from "./squid-geo-proxy-tier/cache";
 export { OriginPool, type OriginPoolProps, type OriginSettings } from "./squid-geo-proxy-tier/origin-pool";

@@ -25,7 +25,7 @@ import { CassandraInstallation } from "./installation";
 import { renderSchema, type KeyspaceProps, type RoleProps, type SchemaModel } from "./keyspace";
 import { changeOrder, defaultSeeds, racksOf, type RingNode } from "./layout";
 import { metricsOf, type Metrics, type MetricsProps } from "./metrics";
-import { checkCertificates, checkRing, problemsOfRing, warnOfRing } from "./ring-problems";
+import { checkRing, problemsOfRing, warnOfRing } from "./ring-problems";
 import type { Snapshots } from "./snapshots";
 import type { RingTls } from "./tls";
 import { toleranceOf, toleranceText, type Tolerance } from "./tolerance";
@@ -179,7 +179,10 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
     );
     this.seeds = members.flatMap(({ seeds }) => seeds);
     this.nodes = changeOrder(members.flatMap(({ nodes }) => nodes));
-    checkCertificates(this);
+    this.tls?.checkNodes(
+      this,
+      this.nodes.map(({ name }) => name),
+    );
     this.machines = this.nodes.map(({ machine }) => machine);
     this.connections = this.connect(id);
     this.grantBucket();

@@ -88,12 +88,7 @@ export class CassandraService implements Service {
         "net.ipv4.tcp_keepalive_intvl": 10,
       },
       units: ["cassandra.service"],
-      secrets: [
-        source.superuser.password,
-        ...(tls
-          ? [this.storePassword, ...(tls.authority ? [tls.authority] : [tls.certificates![node.name]!])]
-          : []),
-      ],
+      secrets: [source.superuser.password, ...(tls ? [this.storePassword, tls.secretOf(node.name)] : [])],
       hooks: {
         check: script("check.sh"),
         activate: script("activate.sh"),
@@ -211,17 +206,10 @@ export class CassandraService implements Service {
   }
 
   private tlsFiles(tls: RingTls, node: RingNode): ServiceFile[] {
-    const secret = (name: string, text: string): ServiceFile => ({
-      path: `${TLS_DIRECTORY}/${name}`,
-      text,
-      mode: "0600",
-    });
     return [
-      { path: `${TLS_DIRECTORY}/trusted.pem`, text: tls.trust },
-      secret("store-password", this.storePassword.placeholder),
-      tls.authority
-        ? secret("authority.pem", tls.authority.placeholder)
-        : secret("node.pem", tls.certificates![node.name]!.placeholder),
+      tls.trustFile(TLS_DIRECTORY),
+      { path: `${TLS_DIRECTORY}/store-password`, text: this.storePassword.placeholder, mode: "0600" },
+      tls.secretFile(TLS_DIRECTORY, node.name),
     ];
   }
 

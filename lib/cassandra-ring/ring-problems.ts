@@ -215,21 +215,6 @@ function checkTls(ring: CassandraRing): void {
   if (tls.authority) checkShared(ring, "tls.authority", tls.authority);
 }
 
-/** Asked when the nodes are known. */
-export function checkCertificates(ring: CassandraRing): void {
-  const { tls, nodes } = ring;
-  if (!tls?.certificates) return;
-  for (const { name } of nodes) {
-    if (tls.certificates[name]) continue;
-    refuse(ring, {
-      code: "tls-without-certificate",
-      what: `node '${name}' has no certificate`,
-      allowed: "a certificate with its key for every node",
-      fix: `RingTls.given({ "${name}": Secret... })`,
-    });
-  }
-}
-
 /** What works, but not as well as its author may think. */
 export function warnOfRing(ring: CassandraRing): void {
   for (const { name } of ring.props.keyspaces ?? []) warnOfKeyspace(ring, name);

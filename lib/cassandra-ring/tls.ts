@@ -1,5 +1,5 @@
 import type { Secret } from "../secret/secret";
-import { refuse } from "../problem";
+import { NodeCertificates } from "../tls/node-certificates";
 
 export interface RingTlsProps {
   /** Whose certificates are trusted, PEM. Two during a change of the authority: the old one and the new one. */
@@ -17,7 +17,7 @@ export interface RingTlsProps {
 }
 
 /** Certificates of the nodes: given, or issued on each node by a small authority of your own. */
-export class RingTls {
+export class RingTls extends NodeCertificates {
   /** By node: its certificate, the chain above it and its key, in one PEM. */
   static given(certificates: Readonly<Record<string, Secret>>, props: RingTlsProps): RingTls {
     return new RingTls(props, certificates, undefined);
@@ -33,17 +33,10 @@ export class RingTls {
 
   private constructor(
     readonly props: RingTlsProps,
-    readonly certificates: Readonly<Record<string, Secret>> | undefined,
-    readonly authority: Secret | undefined,
+    certificates: Readonly<Record<string, Secret>> | undefined,
+    authority: Secret | undefined,
   ) {
-    if (!props.trusted.length || props.trusted.some((pem) => !pem.includes("-----BEGIN CERTIFICATE-----"))) {
-      refuse("RingTls", {
-        code: "tls-without-certificate",
-        what: "'trusted' holds no certificate",
-        allowed: "certificates of authorities, PEM: without one nobody could be told from a stranger",
-        fix: "trusted: [readFileSync('authority.pem', 'utf8')]",
-      });
-    }
+    super("RingTls", props.trusted, certificates, authority);
   }
 
   get internode(): "none" | "optional" | "required" {
@@ -56,10 +49,5 @@ export class RingTls {
 
   get clientCertificates(): boolean {
     return this.props.clientCertificates ?? true;
-  }
-
-  /** The trusted certificates as one file, in a stable order. */
-  get trust(): string {
-    return this.props.trusted.map((pem) => `${pem.trim()}\n`).join("");
   }
 }

@@ -2,15 +2,8 @@ import type { Machine } from "../platform/machine";
 import { CALENDAR_CHECK, scheduled } from "../push/scheduled";
 import type { Service, ServiceDescription } from "../push/service";
 import type { Backups } from "./backups";
-import {
-  CONFIG,
-  DATA_DIRECTORY,
-  PGBACKREST,
-  PGBACKREST_DIRECTORY,
-  PROGRAMS,
-  script,
-} from "./patroni-service";
-import { PGBACKREST_CONF, renderPgbackrestConf } from "./pgbackrest-conf";
+import { CONFIG, DATA_DIRECTORY, PROGRAMS, script } from "./patroni-service";
+import { PGBACKREST_CONF, PGBACKREST_PACKAGE, renderPgbackrestConf } from "./pgbackrest-conf";
 
 export const BACKUP_PROGRAM = `${PROGRAMS}/backup`;
 
@@ -26,12 +19,7 @@ export class ArchiveService implements Service {
   describe(machine: Machine): ServiceDescription {
     const { backups, stanza } = this;
     return {
-      packages: [PGBACKREST],
-      onPackageChange: "none",
-      directories: [
-        PGBACKREST_DIRECTORY,
-        { path: "/var/spool/pgbackrest", mode: "0750", owner: "postgres", group: "postgres" },
-      ],
+      ...PGBACKREST_PACKAGE,
       files: [
         {
           path: PGBACKREST_CONF,

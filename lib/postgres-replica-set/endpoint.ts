@@ -14,6 +14,7 @@ export class PostgresEndpoint implements Balanceable, Connectable {
     private readonly set: Construct & {
       readonly machines: readonly Machine[];
       readonly connections: Connections;
+      readonly tls?: { readonly client: "optional" | "required" };
     },
     private readonly check: HealthCheck,
     /** libpq's own word for the part: `target_session_attrs`; it has none for the replica that has every commit. */
@@ -30,7 +31,8 @@ export class PostgresEndpoint implements Balanceable, Connectable {
   }
 
   /**
-   * A connection string of libpq's that names every member: the client finds the one that plays the part.
+   * A connection string of libpq's that names every member: the client finds the one that plays the part. With TLS it wants
+   * to see a certificate for the address; libpq looks for whom it trusts in `~/.postgresql/root.crt`, unless it is told where.
    * @throws for `synchronousReplica`: which replica has every commit only a load balancer's check tells
    */
   connectionString(database: string, role: string): string {
@@ -46,7 +48,7 @@ export class PostgresEndpoint implements Balanceable, Connectable {
       ({ privateAddress }) => `${bracketed(privateAddress)}:${POSTGRES_PORT}`,
     );
     const list = hosts.join(",");
-    return `postgresql://${role}@${list}/${database}?target_session_attrs=${this.targetSessionAttributes}&connect_timeout=3`;
+    return `postgresql://${role}@${list}/${database}?target_session_attrs=${this.targetSessionAttributes}&connect_timeout=3${this.set.tls ? "&sslmode=verify-full" : ""}`;
   }
 
   balanceTarget(port = POSTGRES_PORT): BalanceTarget {

@@ -11,9 +11,9 @@ import {
   type DynamicModel,
 } from "./patroni-yml";
 import type { ParameterValue } from "./parameters";
-import { RECOVERY_CONF, renderPgbackrestConf } from "./pgbackrest-conf";
 import type { Recovery } from "./recovery";
-import { renderPatroniUnit } from "./systemd-unit";
+import { renderCertificateTimer, renderPatroniUnit } from "./systemd-unit";
+import type { PostgresTls } from "./tls";
 
 /** What the services ask of the set they belong to, at synth. */
 export interface MemberSource {
@@ -22,6 +22,7 @@ export interface MemberSource {
   readonly memberPassword: Secret;
   readonly locale: string;
   readonly watchdog: "off" | "automatic" | "required";
+  readonly tls?: PostgresTls;
   readonly memoryMiB?: number;
   readonly cloneWithin: number;
   readonly dynamic: DynamicModel;
@@ -32,6 +33,11 @@ export interface MemberSource {
 }
 
 export const CONFIG = "/etc/patroni/cdktf-ha";
+const TLS = `${CONFIG}/tls`;
+/** Whom the members trust. */
+export const TRUSTED = `${TLS}/trusted.pem`;
+/** The member's own certificate, the chain above it and its key: given as it is, or issued there. */
+export const CERTIFICATE = `${TLS}/member.pem`;
 const FACTS = `${CONFIG}/facts.json`;
 export const PROGRAMS = "/usr/local/lib/cdktf-ha/postgres";
 export const VERSION = 15;
@@ -45,9 +51,6 @@ const PACKAGES: readonly ServicePackage[] = [
   { name: "python3-psycopg2" },
 ];
 
-export const PGBACKREST: ServicePackage = { name: "pgbackrest" };
-export const PGBACKREST_DIRECTORY = { path: "/etc/pgbackrest", mode: "0750", group: "postgres" };
-
 /**
  * Who is let in and by which password, where etcd is, who the other members are: in every member before any of them changes otherwise, so that a
  * member that is new can ask the others, whichever of them leads. Nobody restarts for it.
@@ -59,15 +62,12 @@ export class AccessService implements Service {
 
   describe(machine: Machine): ServiceDescription {
     const { source } = this;
-    const { recovery } = source;
+    const { tls } = source;
     return {
-      packages: recovery ? [...PACKAGES, PGBACKREST] : PACKAGES,
+      packages: tls ? [...PACKAGES, { name: "openssl", unlessCommand: "openssl" }] : PACKAGES,
       // a new PostgreSQL is used at the next restart
       onPackageChange: "none",
-      directories: [
-        { path: CONFIG, mode: "0750", group: "postgres" },
-        ...(recovery ? [PGBACKREST_DIRECTORY] : []),
-      ],
+      directories: [CONFIG, ...(tls ? [TLS] : [])].map((path) => ({ path, mode: "0750", group: "postgres" })),
       files: [
         {
           path: `${CONFIG}/20-access.yml`,
@@ -90,6 +90,16 @@ export class AccessService implements Service {
               memoryMiB: source.memoryMiB ?? 0,
               cloneWithin: source.cloneWithin,
               loopWait: source.dynamic.timers.loopWait,
+              ...(tls && {
+                tls: {
+                  certificate: CERTIFICATE,
+                  trusted: TRUSTED,
+                  ...(tls.authority && {
+                    authority: `${TLS}/authority.pem`,
+                    alternatives: tls.alternatives(machine.privateAddress),
+                  }),
+                },
+              }),
             },
             undefined,
             2,
@@ -103,31 +113,36 @@ export class AccessService implements Service {
         program("member.py"),
         program("node.py"),
         program("render.py"),
+        program("certificates.py"),
         program("schema.py"),
         { path: `${PROGRAMS}/member`, text: script("member.sh"), mode: "0755", onChange: "none" },
-        ...(recovery
-          ? [
-              {
-                path: RECOVERY_CONF,
-                text: renderPgbackrestConf({
-                  stanza: recovery.set,
-                  dataDirectory: DATA_DIRECTORY,
-                  ...recovery.from.model(machine),
-                }),
-                mode: "0640",
-                group: "postgres",
-                onChange: "none" as const,
-              },
-            ]
-          : []),
+        ...(tls ? this.tlsFiles(tls, machine) : []),
       ],
-      secrets: [source.memberPassword, ...(recovery?.from.secrets ?? [])],
+      secrets: [source.memberPassword, ...(tls ? [tls.secretOf(machine.name)] : [])],
       hooks: {
-        ...(recovery ? { check: script("recovery-check.sh") } : {}),
+        ...(tls && { check: script("certificate-check.sh") }),
         activate: script("access.sh"),
       },
-      checker: "pgBackRest, which asks the repository",
+      ...(tls && { checker: "openssl" }),
     };
+  }
+
+  private tlsFiles(tls: PostgresTls, machine: Machine): ServiceFile[] {
+    const own = tls.secretFile(TLS, machine.name, "member.pem");
+    return [
+      tls.trustFile(TLS),
+      // PostgreSQL reads the given one itself
+      tls.authority ? own : { ...own, mode: "0640", group: "postgres" },
+      ...(tls.authority
+        ? [
+            {
+              path: `${PROGRAMS}/issue.sh`,
+              text: scriptText(join(__dirname, "../tls/on-machine/issue.sh")),
+              onChange: "none" as const,
+            },
+          ]
+        : []),
+    ];
   }
 }
 
@@ -216,11 +231,27 @@ export class SettingsService implements Service {
   }
 }
 
+/** A member that issues itself its certificate does so again before it ends. */
+export class CertificateService implements Service {
+  readonly name = "postgres-certificate";
+
+  describe(): ServiceDescription {
+    const { timer, service } = renderCertificateTimer(`${PROGRAMS}/member`);
+    return {
+      files: [
+        { path: "/etc/systemd/system/postgres-certificate.service", text: service, onChange: "none" },
+        { path: "/etc/systemd/system/postgres-certificate.timer", text: timer, onChange: "restart" },
+      ],
+      units: ["postgres-certificate.timer"],
+    };
+  }
+}
+
 export function passwordFile(role: string): string {
   return `${CONFIG}/role-${role}`;
 }
 
-export function program(file: string): ServiceFile {
+function program(file: string): ServiceFile {
   return { path: `${PROGRAMS}/${file}`, text: script(file), onChange: "none" };
 }
 

@@ -36,6 +36,16 @@ export interface PatroniModel {
 export interface AccessModel {
   readonly etcdHosts: readonly string[];
   readonly hba: readonly string[];
+  readonly tls?: AccessTls;
+}
+
+/** Where a member's certificates are, and whether members insist on each other's. Plain data. */
+export interface AccessTls {
+  /** Chain and key in one. */
+  readonly certificate: string;
+  readonly trusted: string;
+  readonly members: "optional" | "required";
+  readonly clientCertificates: boolean;
 }
 
 export const POSTGRES_PORT = 5432;
@@ -148,8 +158,27 @@ function firstData(recovery: PatroniModel["recovery"]): object {
  * By etcd's older interface: with the newer one Patroni 3.0 lets a primary that was cut off take its lost lock back, whoever
  * has it by now, and two write.
  */
-export function renderAccessYml({ etcdHosts, hba }: AccessModel): string {
-  return document({ etcd: { hosts: etcdHosts }, postgresql: { pg_hba: hba } });
+export function renderAccessYml({ etcdHosts, hba, tls }: AccessModel): string {
+  return document({
+    etcd: { hosts: etcdHosts },
+    postgresql: { pg_hba: hba, ...(tls && encrypted(tls)) },
+  });
+}
+
+/** All of it is read again by a reload. */
+function encrypted({ certificate, trusted, members, clientCertificates }: AccessTls): object {
+  const peer =
+    members === "required" ? { sslmode: "verify-ca", sslrootcert: trusted } : { sslmode: "prefer" };
+  return {
+    authentication: { replication: peer, rewind: peer },
+    parameters: {
+      ssl: "on",
+      ssl_cert_file: certificate,
+      ssl_key_file: certificate,
+      // a client that is asked for a certificate shows the one it has, whoever issued it
+      ...(clientCertificates ? { ssl_ca_file: trusted } : {}),
+    },
+  };
 }
 
 /** The shared settings, for the program that tells etcd of a change. */

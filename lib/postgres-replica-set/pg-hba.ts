@@ -6,13 +6,22 @@ export interface HbaModel {
   readonly clients: readonly string[];
   /** Databases by the role that may use them. */
   readonly databases: Readonly<Record<string, readonly string[]>>;
+  /** Nothing: whoever may come in does so as it likes. */
+  readonly tls?: {
+    readonly members: "optional" | "required";
+    readonly client: "optional" | "required";
+    readonly clientCertificates: boolean;
+  };
 }
 
 /**
  * Lines of pg_hba.conf, exactly what the connections say. Pure. The superuser logs in on the machine itself only, as the
  * system's user postgres; what no line names is refused.
  */
-export function renderHba({ members, clients, databases }: HbaModel): string[] {
+export function renderHba({ members, clients, databases, tls }: HbaModel): string[] {
+  const host = (use?: "optional" | "required"): string => (use === "required" ? "hostssl" : "host");
+  const [among, from] = [host(tls?.members), host(tls?.client)];
+  const method = `scram-sha-256${tls?.clientCertificates ? " clientcert=verify-ca" : ""}`;
   const unique = (networks: readonly string[]): string[] => [...new Set(networks)].sort();
   const roles = Object.entries(databases)
     .filter(([, names]) => names.length)
@@ -21,11 +30,11 @@ export function renderHba({ members, clients, databases }: HbaModel): string[] {
     "local all postgres peer",
     "local replication replicator scram-sha-256",
     ...unique(members).flatMap((network) => [
-      `host replication replicator ${network} scram-sha-256`,
-      `host postgres rewind ${network} scram-sha-256`,
+      `${among} replication replicator ${network} scram-sha-256`,
+      `${among} postgres rewind ${network} scram-sha-256`,
     ]),
     ...unique(clients).flatMap((network) =>
-      roles.map(([role, names]) => `host ${[...names].sort().join(",")} ${role} ${network} scram-sha-256`),
+      roles.map(([role, names]) => `${from} ${[...names].sort().join(",")} ${role} ${network} ${method}`),
     ),
   ];
 }

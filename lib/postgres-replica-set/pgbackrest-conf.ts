@@ -27,6 +27,16 @@ export interface PgbackrestModel {
 
 export const PGBACKREST_CONF = "/etc/pgbackrest/pgbackrest.conf";
 
+/** The package, and where its configuration is: the same for whoever needs it. */
+export const PGBACKREST_PACKAGE = {
+  packages: [{ name: "pgbackrest" }],
+  onPackageChange: "none",
+  directories: [
+    { path: "/etc/pgbackrest", mode: "0750", group: "postgres" },
+    { path: "/var/spool/pgbackrest", mode: "0750", owner: "postgres", group: "postgres" },
+  ],
+} as const;
+
 /** Another set's part of a repository, which a new set begins from. */
 export const RECOVERY_CONF = "/etc/pgbackrest/recovery.conf";
 

@@ -20,11 +20,14 @@ import { PostgresEndpoint } from "./endpoint";
 import { splitParameters, type Parameters, type ParameterValue } from "./parameters";
 import {
   AccessService,
+  CERTIFICATE,
+  CertificateService,
   CONFIG,
   passwordFile,
   PatroniService,
   script,
   SettingsService,
+  TRUSTED,
   type MemberSource,
 } from "./patroni-service";
 import {
@@ -36,8 +39,9 @@ import {
 } from "./patroni-yml";
 import { renderHba } from "./pg-hba";
 import { checkReplicaSet, problemsOfReplicaSet, warnOfReplicaSet } from "./replica-set-problems";
-import type { Recovery } from "./recovery";
+import { RecoveryService, type Recovery } from "./recovery";
 import { Timers } from "./timers";
+import type { PostgresTls } from "./tls";
 import { Workload } from "./workload";
 
 export interface PostgresReplicaSetProps {
@@ -62,6 +66,8 @@ export interface PostgresReplicaSetProps {
   readonly roles?: readonly DatabaseRoleProps[];
   /** Who may connect to 5432 by themselves; or say it later: `set.primary.allowFrom(web)`. @default nobody */
   readonly clients?: readonly (Connectable | Peer)[];
+  /** Encrypted connections to PostgreSQL, from clients and between members. @default - none: a network of your own */
+  readonly tls?: PostgresTls;
   /** @default Timers.fast() */
   readonly timers?: Timers;
   /**
@@ -113,6 +119,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
   readonly memberPassword: Secret;
   readonly locale: string;
   readonly watchdog: "off" | "automatic" | "required";
+  readonly tls?: PostgresTls;
   readonly memoryMiB?: number;
   readonly cloneWithin: number;
   /** What whoever comes after the set depends on: members are up, databases and roles are there. */
@@ -129,6 +136,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     this.memberPassword = props.memberPassword;
     this.locale = props.locale ?? "C.UTF-8";
     this.watchdog = props.watchdog ?? "off";
+    this.tls = props.tls;
     this.memoryMiB = props.memoryMiB;
     this.cloneWithin = props.cloneWithin ?? 86_400;
     const machines = machinesOf(this, props.platform, this.memberNames(id));
@@ -222,13 +230,21 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
 
   access(machine: Machine): AccessModel {
     const others = this.machines.filter((other) => other !== machine);
+    const { tls } = this;
     return {
       etcdHosts: this.etcd.hosts,
       hba: renderHba({
         members: others.map(({ privateAddress }) => singleNetwork(privateAddress)),
         clients: clientNetworks(this.connections, Port.tcp(POSTGRES_PORT)),
         databases: this.databasesByRole(),
+        tls,
       }),
+      tls: tls && {
+        certificate: CERTIFICATE,
+        trusted: TRUSTED,
+        members: tls.members,
+        clientCertificates: tls.clientCertificates,
+      },
     };
   }
 
@@ -259,7 +275,10 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
   private rollOut(): Rollout["last"] {
     const { machines } = this;
     const access = new Rollout(this, "access", {
-      nodes: machines.map((machine) => ({ machine, services: [new AccessService(this)] })),
+      nodes: machines.map((machine) => ({
+        machine,
+        services: [new AccessService(this), ...(this.recovery ? [new RecoveryService(this.recovery)] : [])],
+      })),
       order: RolloutOrder.allAtOnce(),
       dependsOn: [...this.etcd.ready, ...machines.map(({ base }) => base.resource)],
     });
@@ -295,7 +314,10 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
       settle: script("schema.sh"),
     });
     return new Rollout(this, "schema", {
-      nodes: machines.map((machine) => ({ machine, services: [schema] })),
+      nodes: machines.map((machine) => ({
+        machine,
+        services: [schema, ...(this.tls?.authority ? [new CertificateService()] : [])],
+      })),
       order: RolloutOrder.allAtOnce(), // whoever leads by then does it, and the others see it done
       dependsOn: settings.last,
     }).last;

@@ -1,4 +1,8 @@
+import type { Machine } from "../platform/machine";
+import type { Service, ServiceDescription } from "../push/service";
 import type { Backups } from "./backups";
+import { DATA_DIRECTORY, script } from "./patroni-service";
+import { PGBACKREST_PACKAGE, RECOVERY_CONF, renderPgbackrestConf } from "./pgbackrest-conf";
 
 /** What a new set begins from instead of nothing: another set as it was, out of its backups, which are only read. */
 export interface Recovery {
@@ -13,3 +17,33 @@ export interface Recovery {
 }
 
 export const MOMENT = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,3})?[+-]\d\d(:?\d\d)?$/;
+
+/** How a new set's first member reaches what it begins from. */
+export class RecoveryService implements Service {
+  readonly name = "postgres-recovery";
+
+  constructor(private readonly recovery: Recovery) {}
+
+  describe(machine: Machine): ServiceDescription {
+    const { from, set } = this.recovery;
+    return {
+      ...PGBACKREST_PACKAGE,
+      files: [
+        {
+          path: RECOVERY_CONF,
+          text: renderPgbackrestConf({
+            stanza: set,
+            dataDirectory: DATA_DIRECTORY,
+            ...from.model(machine),
+          }),
+          mode: "0640",
+          group: "postgres",
+          onChange: "none",
+        },
+      ],
+      secrets: from.secrets,
+      hooks: { check: script("recovery-check.sh") },
+      checker: "pgBackRest, which asks the repository",
+    };
+  }
+}

@@ -37,6 +37,11 @@ export function checkReplicaSet(set: PostgresReplicaSet): void {
   refuseDataVolumes(set, machines);
   checkArchiving(set);
   checkDatabases(set);
+  if (set.tls?.authority) checkShared(set, "tls.authority", set.tls.authority);
+  set.tls?.checkNodes(
+    set,
+    machines.map(({ name }) => name),
+  );
 }
 
 /** The log goes one way: by 'backups', or by a command of the user's own. */

@@ -4,6 +4,7 @@ import {
   EtcdCluster,
   HaproxyKeepalivedPair,
   Peer,
+  PostgresTls,
   Secret,
   Timers,
   VirtualIp,
@@ -11,6 +12,7 @@ import {
   type PostgresReplicaSet,
 } from "../../lib";
 import { Template } from "../../lib/testing";
+import { CERTIFICATE } from "../golden/certificate";
 import { newStack } from "../support/stack";
 import { newSet, setHosts } from "./sets";
 
@@ -37,6 +39,11 @@ export function replicaSetCases(): { name: string; files: Record<string, string>
             grants: { tickets: "write", esmond: "read" },
           },
         ],
+        tls: PostgresTls.authority(Secret.variable(stack, "authority"), {
+          trusted: [CERTIFICATE],
+          clientCertificates: true,
+          names: ["10.0.1.90", "archive.example.net"],
+        }),
         timers: Timers.normal(),
         synchronous: "strict",
         failsafe: false,

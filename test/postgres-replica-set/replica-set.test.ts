@@ -1,7 +1,8 @@
-import { Backups, EtcdCluster, Peer, Port, PostgresReplicaSet, Secret, Timers } from "../../lib";
+import { Backups, EtcdCluster, Peer, Port, PostgresReplicaSet, PostgresTls, Secret, Timers } from "../../lib";
 import { mebibytes, splitParameters } from "../../lib/postgres-replica-set/parameters";
-import { renderHba } from "../../lib/postgres-replica-set/pg-hba";
+import { renderHba, type HbaModel } from "../../lib/postgres-replica-set/pg-hba";
 import { Template } from "../../lib/testing";
+import { CERTIFICATE } from "../golden/certificate";
 import { newAws, newStack } from "../support/stack";
 import { newSet, setHosts } from "./sets";
 
@@ -21,6 +22,50 @@ test("pg_hba.conf says who may come in, and nothing else", () => {
     "host esmond esmond 10.0.7.0/24 scram-sha-256",
     "host esmond,tickets reports 10.0.7.0/24 scram-sha-256",
   ]);
+});
+
+test("with TLS, pg_hba.conf asks for it, and for certificates where they are wanted", () => {
+  const networks = { members: ["10.0.1.42/32"], clients: ["10.0.7.0/24"], databases: { esmond: ["esmond"] } };
+  const lines = (tls: HbaModel["tls"]): string[] => renderHba({ ...networks, tls }).slice(2);
+  const required = { members: "required", client: "required", clientCertificates: true } as const;
+  expect(lines(required)).toEqual([
+    "hostssl replication replicator 10.0.1.42/32 scram-sha-256",
+    "hostssl postgres rewind 10.0.1.42/32 scram-sha-256",
+    "hostssl esmond esmond 10.0.7.0/24 scram-sha-256 clientcert=verify-ca",
+  ]);
+  const optional = { members: "optional", client: "optional", clientCertificates: false } as const;
+  expect(lines(optional)).toEqual(lines(undefined));
+});
+
+test("each member has a certificate for its own address, and clients are told to want one", () => {
+  const stack = newStack();
+  const set = newSet(stack, {
+    tls: PostgresTls.authority(Secret.variable(stack, "authority"), {
+      trusted: [CERTIFICATE],
+      names: ["db.example.net", "10.0.1.90"],
+    }),
+  });
+  const facts = Template.synth(stack).hasNoErrors().file("pg-2", "/etc/patroni/cdktf-ha/facts.json");
+  expect((JSON.parse(facts) as { tls: object }).tls).toMatchObject({
+    alternatives: ["IP:10.0.1.42", "DNS:db.example.net", "IP:10.0.1.90"],
+  });
+  expect(set.primary.connectionString("a", "a")).toMatch(/&sslmode=verify-full$/);
+});
+
+test("certificates of one's own: each member gets its own, and no authority", () => {
+  const stack = newStack();
+  const names = ["pg-1", "pg-2", "pg-3"];
+  const certificates = Object.fromEntries(names.map((name) => [name, Secret.variable(stack, name)]));
+  newSet(stack, { tls: PostgresTls.given(certificates, { trusted: [CERTIFICATE] }) });
+  const template = Template.synth(stack).hasNoErrors();
+  for (const name of names) {
+    expect(template.file(name, "/etc/patroni/cdktf-ha/tls/member.pem")).toBe(certificates[name]!.placeholder);
+  }
+  const facts = template.file("pg-1", "/etc/patroni/cdktf-ha/facts.json");
+  expect((JSON.parse(facts) as { tls: object }).tls).toEqual({
+    certificate: "/etc/patroni/cdktf-ha/tls/member.pem",
+    trusted: "/etc/patroni/cdktf-ha/tls/trusted.pem",
+  });
 });
 
 test("parameters that all members share go to etcd, the others into each member's file", () => {

@@ -3,11 +3,13 @@ import {
   Backups,
   EtcdCluster,
   PostgresReplicaSet,
+  PostgresTls,
   Secret,
   Timers,
   type PostgresReplicaSetProps,
   type ProblemCode,
 } from "../../lib";
+import { CERTIFICATE } from "../golden/certificate";
 import { newAws } from "../support/stack";
 import { newSet, setHosts } from "./sets";
 
@@ -25,6 +27,9 @@ const withRoles =
     });
 const timers = { ttl: 30, loopWait: 10, retryTimeout: 10, primaryStartTimeout: 60 };
 const withVolume = { zone: "a", dataVolume: { sizeGiB: 100 } };
+const trusted = { trusted: [CERTIFICATE] };
+const authority = (stack: TerraformStack, name: string): PostgresTls =>
+  PostgresTls.authority(Secret.variable(stack, "authority"), { ...trusted, names: [name] });
 const etcd = (nodes: readonly string[]) => (stack: TerraformStack) =>
   new EtcdCluster(stack, "etcd", { platform: setHosts(stack), nodes });
 
@@ -131,6 +136,17 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     "secret-not-shared": [
       ["the members'", set({ memberPassword: Secret.generated("members") })],
       ["a role's", set({ roles: [{ name: "a", password: Secret.generated("a") }] })],
+      ["the authority's", set({ tls: PostgresTls.authority(Secret.generated("ca"), trusted) })],
+    ],
+    "tls-without-certificate": [
+      ["nobody is trusted", () => PostgresTls.given({}, { trusted: [] })],
+      ["a member has none", set({ tls: PostgresTls.given({}, trusted) })],
+    ],
+    "conflicting-setting": [
+      [
+        "certificates of clients that speak plainly",
+        () => PostgresTls.given({}, { ...trusted, client: "optional", clientCertificates: true }),
+      ],
     ],
     "bad-name": [
       ["a set", set({ name: "a b" })],
@@ -138,6 +154,7 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
       ["PostgreSQL's own database", set({ databases: [{ name: "template1" }] })],
       ["a role of the set's own", withRoles({}, "rewind")],
       ["a parameter", set({ parameters: { "work mem": 1 } })],
+      ["a name in a certificate", (stack) => authority(stack, "a b")],
       ["an extension", set({ databases: [{ name: "a", extensions: ["a b"] }] })],
     ],
     "duplicate-name": [

@@ -5,6 +5,7 @@
   member.py access      a running Patroni takes up who may come in
   member.py active      status 0 while this member leads, and the new files ask for a restart
   member.py activate    starts, reloads or restarts, the primary only after a switchover
+  member.py certificate a new certificate, where the old one ends within a month
   member.py healthy     status 0 while it leads or follows, with the new files
   member.py leave       hands the lead over, and stops
   member.py switchover  hands the lead over
@@ -16,6 +17,7 @@ import shutil
 import sys
 import time
 
+import certificates
 import yaml
 from node import (
     DATA, ETC, FACTS, LIB, NAME, UNIT, Refused, another_leads, dissolves, is_active, is_alone, leader_of, leads, listens,
@@ -105,7 +107,15 @@ def access():
 
     wait_until(taken_up, 60, "Patroni does not take up who may come in")
     if own_state().get("state") == "running":
+        if certificates.TLS:
+            wait_until(certificates.is_served, 60, "PostgreSQL does not show the member's certificate; its log says why")
         wait_until(password_is_known, 90, "no member leads that would tell the others the members' new password", every=1)
+
+
+def certificate():
+    if certificates.issue():
+        run("systemctl", "reload", UNIT)
+        wait_until(certificates.is_served, 120, "PostgreSQL does not show the member's new certificate; its log says why")
 
 
 def password_is_known():
@@ -281,6 +291,8 @@ def healthy():
         raise Refused(f"the server is '{state.get('state', 'unknown')}'")
     if not is_taken_up():
         raise Refused("the server has not read the new files")
+    if certificates.TLS and not certificates.is_served():
+        raise Refused("the server does not show the member's certificate")
     if leads():
         found = members()
         standby = [m["name"] for m in found if m["role"] == "sync_standby"]
@@ -335,6 +347,7 @@ def leave():
         note(f"has left the set; what it had is in {aside}")
     if os.path.exists(MARKER):
         os.remove(MARKER)
+    certificates.forget()
     machine = os.path.join(ETC, "10-machine.yml")  # holds the password
     if os.path.exists(machine):
         os.remove(machine)
@@ -348,6 +361,10 @@ def main(words):
         check_member()
     elif action == "access":
         access()
+    elif action == "check-certificate":
+        certificates.check()
+    elif action == "certificate":
+        certificate()
     elif action == "active":
         return 0 if active() else 1
     elif action == "activate":

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 
+import certificates
 import yaml
 from node import ETC, FACTS, Refused, member_password
 
@@ -38,7 +39,8 @@ def read(name):
 def machine_part():
     own = tuning(memory_mib())
     # what a running server shows of it: it has read exactly this
-    mark = hashlib.sha256("\n".join([*(read(name) for name in PUSHED), json.dumps(own)]).encode()).hexdigest()[:16]
+    seen = [*(read(name) for name in PUSHED), json.dumps(own), *certificates.parts()]
+    mark = hashlib.sha256("\n".join(seen).encode()).hexdigest()[:16]
     password = {"password": member_password()}
     return {
         "restapi": {"authentication": password},
@@ -55,6 +57,7 @@ def fingerprint():
 
 
 def render(directory=ETC):
+    certificates.issue()
     path = os.path.join(directory, MACHINE)
     with open(os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write("# Managed by cdktf-ha-clusters, made on this machine.\n")

@@ -1,0 +1,64 @@
+import type { Construct } from "constructs";
+import { refuse } from "../problem";
+import type { ServiceFile } from "../push/service";
+import type { Secret } from "../secret/secret";
+
+/** Certificates of a cluster's nodes: given, or issued on each node by a small authority of the user's own. */
+export abstract class NodeCertificates {
+  /** @param name as the code calls the class */
+  protected constructor(
+    private readonly name: string,
+    readonly trusted: readonly string[],
+    /** By node: its certificate, the chain above it and its key, in one PEM. */
+    readonly certificates: Readonly<Record<string, Secret>> | undefined,
+    /** The authority's certificate and key in one PEM, for nodes that issue their own. */
+    readonly authority: Secret | undefined,
+  ) {
+    if (!trusted.length || trusted.some((pem) => !pem.includes("-----BEGIN CERTIFICATE-----"))) {
+      refuse(name, {
+        code: "tls-without-certificate",
+        what: "'trusted' holds no certificate",
+        allowed: "certificates of authorities, PEM: without one nobody could be told from a stranger",
+        fix: "trusted: [readFileSync('authority.pem', 'utf8')]",
+      });
+    }
+  }
+
+  /** The trusted certificates as one file, in a stable order. */
+  get trust(): string {
+    return this.trusted.map((pem) => `${pem.trim()}\n`).join("");
+  }
+
+  /** What a node is given: its own certificate, or the authority that it issues one by. */
+  secretOf(node: string): Secret {
+    return this.authority ?? this.certificates![node]!;
+  }
+
+  /** Whom a node trusts. */
+  trustFile(directory: string): ServiceFile {
+    return { path: `${directory}/trusted.pem`, text: this.trust };
+  }
+
+  /** @param given name of the file with a node's own certificate */
+  secretFile(directory: string, node: string, given = "node.pem"): ServiceFile {
+    return {
+      path: `${directory}/${this.authority ? "authority.pem" : given}`,
+      text: this.secretOf(node).placeholder,
+      mode: "0600",
+    };
+  }
+
+  /** Refuses nodes without a certificate. Asked when they are known. */
+  checkNodes(scope: Construct, nodes: readonly string[]): void {
+    if (!this.certificates) return;
+    for (const name of nodes) {
+      if (this.certificates[name]) continue;
+      refuse(scope, {
+        code: "tls-without-certificate",
+        what: `node '${name}' has no certificate`,
+        allowed: "a certificate with its key for every node",
+        fix: `${this.name}.given({ "${name}": Secret... })`,
+      });
+    }
+  }
+}
