@@ -22,7 +22,8 @@ STANZA = FACTS["scope"]
 CONF = "/etc/pgbackrest/pgbackrest.conf"
 RECOVERY = "/etc/pgbackrest/recovery.conf"
 TEST = f"{DATA}-restore-test"
-RESTORED = "postgres-restored"
+# units of the servers that are made beside the set's own
+RESTORED, TESTED = "postgres-restored", "postgres-restored-for-test"
 
 
 def postgres(*command, check=True, **more):
@@ -185,15 +186,15 @@ def test():
     if newest is None:
         raise Refused("there is no backup to restore")
     started = time.monotonic()
-    remove(TEST, "postgres-restore-test")
+    remove(TEST, TESTED)
     try:
-        restore("latest", TEST, "postgres-restore-test")
+        restore("latest", TEST, TESTED)
         databases = ask(TEST, "select datname from pg_database where datallowconn order by 1")
         for database in databases:
             # every table is found, and read by its definition
             postgres("pg_dump", "--host", socket_directory(TEST), "--schema-only", "--file", "/dev/null", database)
         last = ask(TEST, "select coalesce(pg_last_xact_replay_timestamp()::text, 'the backup itself')")[0]
-        run("systemctl", "stop", "postgres-restore-test.service")
+        run("systemctl", "stop", f"{TESTED}.service")
         # every page of every table
         postgres(os.path.join(FACTS["binDirectory"], "pg_checksums"), "--check", "--pgdata", TEST)
         note(
@@ -201,7 +202,7 @@ def test():
             f"all pages whole, {time.monotonic() - started:.0f} s"
         )
     finally:
-        remove(TEST, "postgres-restore-test")
+        remove(TEST, TESTED)
 
 
 def restore_aside(when, directory):
