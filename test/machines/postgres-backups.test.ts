@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { Backups, PostgresReplicaSet, Secret, type BackupProps } from "cdktf-ha-clusters";
+import { Backups, PostgresReplicaSet, Secret, type BackupProps, type Recovery } from "cdktf-ha-clusters";
 import type { TerraformStack } from "cdktf";
 import type { Lab } from "../../machines/lab";
 import { waitUntil } from "../../machines/run";
@@ -44,6 +44,20 @@ const builds =
       also,
       ...(bucket === undefined ? {} : { backups: backups(stack, bucket, props) }),
     } satisfies SetProps)(stack);
+
+/** A set beside it, on a machine of its own, which may begin as the first one was. */
+const rescued =
+  (recovery?: Omit<Recovery, "from">): SetProps["also"] =>
+  (stack, platform, { memberPassword, props }) => {
+    new PostgresReplicaSet(stack, "rescued", {
+      platform,
+      members: ["db-4"],
+      memberPassword,
+      memoryMiB: 256,
+      backups: props.backups,
+      recovery: recovery && { from: props.backups!, ...recovery },
+    });
+  };
 
 const sql = async (name: string, statement: string, more = ""): Promise<string> => {
   const { stdout } = await lab
@@ -209,23 +223,11 @@ test("a new set begins as the old one was, and lives on with backups of its own"
   const to = await sql(leader, MOMENT);
   await new Promise((resolve) => setTimeout(resolve, 500));
   await sql(leader, "delete from kept; select pg_switch_wal()");
-  const rescued =
-    (set = "db"): SetProps["also"] =>
-    (stack, platform, db) => {
-      new PostgresReplicaSet(stack, "rescued", {
-        platform,
-        members: ["db-4"],
-        memberPassword: db.memberPassword,
-        memoryMiB: 256,
-        recovery: { from: db.props.backups!, set, to },
-        backups: db.props.backups,
-      });
-    };
-  deployment = deployment.changed(builds("backups", {}, rescued("nobodys")));
+  deployment = deployment.changed(builds("backups", {}, rescued({ set: "nobodys", to })));
   const { ok, output } = await deployment.apply();
   expect(ok).toBe(false);
   expect(output).toContain("there is no backup of 'nobodys' to begin from");
-  deployment = deployment.changed(builds("backups", {}, rescued()));
+  deployment = deployment.changed(builds("backups", {}, rescued({ set: "db", to })));
   const { seconds } = await deployment.deploy();
   figure(`a new set from a backup: ${seconds.toFixed(0)} s`);
   expect(await sql("db-4", "select count(*) from kept")).toBe("500");
@@ -264,9 +266,10 @@ test("secrets are in no file that others read, and in none of Terraform's", asyn
 }, 60_000);
 
 test("backups switched off: nothing is archived any more, what is stored stays", async () => {
-  deployment = deployment.changed(builds());
+  deployment = deployment.changed(builds(undefined, {}, rescued()));
   await deployment.deploy();
   await settled();
+  expect(await sql("db-4", "show archive_mode")).toBe("off");
   expect(await sql(leader, "show archive_mode")).toBe("off");
   expect(await sql(leader, "select coalesce(current_setting('restore_command', true), '')")).toBe("");
   const { stdout } = await lab
