@@ -39,7 +39,7 @@ export type { YamlValue } from "./cassandra-ring/cassandra-yaml";
 export * from "./cassandra-ring/installation";
 export type { KeyspaceProps, Permission, ReplicationFactor, RoleProps } from "./cassandra-ring/keyspace";
 export type { RingNode } from "./cassandra-ring/layout";
-export type { MetricsProps } from "./cassandra-ring/metrics";
+export { MetricsAgent, type MetricsProps } from "./cassandra-ring/metrics";
 export { Snapshots, type SnapshotProps } from "./cassandra-ring/snapshots";
 export { RingTls, type RingTlsProps } from "./cassandra-ring/tls";
 export type { Tolerance } from "./cassandra-ring/tolerance";
