@@ -3,6 +3,8 @@ export const PROBLEM_CODES = {
   // any construct
   "concrete-value-needed":
     "Machines, zones and names decide which resources there are, so they cannot wait for Terraform.",
+  "unknown-setting": "Nothing reads a setting of this name.",
+  "wrong-kind": "The setting takes another kind of value.",
   "bad-name": "Names become file names, unit names and words of config files.",
   "duplicate-name": "A name stands for one thing; the second would take the first one's place.",
   "number-out-of-range": "The daemon or the protocol has no such value.",

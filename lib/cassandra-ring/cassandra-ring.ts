@@ -2,6 +2,7 @@ import { Construct } from "constructs";
 import { Connections, type Connectable } from "../firewall/connections";
 import type { Peer } from "../firewall/peer";
 import { Port } from "../firewall/port";
+import { checkProps } from "../input/guard";
 import type { DataVolume } from "../platform/aws/data-volume";
 import { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
@@ -160,6 +161,7 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
     readonly props: CassandraRingProps,
   ) {
     super(scope, id);
+    checkProps(this, "CassandraRingProps", props);
     this.version = props.version ?? CassandraVersion.V5_0;
     this.installation = props.installation ?? CassandraInstallation.apt(RELEASES[this.version.line]!);
     this.java = props.java;

@@ -1,6 +1,7 @@
 import { Construct } from "constructs";
 import { Connections, type Connectable } from "../firewall/connections";
 import { Port } from "../firewall/port";
+import { checkProps } from "../input/guard";
 import { compareNames } from "../names";
 import { bracketed } from "../net";
 import type { Machine } from "../platform/machine";
@@ -33,6 +34,7 @@ export class EtcdCluster extends Construct implements Connectable {
 
   constructor(scope: Construct, id: string, props: EtcdClusterProps) {
     super(scope, id);
+    checkProps(this, "EtcdClusterProps", props);
     const machines = machinesOf(this, props.platform, props.nodes);
     this.machines = [...machines].sort((a, b) => compareNames(a.name, b.name));
     this.checkNumber();

@@ -3,6 +3,7 @@ import { Construct } from "constructs";
 import { Connections, type Connectable } from "../firewall/connections";
 import type { Peer } from "../firewall/peer";
 import { checkPort, Port } from "../firewall/port";
+import { checkProps } from "../input/guard";
 import { Keepalived } from "../keepalived/keepalived";
 import {
   groupsOf,
@@ -82,6 +83,7 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
     private readonly props: HaproxyKeepalivedPairProps,
   ) {
     super(scope, id);
+    checkProps(this, "HaproxyKeepalivedPairProps", props);
     const { platform, nodes = [`${id}-1`, `${id}-2`] } = props;
     checkPort(this, "peersPort", props.peersPort);
     checkPort(this, "statistics.port", props.statistics?.port);

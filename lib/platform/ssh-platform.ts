@@ -1,6 +1,7 @@
 import { Construct } from "constructs";
 import type { Peer } from "../firewall/peer";
 import type { Rule } from "../firewall/rule-set";
+import { checkProps } from "../input/guard";
 import { canonicalIp, isIp, parseNetwork } from "../net";
 import { checkSeconds, isToken, refuse, refuseToken, warn } from "../problem";
 import { carrierOf, type Carrier } from "../push/carrier";
@@ -70,6 +71,7 @@ export class SshPlatform extends Construct implements Platform {
     private readonly props: SshPlatformProps,
   ) {
     super(scope, id);
+    checkProps(this, "SshPlatformProps", props);
     checkSshAccess(this, props.ssh);
     if (!props.admins.length) {
       refuse(this, {

@@ -4,6 +4,7 @@ import { clientNetworks, Connections, singleNetwork, type Connectable } from "..
 import type { Peer } from "../firewall/peer";
 import { Port } from "../firewall/port";
 import { HealthCheck } from "../haproxy-keepalived-pair/health-check";
+import { checkProps } from "../input/guard";
 import { compareNames } from "../names";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
@@ -117,6 +118,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     readonly props: PostgresReplicaSetProps,
   ) {
     super(scope, id);
+    checkProps(this, "PostgresReplicaSetProps", props);
     this.name = props.name ?? id;
     this.timers = props.timers ?? Timers.fast();
     this.memberPassword = props.memberPassword;

@@ -3,6 +3,7 @@ import { Connections, type Connectable } from "../firewall/connections";
 import { checkPort, Port } from "../firewall/port";
 import type { HealthCheck } from "../haproxy-keepalived-pair/health-check";
 import type { Balanceable, BalanceTarget } from "../haproxy-keepalived-pair/servers";
+import { checkProps } from "../input/guard";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import type { Nodes, Platform } from "../platform/platform";
@@ -43,6 +44,7 @@ export class ServiceTier extends Construct implements Connectable, Balanceable {
     private readonly props: ServiceTierProps,
   ) {
     super(scope, id);
+    checkProps(this, "ServiceTierProps", props);
     this.machines = machinesOf(this, props.platform, props.nodes);
     checkPort(this, "port", props.port);
     this.connections = new Connections(this, { name: id, ports: { service: Port.tcp(props.port) } });

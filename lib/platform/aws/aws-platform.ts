@@ -10,6 +10,7 @@ import type { Peer } from "../../firewall/peer";
 import { Port } from "../../firewall/port";
 import type { Rule } from "../../firewall/rule-set";
 import { SecurityGroups } from "../../firewall/security-groups";
+import { checkProps } from "../../input/guard";
 import { contains, isIp, parseNetwork } from "../../net";
 import { checkAtSynth, checkSeconds, isToken, refuse, refuseToken, warn, type Problem } from "../../problem";
 import { carrierOf, type Carrier } from "../../push/carrier";
@@ -143,6 +144,7 @@ export class AwsPlatform extends Construct implements Platform {
     readonly props: AwsPlatformProps,
   ) {
     super(scope, id);
+    checkProps(this, "AwsPlatformProps", props);
     this.checkProps();
     this.zones = Object.keys(props.subnets);
     this.admins = props.admins;
