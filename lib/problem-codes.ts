@@ -42,6 +42,7 @@ export const PROBLEM_CODES = {
   "unknown-port": "The service has no port of this name.",
   "nobody-admitted": "A port that is closed to everybody serves nobody.",
   // secrets
+  "no-instance-role": "Outside of EC2 no machine has rights at AWS by itself.",
   "bad-arn": "AWS knows nothing by this name, or a policy cannot name it so.",
   // virtual IP
   "virtual-ip-outside-subnet": "Machines of another subnet would never ask for the address on this segment.",
@@ -78,6 +79,7 @@ export const PROBLEM_CODES = {
   "even-replication": "An even number of copies survives no more failures at quorum than one copy less.",
   "uneven-zones": "Zones of different size hold different shares of the data.",
   "thrift-is-gone": "Cassandra 4.0 has no Thrift.",
+  "repair-too-rare": "Rows that were deleted come back where a copy was not told within gc_grace, ten days.",
   "heap-too-large": "The machine has not that much memory.",
   "secret-not-shared": "All nodes need the same value, and this secret has another one on each machine.",
   // etcd
@@ -86,6 +88,7 @@ export const PROBLEM_CODES = {
   // PostgreSQL
   "timers-break-rule": "A primary could lose its lock while it still tries to renew it.",
   "no-standby": "A commit cannot wait for a member that is not there.",
+  "one-member": "While the only member is away nobody serves, and there is no copy.",
   "two-members": "While one of two is away, commits have no copy.",
   "one-etcd": "Without its only member of etcd nobody takes over.",
   "patroni-owns": "Patroni or the set decides this parameter, and would overwrite it.",

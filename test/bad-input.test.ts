@@ -125,6 +125,8 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ["a kernel setting", pushed({ sysctls: { "a\nb": 1 } })],
     ["a generated secret's version", () => Secret.generated("a", { version: "../b" })],
     ["a secret", () => Secret.generated("a/b")],
+    ["a secret of AWS's", () => Secret.awsSecretsManager("")],
+    ["a parameter of AWS's", () => Secret.awsParameter("a b")],
     [
       "a virtual IP group",
       (stack) => pair(stack, { virtualIps: { "a.b": { addresses: [VirtualIp.layer2("10.0.1.90/27")] } } }),
@@ -506,6 +508,8 @@ const warned: Partial<Record<ProblemCode, (stack: TerraformStack) => unknown>> =
       port: 80,
       to,
     }),
+  "no-instance-role": (stack) =>
+    balance({ tls: Tls.certificate(Secret.awsParameter("/site/tls")), clients: [Peer.anyone()] })(stack),
   "removal-needs-key": (stack) => newRack(stack, { ssh: { privateKey: Secret.variable(stack, "key") } }),
 };
 

@@ -10,6 +10,7 @@ import { Push } from "../push/push";
 import type { Service } from "../push/service";
 import type { AwsMachine } from "./aws/instance";
 import { BASE_SERVICE, BaseService } from "./base-service";
+import { warnWithoutRole } from "./instance-role";
 import type { Platform } from "./platform";
 import type { Connection } from "./ssh-access";
 
@@ -77,8 +78,7 @@ export class Machine extends Construct {
     this.toldOfHandover = props.handsOver;
     this.base = new Push(this, "base", { machine: this, service: new BaseService() });
     checkAtSynth(this, () => this.problems());
-    const { aws } = this;
-    if (aws) whenAllIsSaid(this, () => this.grantSecrets(aws));
+    whenAllIsSaid(this, () => this.grantSecrets());
   }
 
   /** Who manages the machine, as the machine remembers it. */
@@ -117,10 +117,17 @@ export class Machine extends Construct {
   }
 
   /** Lets the machine read the secrets that its services fetch by themselves. */
-  private grantSecrets(aws: AwsMachine): void {
+  private grantSecrets(): void {
     const services = [...this.services.values()];
-    for (const { right } of services.flatMap((service) => service.describe(this).secrets ?? [])) {
-      if (!right) continue;
+    const secrets = services.flatMap((service) => service.describe(this).secrets ?? []);
+    const rights = secrets.flatMap(({ right }) => (right ? [right] : []));
+    const { aws } = this;
+    if (!aws && rights.length) {
+      const instead = "Secret.variable(...) or Secret.file(...)";
+      warnWithoutRole(this, "secrets are read from AWS", [this], instead);
+    }
+    if (!aws) return;
+    for (const right of rights) {
       const { action, resource, region, kmsKeyArn } = right;
       const service = action.split(":")[0]!;
       const isArn = !/^(secret:|parameter\/)/.test(resource); // it may be a token

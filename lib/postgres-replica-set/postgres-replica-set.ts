@@ -126,7 +126,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     this.watchdog = props.watchdog ?? "off";
     this.memoryMiB = props.memoryMiB;
     this.cloneWithin = props.cloneWithin ?? 86_400;
-    const machines = machinesOf(this, props.platform, this.memberNames(id));
+    const machines = machinesOf(this, props.platform, this.memberNames(id), "members");
     this.machines = [...machines].sort((a, b) => compareNames(a.name, b.name));
     this.synchronous = props.synchronous ?? (this.machines.length >= 3 ? "on" : "off");
     checkReplicaSet(this);
@@ -275,7 +275,8 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     }).last;
   }
 
-  private databasesByRole(): Record<string, string[]> {
+  /** Databases that each role may use. */
+  databasesByRole(): Record<string, string[]> {
     const { databases = [], roles = [] } = this.props;
     return Object.fromEntries(
       roles.map(({ name, grants = {} }) => [

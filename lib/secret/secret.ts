@@ -121,6 +121,7 @@ export abstract class Secret {
    */
   static awsSecretsManager(secretId: string, props: SecretsManagerProps = {}): Secret {
     const { jsonKey = "", kmsKeyArn } = props;
+    checkNameAtAws("Secret.awsSecretsManager", secretId);
     const arn = props.arn ?? arnIn(secretId);
     const region = regionOf(secretId, "secretsmanager", arn, props);
     return new OnMachineSecret(
@@ -142,6 +143,7 @@ export abstract class Secret {
    * @param name with its path, or its ARN
    */
   static awsParameter(name: string, props: AwsSecretProps = {}): Secret {
+    checkNameAtAws("Secret.awsParameter", name);
     const arn = arnIn(name);
     const region = regionOf(name, "ssm", arn, props);
     return new OnMachineSecret(
@@ -238,6 +240,17 @@ class OnMachineSecret extends Secret {
     }
     this.trigger = [source.kind, ...source.arguments, `version ${version ?? "1"}`].join(" ");
   }
+}
+
+/** As both services have it; an ARN has colons besides. */
+function checkNameAtAws(call: string, name: string): void {
+  if (isToken(name) || /^[\w/+=.@:-]{1,2048}$/.test(name)) return;
+  refuse(call, {
+    code: "bad-name",
+    what: `'${name}'`,
+    allowed: "the name of a secret or a parameter at AWS: letters, digits and /_+=.@-; or its ARN",
+    fix: "write it as AWS's console shows it",
+  });
 }
 
 const ARN = /^arn:aws[a-z-]*:([a-z-]+):([a-z0-9-]+):\d{12}:/;

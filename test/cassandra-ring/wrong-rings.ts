@@ -142,6 +142,8 @@ export function refusedRings(): Partial<Record<ProblemCode, [string, (stack: Ter
 export function warnedRings(): Partial<Record<ProblemCode, (stack: TerraformStack) => unknown>> {
   return {
     "one-copy": ring(keyspace(1)),
+    "repair-too-rare": ring({ repair: "monthly" }),
+    "no-instance-role": ring({ snapshots: Snapshots.s3("s3://archive") }),
     "even-replication": ring(keyspace(2)),
     "uneven-zones": ring({ nodes: ["cassandra-1", "cassandra-2", "cassandra-3", "cassandra-4"] }),
   };
