@@ -18,6 +18,7 @@ export const PROBLEM_CODES = {
   "bad-address": "This is no IP address or host name.",
   "no-admins": "Without a declared admin nobody could reach the machines by SSH once the firewall is up.",
   "ssh-access-unclear": "A machine is reached with exactly one kind of key.",
+  "bad-key": "A key and the path of its file are two things.",
   "removal-needs-key":
     "Terraform can run nothing on a machine that has left the code with a key from a variable.",
   "subnet-outside-vpc": "Machines and groups of different VPCs cannot refer to each other.",
@@ -65,6 +66,8 @@ export const PROBLEM_CODES = {
   "bad-check": "HAProxy could not ask or understand this.",
   "unknown-server": "The backend has no server of this name.",
   "mode-mismatch": "A listener and its backends speak the same protocol.",
+  "foreign-backend":
+    "A backend stands in the file of the pair that it was made for, whose nodes its servers let in.",
   "server-id-clash": "Two server names of one backend have the same stable id.",
   "conflicting-setting": "Two settings contradict each other.",
   // Cassandra

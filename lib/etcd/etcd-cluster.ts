@@ -40,7 +40,13 @@ export class EtcdCluster extends Construct implements Connectable {
     this.checkNumber();
     refuseDataVolumes(this, this.machines);
     this.connections = new Connections(this, { name: id });
-    for (const machine of this.machines) this.connections.addMachine(machine);
+    for (const machine of this.machines) {
+      this.connections.addMachine(machine);
+      const { privateAddress: address } = machine;
+      machine.listens(this, () =>
+        [CLIENT_PORT, PEER_PORT].map((port) => ({ port: Port.tcp(port), address })),
+      );
+    }
     if (this.machines.length > 1) {
       this.connections.allowInternally(Port.tcp(CLIENT_PORT), Port.tcp(PEER_PORT));
     }

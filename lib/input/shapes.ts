@@ -5,6 +5,7 @@ export const SHAPES: Shapes = {
   calls: {
     "Algorithm.header": { name: "text" },
     "AwsPlatform#arn": { service: "text", resource: "text", "region?": "text" },
+    "AwsPlatform#holderOf": { address: "text" },
     "Backend#model": { encrypted: "flag" },
     "CassandraInstallation.apt": { release: "text", "props?": ["is", "AptProps"] },
     "CassandraInstallation.archive": { release: "text", source: "text", props: ["is", "ArchiveProps"] },
@@ -88,6 +89,7 @@ export const SHAPES: Shapes = {
     "SplashPage.html": { text: "text", "inline?": "function" },
     "SquidGeoProxyTier#siblingsOf": { machine: ["is", "Machine"], region: ["is", "SquidRegion"] },
     "SquidRegion#rollOut": { dependsOn: ["list", ["is", "ITerraformDependable"]] },
+    "SshPlatform#holderOf": { address: "text" },
     "SshPlatform#host": { name: "text" },
     "Stickiness.cookie": { "name?": "text" },
     "Stickiness.sourceAddress": { "props?": ["settings", { "minutes?": "number", "entries?": "number" }] },
@@ -488,6 +490,7 @@ export const SHAPES: Shapes = {
         "hostRules",
         "identity",
         "join",
+        "listens",
         "name",
         "node",
         "owner",
@@ -561,7 +564,7 @@ export const SHAPES: Shapes = {
         "zones",
       ],
     },
-    Port: { members: ["first", "last", "protocol", "toString"] },
+    Port: { members: ["first", "last", "overlaps", "protocol", "toString"] },
     PostgresReplicaSetProps: {
       settings: {
         platform: ["is", "Platform"],

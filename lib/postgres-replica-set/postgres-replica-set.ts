@@ -238,7 +238,13 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
 
   private connect(id: string): Connections {
     const connections = new Connections(this, { name: id, ports: { postgres: Port.tcp(POSTGRES_PORT) } });
-    for (const machine of this.machines) connections.addMachine(machine);
+    for (const machine of this.machines) {
+      connections.addMachine(machine);
+      const { privateAddress: address } = machine;
+      machine.listens(this, () =>
+        [POSTGRES_PORT, REST_PORT].map((port) => ({ port: Port.tcp(port), address })),
+      );
+    }
     if (this.machines.length > 1) connections.allowInternally("postgres", Port.tcp(REST_PORT));
     for (const client of this.props.clients ?? []) connections.allowFrom(client, "postgres");
     this.etcd.allowFrom(connections);

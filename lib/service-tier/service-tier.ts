@@ -48,7 +48,12 @@ export class ServiceTier extends Construct implements Connectable, Balanceable {
     this.machines = machinesOf(this, props.platform, props.nodes);
     checkPort(this, "port", props.port);
     this.connections = new Connections(this, { name: id, ports: { service: Port.tcp(props.port) } });
-    for (const machine of this.machines) this.connections.addMachine(machine);
+    for (const machine of this.machines) {
+      this.connections.addMachine(machine);
+      const listening = { port: Port.tcp(props.port), address: machine.privateAddress };
+      // what an image brings may serve several tiers
+      if (props.services.length) machine.listens(this, () => [listening]);
+    }
     this.ready = new Rollout(this, "rollout", {
       nodes: this.machines.map((machine) => ({
         machine,

@@ -117,6 +117,10 @@ test("what a set survives: its members but one, where etcd is elsewhere", () => 
   expect(newSet(newStack(), { members: ["pg-1", "pg-2"] }).topology().survives.failures).toBe(0);
 });
 
+test("what is wrong with members is said of members", () => {
+  expect(() => newSet(newStack(), { members: [] })).toThrow("'members' is empty");
+});
+
 test("a client that finds the primary itself is given every member", () => {
   const stack = newStack();
   const set = newSet(stack, {
