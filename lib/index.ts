@@ -1,3 +1,5 @@
+import { guard } from "./input/guard";
+
 export * from "./firewall/connections";
 export * from "./firewall/peer";
 export * from "./firewall/port";
@@ -59,3 +61,6 @@ export * from "./squid-geo-proxy-tier/squid-geo-proxy-tier";
 export { SquidRegion, type SquidRegionProps } from "./squid-geo-proxy-tier/squid-region";
 export * from "./geo-dns/geo-dns";
 export { Continent, type Place } from "./geo-dns/place";
+
+// at the end, when all exports are there
+guard(module.exports as Record<string, unknown>);

@@ -1,3 +1,4 @@
+import { checkCertificate } from "../secret/certificate";
 import type { Secret } from "../secret/secret";
 import { refuse } from "../problem";
 
@@ -36,6 +37,7 @@ export class RingTls {
     readonly certificates: Readonly<Record<string, Secret>> | undefined,
     readonly authority: Secret | undefined,
   ) {
+    for (const secret of Object.values(certificates ?? {})) checkCertificate("RingTls", secret);
     if (!props.trusted.length || props.trusted.some((pem) => !pem.includes("-----BEGIN CERTIFICATE-----"))) {
       refuse("RingTls", {
         code: "tls-without-certificate",

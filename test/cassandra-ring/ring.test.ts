@@ -11,6 +11,7 @@ import {
   Secret,
   ServiceTier,
   Snapshots,
+  type CassandraRingProps,
 } from "../../lib";
 import { changeOrder, defaultSeeds, type RingNode } from "../../lib/cassandra-ring/layout";
 import { compareNames } from "../../lib/names";
@@ -37,6 +38,23 @@ test("seeds: one of each rack, three at most, stable by name; two where there is
     "n-1",
     "n-9",
   ]);
+});
+
+test("repairs at least every ten days, or a warning; and copies for which there are nodes", () => {
+  const warnings = (props: Partial<CassandraRingProps>): string => {
+    const stack = newStack();
+    newRing(stack, { clients: [Peer.anyone()], ...props });
+    return Template.synth(stack).warnings.join("\n");
+  };
+  for (const repair of ["weekly", "Sun *-*-* 03:00", "*-*-1,8,15,22 03:00", "*-*-01/7", false] as const)
+    expect(warnings({ repair })).toBe("");
+  for (const repair of ["yearly", "*-*-01 03:00:00", "*-07-01"])
+    expect(warnings({ repair })).toContain("[repair-too-rare]");
+  const keyspaces = [{ name: "archive", replicationFactor: 2 }];
+  expect(warnings({ keyspaces })).toContain("fix: replicationFactor: 3, or");
+  expect(warnings({ keyspaces, nodes: ["cassandra-1", "cassandra-2"] })).toContain(
+    "fix: a node more, then replicationFactor: 3, or",
+  );
 });
 
 test("nodes begin datacenter after datacenter, by name and number, whoever is a seed", () => {

@@ -142,7 +142,7 @@ export function refusedRings(): Partial<Record<ProblemCode, [string, (stack: Ter
       ["a release of another line", ring({ installation: CassandraInstallation.apt("4.1.10") })],
       ["no nodes", ring({ nodes: undefined })],
       ["a setting of the ring's own", ring({ settings: { num_tokens: 1 } })],
-      ["a setting without a value", ring({ settings: { concurrent_reads: null as unknown as number } })],
+      ["a setting without a value", ring({ settings: { data: { flush: null as unknown as number } } })],
       ["two seeds' lists", ring({ settings: { seed_provider: [] } })],
       ["a heap among the options", ring({ jvmOptions: ["-Xmx4G"] })],
       ["a volume for hosts", ring({ dataVolume: { sizeGiB: 10 } })],
@@ -162,6 +162,8 @@ export function refusedRings(): Partial<Record<ProblemCode, [string, (stack: Ter
 export function warnedRings(): Partial<Record<ProblemCode, (stack: TerraformStack) => unknown>> {
   return {
     "one-copy": ring(keyspace(1)),
+    "repair-too-rare": ring({ repair: "monthly" }),
+    "no-instance-role": ring({ snapshots: Snapshots.s3("s3://archive") }),
     "even-replication": ring(keyspace(2)),
     "one-zone": ring({ nodes: ["cassandra-1", "cassandra-4"] }),
     "uneven-zones": ring({ nodes: ["cassandra-1", "cassandra-2", "cassandra-3", "cassandra-4"] }),
