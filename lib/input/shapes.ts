@@ -50,6 +50,8 @@ export const SHAPES: Shapes = {
     },
     "MachineImage.lookup": { props: ["is", "LookupProps"] },
     "MachineImage.ubuntu2204": { "architecture?": ["or", ["word", "arm64"], ["word", "x86_64"]] },
+    "MetricsAgent.download": { source: "text", props: ["settings", { sha256: "text" }] },
+    "MetricsAgent.jar": { path: "text" },
     "OriginPool#checks": { host: "text" },
     "Outgoing.only": {
       "...allowed": ["settings", { to: ["is", "Peer"], ports: ["list", ["is", "Port"]], purpose: "text" }],
@@ -103,7 +105,7 @@ export const SHAPES: Shapes = {
   },
   things: {
     Algorithm: { members: ["balance", "hashed", "httpOnly"] },
-    AptProps: { settings: { "mirror?": "text", "keys?": "text" } },
+    AptProps: { settings: { "mirror?": "text", "keys?": "text", "suite?": "text" } },
     ArchiveProps: { settings: { sha256: "text" } },
     AwsLimits: { settings: { "rulesPerGroup?": "number", "groupsPerInterface?": "number" } },
     AwsMachine: {
@@ -521,8 +523,14 @@ export const SHAPES: Shapes = {
         "aws?": ["is", "AwsMachine"],
       },
     },
+    MetricsAgent: { members: ["path"] },
     MetricsProps: {
-      settings: { agentJar: "text", clients: ["list", ["is", "Peer"]], "port?": "number", "rules?": "text" },
+      settings: {
+        "agent?": ["is", "MetricsAgent"],
+        clients: ["list", ["is", "Peer"]],
+        "port?": "number",
+        "rules?": "text",
+      },
     },
     MovingAddress: { members: ["address", "advertInterval", "check", "isIpv6", "mode", "on", "prepare"] },
     NodeProps: {
