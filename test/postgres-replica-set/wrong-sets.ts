@@ -95,8 +95,21 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     "unknown-role": [
       ["an owner", set({ databases: [{ name: "esmond", owner: "esmond" }] })],
       ["asked for", (stack) => newSet(stack).credentials("nobody")],
+      ["of a connection string", (stack) => newSet(stack).primary.connectionString("a", "a@b")],
     ],
+    "conflicting-setting": [
+      [
+        "the replica that has every commit, where none has",
+        (stack) => newSet(stack, { synchronous: "off" }).synchronousReplica.balanceTarget(),
+      ],
+    ],
+    "no-nodes": [["no members", set({ members: [] })]],
     "unknown-database": [
+      [
+        "of a connection string",
+        (stack) =>
+          withRoles({ databases: [{ name: "a" }] }, "app")(stack).primary.connectionString("a", "app"),
+      ],
       [
         "of a grant",
         (stack) =>
@@ -193,6 +206,7 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
 /** What works, but not as well as its author may think. */
 export function warnedSets(): Partial<Record<ProblemCode, (stack: TerraformStack) => unknown>> {
   return {
+    "one-member": set({ members: ["pg-1"] }),
     "two-members": set({ members: ["pg-1", "pg-2"] }),
     "one-etcd": set({ members: ["pg-1", "pg-2"] }),
     "quorum-in-one-zone": etcd(["pg-1", "pg-4", "pg-2"]),
