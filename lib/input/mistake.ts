@@ -37,23 +37,22 @@ export function mistakeIn(shape: Shape, value: unknown, at: string): Problem | u
 
 /** Names that nothing reads come first: one that is missing may only be misspelled. */
 function mistakeInSettings(settings: Settings, value: object, at: string): Problem | undefined {
-  const names = Object.keys(settings).map(plainName);
+  const known = parametersOf(settings);
   const given = isPlain(value) ? Object.entries(value) : [];
-  const unknown = given.find(([name, each]) => each !== undefined && !names.includes(name));
-  if (unknown) return unknownSetting(unknown[0], names, at);
-  return first(Object.entries(settings), ([name, shape]) => {
-    const each = (value as Record<string, unknown>)[plainName(name)];
-    if (each === undefined && isOptional(name)) return undefined;
-    return mistakeIn(shape, each, inside(at, plainName(name)));
+  const unknown = given.find(([name, each]) => each !== undefined && !known.has(name));
+  if (unknown) return unknownSetting(unknown[0], [...known.keys()], at);
+  return first(known, ([name, { shape, optional }]) => {
+    const each = (value as Record<string, unknown>)[name];
+    return each === undefined && optional ? undefined : mistakeIn(shape, each, inside(at, name));
   });
 }
 
 /** The same for what a function is called with. */
 export function mistakeInArguments(parameters: Settings, given: readonly unknown[]): Problem | undefined {
-  return first(Object.entries(parameters).entries(), ([index, [name, shape]]) => {
-    const at = plainName(name) === "props" ? "" : plainName(name);
-    if (name.startsWith("...")) return mistakeIn(["list", shape], given.slice(index), at);
-    return given[index] === undefined && isOptional(name) ? undefined : mistakeIn(shape, given[index], at);
+  return first([...parametersOf(parameters)].entries(), ([index, [name, { shape, optional, rest }]]) => {
+    const at = name === "props" ? "" : name;
+    if (rest) return mistakeIn(["list", shape], given.slice(index), at);
+    return given[index] === undefined && optional ? undefined : mistakeIn(shape, given[index], at);
   });
 }
 
@@ -224,8 +223,25 @@ function inside(at: string, name: string): string {
   return at === "" ? name : `${at}.${name}`;
 }
 
-function isOptional(name: string): boolean {
-  return name.endsWith("?");
+interface Parameter {
+  readonly shape: Shape;
+  readonly optional: boolean;
+  readonly rest: boolean;
+}
+
+const read = new WeakMap<Settings, ReadonlyMap<string, Parameter>>();
+
+/** By their names alone. */
+function parametersOf(settings: Settings): ReadonlyMap<string, Parameter> {
+  let known = read.get(settings);
+  if (!known) {
+    const entries = Object.entries(settings).map(([name, shape]): [string, Parameter] => [
+      plainName(name),
+      { shape, optional: name.endsWith("?"), rest: name.startsWith("...") },
+    ]);
+    read.set(settings, (known = new Map(entries)));
+  }
+  return known;
 }
 
 function plainName(name: string): string {
