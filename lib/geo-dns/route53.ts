@@ -1,20 +1,13 @@
 import { Route53HealthCheck } from "@cdktf/provider-aws/lib/route53-health-check";
 import { Route53Record } from "@cdktf/provider-aws/lib/route53-record";
 import type { Construct } from "constructs";
-import type { GeoPlan } from "./geo-plan";
+import type { CheckedSite, GeoPlan } from "./geo-plan";
 
 export interface Route53Settings {
   readonly zoneId: string;
   readonly ttl: number;
   readonly checkInterval: 10 | 30;
   readonly failureThreshold: number;
-}
-
-export interface CheckedSite {
-  readonly name: string;
-  readonly protocol: "HTTP" | "HTTPS";
-  readonly port: number;
-  readonly path: string;
 }
 
 /** Records of one name in a hosted zone, each held back while its region does not answer. */
