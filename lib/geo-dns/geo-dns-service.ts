@@ -2,7 +2,7 @@ import type { Construct } from "constructs";
 import { clientNetworks } from "../firewall/connections";
 import { Peer } from "../firewall/peer";
 import { Port } from "../firewall/port";
-import { checkCount, refuse, refuseToken } from "../problem";
+import { checkCount, isToken, refuse, refuseToken } from "../problem";
 import type { Secret } from "../secret/secret";
 import type { RegionalTier } from "./geo-dns";
 import type { CheckedSite, GeoPlan } from "./geo-plan";
@@ -12,6 +12,12 @@ import { makeRoute53Records } from "./route53";
 export interface Route53Props {
   /** Of the hosted zone that has the name. */
   readonly zoneId: string;
+  /**
+   * Visitors get the region that their network reaches soonest, by Amazon's own measurements, and the next soonest while it does not
+   * answer. Names the AWS region where each region of the tier is, or the nearest one: `{ uk: "eu-west-2", us: "us-east-1" }`.
+   * @default - by place, as `serves` says
+   */
+  readonly latency?: Readonly<Record<string, string>>;
   /** Seconds for which resolvers keep an answer. @default 60 */
   readonly ttl?: number;
   /** Seconds between checks, from each of Route 53's places; 10 costs more. @default 10 */
@@ -67,7 +73,7 @@ export interface GeoTiming {
 export class GeoDnsService {
   /** Amazon's, with geolocation records and health checks. The addresses must be reachable from the Internet. */
   static route53(props: Route53Props): GeoDnsService {
-    const { zoneId, ttl = 60, checkInterval = 10, failureThreshold = 3 } = props;
+    const { zoneId, latency, ttl = 60, checkInterval = 10, failureThreshold = 3 } = props;
     const path = "GeoDnsService.route53";
     refuseToken(path, "checkInterval", checkInterval);
     if (![10, 30].includes(checkInterval)) {
@@ -80,14 +86,20 @@ export class GeoDnsService {
     }
     checkCount(path, "ttl", ttl, 1, 172_800, "seconds");
     checkCount(path, "failureThreshold", failureThreshold, 1, 10, "Route 53's own limits");
-    const settings = { zoneId, ttl, checkInterval, failureThreshold };
+    const settings = { zoneId, ttl, checkInterval, failureThreshold, latency };
     return new GeoDnsService(
       {
-        ...settings,
+        ttl,
+        checkInterval,
+        failureThreshold,
         checkTimeout: 0,
         because: `${failureThreshold} checks, every ${checkInterval} s, and ${ttl} s in resolvers`,
       },
-      (scope, { plan, site }) => makeRoute53Records(scope, plan, site, settings),
+      (scope, { plan, site }) => {
+        if (latency) refuseLatency(scope, plan, latency);
+        makeRoute53Records(scope, plan, site, settings);
+      },
+      Object.keys(latency ?? {}),
     );
   }
 
@@ -150,4 +162,37 @@ export class GeoDnsService {
     /** Regions that get visitors though no place is theirs. */
     readonly alsoServes: readonly string[] = [],
   ) {}
+}
+
+/** Refuses regions without an AWS region, and places: a name's records are of one policy. */
+function refuseLatency(scope: Construct, plan: GeoPlan, latency: Readonly<Record<string, string>>): void {
+  const regions = plan.regions.map(({ name }) => name);
+  const unknown = Object.keys(latency).find((name) => !regions.includes(name));
+  const missing = regions.find((name) => latency[name] === undefined);
+  if (unknown !== undefined || missing !== undefined) {
+    refuse(scope, {
+      code: "unknown-region",
+      what: `'latency' ${unknown === undefined ? `leaves '${missing}' out` : `names the region '${unknown}'`}`,
+      allowed: `an AWS region for each of ${regions.join(", ")}`,
+      fix: "name the AWS region that is nearest to it",
+    });
+  }
+  const placed = plan.regions.find(({ places }) => places.length);
+  if (placed) {
+    refuse(scope, {
+      code: "one-routing-policy",
+      what: `'${placed.name}' is for places, and visitors are sent where they are answered soonest`,
+      allowed: "places, or latency: Route 53 takes records of one policy for a name",
+      fix: "serves: {}, or leave 'latency' out",
+    });
+  }
+  for (const [name, region] of Object.entries(latency)) {
+    if (isToken(region) || /^[a-z]{2,3}(-[a-z]+)+-\d+$/.test(region)) continue;
+    refuse(scope, {
+      code: "bad-name",
+      what: `'latency' of '${name}' is '${region}'`,
+      allowed: "an AWS region: eu-west-2",
+      fix: "without a zone's letter",
+    });
+  }
 }
