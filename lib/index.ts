@@ -63,6 +63,9 @@ export * from "./squid-geo-proxy-tier/splash-page";
 export * from "./squid-geo-proxy-tier/squid-geo-proxy-tier";
 export { SquidRegion, type SquidRegionProps } from "./squid-geo-proxy-tier/squid-region";
 export * from "./geo-dns/geo-dns";
+export { GeoDnsService, type PowerDnsProps, type Route53Props } from "./geo-dns/geo-dns-service";
+export { GeoDatabase } from "./geo-dns/geo-database";
+export { NameServers, type NameServerProps, type NameServersProps } from "./geo-dns/name-servers";
 export { Continent, type Place } from "./geo-dns/place";
 
 // at the end, when all exports are there

@@ -117,6 +117,12 @@ export const PROBLEM_CODES = {
   "no-default-region": "Visitors from places that nobody named would get no address.",
   "unknown-region": "The tier has no region of this name, or nobody would ever be sent to it.",
   "place-twice": "A visitor is sent to one region.",
+  "one-routing-policy": "Route 53 takes records of one policy for a name.",
+  "no-database": "Name servers that know no countries would send everybody to the default region.",
+  "no-names": "Name servers that know no name refuse every question.",
+  "lone-name-server": "A name whose only name server is gone leads nowhere.",
+  "key-of-another-name":
+    "PowerDNS finds a name's keys by the beginning of their file names, so it would sign with those of another one.",
 } as const;
 
 /** Stable code of a problem, safe to match on. */

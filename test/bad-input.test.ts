@@ -33,6 +33,7 @@ import {
 import { Template } from "../lib/testing";
 import { refusedRings, warnedRings } from "./cassandra-ring/wrong-rings";
 import { refusedNames } from "./geo-dns/names";
+import { refusedServers, warnedServers } from "./geo-dns/wrong-servers";
 import { refusedSets, warnedSets } from "./postgres-replica-set/wrong-sets";
 import { refusedTiers, warnedTiers } from "./squid-geo-proxy-tier/wrong-tiers";
 import { newAws, newRack, newStack } from "./support/stack";
@@ -644,10 +645,15 @@ const refusedAtPlan: Partial<Record<ProblemCode, (stack: TerraformStack) => unkn
 /** Not to be had by wrong input in a test: two names with one hash. */
 const unreachable: ProblemCode[] = ["server-id-clash"];
 
-const allRefused = [refused, refusedRings(), refusedSets(), refusedTiers(), refusedNames()].flatMap((cases) =>
-  Object.entries(cases),
-);
-const allWarned = [warned, warnedRings(), warnedSets(), warnedTiers()].flatMap((cases) =>
+const allRefused = [
+  refused,
+  refusedRings(),
+  refusedSets(),
+  refusedTiers(),
+  refusedNames(),
+  refusedServers(),
+].flatMap((cases) => Object.entries(cases));
+const allWarned = [warned, warnedRings(), warnedSets(), warnedTiers(), warnedServers()].flatMap((cases) =>
   Object.entries(cases),
 );
 

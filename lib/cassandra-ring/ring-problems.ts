@@ -220,7 +220,7 @@ function checkTls(ring: CassandraRing): void {
 export function warnOfRing(ring: CassandraRing): void {
   for (const { name } of ring.props.keyspaces ?? []) warnOfKeyspace(ring, name);
   warnOfRepair(ring);
-  if (ring.props.snapshots?.bucket) {
+  if (ring.props.snapshots?.place) {
     warnWithoutRole(ring, "snapshots go to a bucket", ring.machines, "Snapshots.directory(...)");
   }
   for (const [datacenter, racks] of Object.entries(racksOf(ring.nodes))) {

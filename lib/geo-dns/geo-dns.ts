@@ -1,42 +1,33 @@
 import { Construct } from "constructs";
+import type { Connections } from "../firewall/connections";
 import { checkProps } from "../input/guard";
-import { isHostName } from "../net";
-import { checkCount, refuse, refuseToken } from "../problem";
-import type { SquidGeoProxyTier } from "../squid-geo-proxy-tier/squid-geo-proxy-tier";
+import { isHostName, isIp } from "../net";
+import { isToken, refuse, refuseToken } from "../problem";
 import type { TopologyTimer } from "../topology/topology";
+import type { GeoDnsService } from "./geo-dns-service";
 import { planOf, type GeoPlan } from "./geo-plan";
 import { placeOf, type Place } from "./place";
-import { makeRoute53Records } from "./route53";
 
-export interface Route53Props {
-  /** Of the hosted zone that has the name. */
-  readonly zoneId: string;
-  /** Seconds for which resolvers keep an answer. @default 60 */
-  readonly ttl?: number;
-  /** Seconds between checks, from each of Route 53's places; 10 costs more. @default 10 */
-  readonly checkInterval?: 10 | 30;
-  /** Checks in a row that fail until a region gets no more visitors. @default 3 - one lost packet is no outage */
-  readonly failureThreshold?: number;
+/** Where visitors are sent to: proxies in several regions, or anything else that answers there. */
+export interface RegionalTier {
+  readonly regions: Readonly<Record<string, TierRegion>>;
+  /** Of plain HTTP, of HTTPS, or of both. */
+  readonly publicPorts: { readonly http?: number; readonly https?: number };
 }
 
-/** Which name servers answer. */
-export class GeoDnsService {
-  /** Amazon's, with geolocation records and health checks. The addresses must be reachable from the Internet. */
-  static route53(props: Route53Props): GeoDnsService {
-    const { zoneId, ttl = 60, checkInterval = 10, failureThreshold = 3 } = props;
-    refuseToken("GeoDnsService.route53", "checkInterval", checkInterval);
-    checkCount("GeoDnsService.route53", "ttl", ttl, 1, 172_800, "seconds");
-    checkCount("GeoDnsService.route53", "failureThreshold", failureThreshold, 1, 10, "Route 53's own limits");
-    return new GeoDnsService({ zoneId, ttl, checkInterval, failureThreshold });
-  }
-
-  private constructor(readonly settings: Required<Route53Props>) {}
+export interface TierRegion {
+  readonly name: string;
+  /** What visitors of the region connect to. */
+  readonly addresses: readonly string[];
+  /** Who may connect there: own name servers are let in, since they ask the regions whether they answer. @default - anyone */
+  readonly connections?: Connections;
 }
 
 export interface GeoDnsProps {
   /** What visitors ask for: `www.movember.com`. */
   readonly name: string;
-  readonly tier: SquidGeoProxyTier;
+  /** {@link SquidGeoProxyTier}, or addresses of your own. */
+  readonly tier: RegionalTier;
   /** Which visitors each region of the tier is for. A country goes before its continent. */
   readonly serves: Readonly<Record<string, readonly Place[]>>;
   /** Region for everybody else, and for those whose own region does not answer. */
@@ -57,7 +48,7 @@ export class GeoDns extends Construct {
   ) {
     super(scope, id);
     checkProps(this, "GeoDnsProps", props);
-    this.checkProps();
+    this.checkNames();
     const { name, tier, serves, defaultRegion, via, checkPath = "/" } = props;
     this.plan = planOf(
       Object.values(tier.regions).map((region) => ({
@@ -69,33 +60,32 @@ export class GeoDns extends Construct {
     );
     this.refusePlacesTwice();
     const { http, https } = tier.publicPorts;
-    makeRoute53Records(
-      this,
-      this.plan,
-      {
+    via.publish(this, {
+      plan: this.plan,
+      tier,
+      site: {
         name,
         path: checkPath,
         protocol: http === undefined ? "HTTPS" : "HTTP",
         port: http ?? https!,
       },
-      via.settings,
-    );
+    });
   }
 
   /** How long visitors still get the address of a region that is gone. */
   get timers(): TopologyTimer[] {
-    const { checkInterval, failureThreshold, ttl } = this.props.via.settings;
+    const { timing } = this.props.via;
     return [
       {
         name: "a region that is gone: visitors come to another one",
-        seconds: checkInterval * failureThreshold + ttl,
-        because: `${failureThreshold} checks, every ${checkInterval} s, and ${ttl} s in resolvers`,
+        seconds: timing.checkInterval * timing.failureThreshold + timing.checkTimeout + timing.ttl,
+        because: timing.because,
       },
     ];
   }
 
-  private checkProps(): void {
-    const { name, tier, serves, defaultRegion, checkPath } = this.props;
+  private checkNames(): void {
+    const { name, tier, serves, defaultRegion, checkPath, via } = this.props;
     refuseToken(this, "name", name);
     if (!isHostName(name) || !name.includes(".")) {
       refuse(this, {
@@ -114,6 +104,17 @@ export class GeoDns extends Construct {
       });
     }
     const regions = Object.keys(tier.regions);
+    const wrong = Object.values(tier.regions)
+      .flatMap(({ addresses }) => addresses)
+      .find((address) => !isToken(address) && !isIp(address));
+    if (wrong !== undefined) {
+      refuse(this, {
+        code: "bad-address",
+        what: `a region has the address '${wrong}'`,
+        allowed: "IPv4 and IPv6 addresses",
+        fix: "what visitors connect to, without a port",
+      });
+    }
     if (!regions.includes(defaultRegion)) {
       refuse(this, {
         code: "no-default-region",
@@ -131,7 +132,9 @@ export class GeoDns extends Construct {
         fix: "correct the name",
       });
     }
-    const idle = regions.find((region) => region !== defaultRegion && !serves[region]?.length);
+    const idle = regions.find(
+      (region) => region !== defaultRegion && !serves[region]?.length && !via.alsoServes.includes(region),
+    );
     if (idle !== undefined) {
       refuse(this, {
         code: "unknown-region",

@@ -3,7 +3,8 @@ import type { PlacePlan } from "./place";
 
 /** Who gets which address: plain data, the same for every kind of name server. Pure. */
 export interface GeoPlan {
-  readonly regions: readonly { readonly name: string; readonly addresses: readonly string[] }[];
+  readonly regions: readonly GeoRegion[];
+  readonly defaultRegion: string;
   readonly records: readonly GeoRecord[];
 }
 
@@ -23,20 +24,38 @@ export interface GeoRegion {
   readonly places: readonly PlacePlan[];
 }
 
+/** How a region is asked whether it is there. */
+export interface CheckedSite {
+  readonly name: string;
+  readonly protocol: "HTTP" | "HTTPS";
+  readonly port: number;
+  readonly path: string;
+}
+
 /** Each region's places, and the rest of the world. */
 export function planOf(regions: readonly GeoRegion[], defaultRegion: string): GeoPlan {
-  const recordsOf = ({ name, addresses }: GeoRegion, place?: PlacePlan): GeoRecord[] =>
-    (["A", "AAAA"] as const).flatMap((type) => {
-      const own = addresses.filter((address) => isIpv6(address) === (type === "AAAA"));
-      if (!own.length) return [];
-      const where = place ? `${place.kind}-${place.code}` : "default";
-      return [{ id: `${name}-${where}`.toLowerCase(), region: name, type, addresses: own, place }];
-    });
   return {
-    regions: regions.map(({ name, addresses }) => ({ name, addresses })),
+    regions,
+    defaultRegion,
     records: regions.flatMap((region) => [
-      ...region.places.flatMap((place) => recordsOf(region, place)),
-      ...(region.name === defaultRegion ? recordsOf(region) : []),
+      ...region.places.flatMap((place) =>
+        recordsOf(region, `${place.kind}-${place.code}`.toLowerCase(), place),
+      ),
+      ...(region.name === defaultRegion ? recordsOf(region, "default") : []),
     ]),
   };
+}
+
+/** One for each region, where no place decides. */
+export function latencyRecords({ regions }: GeoPlan): GeoRecord[] {
+  return regions.flatMap((region) => recordsOf(region, "latency"));
+}
+
+function recordsOf({ name, addresses }: GeoRegion, what: string, place?: PlacePlan): GeoRecord[] {
+  return (["A", "AAAA"] as const).flatMap((type) => {
+    const own = addresses.filter((address) => isIpv6(address) === (type === "AAAA"));
+    return own.length
+      ? [{ id: `${name}-${what}`.toLowerCase(), region: name, type, addresses: own, place }]
+      : [];
+  });
 }

@@ -1,20 +1,15 @@
 import { Route53HealthCheck } from "@cdktf/provider-aws/lib/route53-health-check";
 import { Route53Record } from "@cdktf/provider-aws/lib/route53-record";
 import type { Construct } from "constructs";
-import type { GeoPlan } from "./geo-plan";
+import { latencyRecords, type CheckedSite, type GeoPlan } from "./geo-plan";
 
 export interface Route53Settings {
   readonly zoneId: string;
   readonly ttl: number;
   readonly checkInterval: 10 | 30;
   readonly failureThreshold: number;
-}
-
-export interface CheckedSite {
-  readonly name: string;
-  readonly protocol: "HTTP" | "HTTPS";
-  readonly port: number;
-  readonly path: string;
+  /** AWS region of each region, where latency decides and not the place. */
+  readonly latency?: Readonly<Record<string, string>>;
 }
 
 /** Records of one name in a hosted zone, each held back while its region does not answer. */
@@ -27,7 +22,9 @@ export function makeRoute53Records(
   const checks = new Map(
     plan.regions.map((region) => [region.name, healthOf(scope, region, site, settings)]),
   );
-  for (const { id, region, type, addresses, place } of plan.records) {
+  const { latency } = settings;
+  const records = latency ? latencyRecords(plan) : plan.records;
+  for (const { id, region, type, addresses, place } of records) {
     new Route53Record(scope, `${type.toLowerCase()}-${id}`, {
       zoneId: settings.zoneId,
       name: site.name,
@@ -36,8 +33,12 @@ export function makeRoute53Records(
       records: [...addresses],
       setIdentifier: id,
       healthCheckId: checks.get(region)!.id,
-      geolocationRoutingPolicy:
-        place?.kind === "continent" ? { continent: place.code } : { country: place?.code ?? "*" },
+      ...(latency
+        ? { latencyRoutingPolicy: { region: latency[region]! } }
+        : {
+            geolocationRoutingPolicy:
+              place?.kind === "continent" ? { continent: place.code } : { country: place?.code ?? "*" },
+          }),
     });
   }
 }

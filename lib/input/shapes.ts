@@ -7,6 +7,8 @@ export const SHAPES: Shapes = {
     "AwsPlatform#arn": { service: "text", resource: "text", "region?": "text" },
     "AwsPlatform#holderOf": { address: "text" },
     "Backend#model": { encrypted: "flag" },
+    "Backups.directory": { path: "text", "props?": ["is", "BackupProps"] },
+    "Backups.s3": { url: "text", "props?": ["is", "S3BackupProps"] },
     "CassandraInstallation.apt": { release: "text", "props?": ["is", "AptProps"] },
     "CassandraInstallation.archive": { release: "text", source: "text", props: ["is", "ArchiveProps"] },
     "CassandraInstallation.directory": { release: "text", path: "text" },
@@ -25,6 +27,8 @@ export const SHAPES: Shapes = {
     "Connections#allowFromLocalhostOnly": { port: ["is", "Port"], purpose: "text" },
     "Connections#allowInternally": { "...ports": ["or", "text", ["is", "Port"]] },
     "EtcdCluster#allowFrom": { group: ["or", ["is", "Connectable"], ["is", "Connections"]] },
+    "GeoDatabase.mmdb": { path: "text" },
+    "GeoDnsService.powerDns": { props: ["is", "PowerDnsProps"] },
     "GeoDnsService.route53": { props: ["is", "Route53Props"] },
     "HaproxyKeepalivedPair#backend": { name: "text", props: ["is", "BackendProps"] },
     "HaproxyKeepalivedPair#balance": { name: "text", props: ["is", "BalanceProps"] },
@@ -62,6 +66,9 @@ export const SHAPES: Shapes = {
     "Port.udp": { port: "number" },
     "Port.udpRange": { first: "number", last: "number" },
     "PostgresReplicaSet#credentials": { role: "text" },
+    "PostgresTls#alternatives": { address: "text" },
+    "PostgresTls.authority": { authority: ["is", "Secret"], props: ["is", "PostgresAuthorityProps"] },
+    "PostgresTls.given": { certificates: ["record", ["is", "Secret"]], props: ["is", "PostgresTlsProps"] },
     "RefreshRule.everything": { "props?": ["is", "RefreshProps"] },
     "RefreshRule.files": { extensions: ["list", "text"], "props?": ["is", "RefreshProps"] },
     "RefreshRule.path": { path: "text", "props?": ["is", "RefreshProps"] },
@@ -208,6 +215,17 @@ export const SHAPES: Shapes = {
         "extraLines?": ["list", "text"],
       },
     },
+    BackupProps: {
+      settings: {
+        "fullSchedule?": "text",
+        "differentialSchedule?": "text",
+        "retainFull?": "number",
+        "restoreTest?": "text",
+        "encryption?": ["is", "Secret"],
+        "processes?": "number",
+      },
+    },
+    Backups: { members: ["grant", "model", "props", "schedules", "secrets"] },
     BalanceProps: {
       settings: {
         port: "number",
@@ -222,10 +240,10 @@ export const SHAPES: Shapes = {
         "hideHeaders?": ["list", "text"],
         "clientTimeout?": "number",
         "extraLines?": ["list", "text"],
+        "check?": ["is", "HealthCheck"],
         to: ["is", "Balanceable"],
         "serverPort?": "number",
         "algorithm?": ["is", "Algorithm"],
-        "check?": ["is", "HealthCheck"],
         "checkInterval?": "number",
         "stickiness?": ["is", "Stickiness"],
         "servers?": ["record", ["is", "ServerSettings"]],
@@ -317,6 +335,14 @@ export const SHAPES: Shapes = {
     CassandraVersion: {
       members: ["aptSuite", "atLeast", "has", "hasThrift", "java", "line", "reloads", "unitsInValues"],
     },
+    CheckedSite: {
+      settings: {
+        name: "text",
+        protocol: ["or", ["word", "HTTP"], ["word", "HTTPS"]],
+        port: "number",
+        path: "text",
+      },
+    },
     Connectable: { members: ["connections"] },
     Connections: {
       members: [
@@ -385,17 +411,37 @@ export const SHAPES: Shapes = {
     },
     ForwardedBastion: { settings: { forwardedPort: "number", "user?": "text", "hostKey?": "text" } },
     GeneratedSecretProps: { settings: { "bytes?": "number", "version?": "text" } },
+    GeoDatabase: { members: ["files", "packages", "setting"] },
     GeoDnsProps: {
       settings: {
         name: "text",
-        tier: ["is", "SquidGeoProxyTier"],
+        tier: ["is", "RegionalTier"],
         serves: ["record", ["list", ["or", "text", ["is", "Continent"]]]],
         defaultRegion: "text",
         via: ["is", "GeoDnsService"],
         "checkPath?": "text",
       },
     },
-    GeoDnsService: { members: ["settings"] },
+    GeoDnsService: { members: ["alsoServes", "publish", "timing"] },
+    GeoPlan: {
+      settings: {
+        regions: ["list", ["is", "GeoRegion"]],
+        defaultRegion: "text",
+        records: ["list", ["is", "GeoRecord"]],
+      },
+    },
+    GeoRecord: {
+      settings: {
+        id: "text",
+        region: "text",
+        type: ["or", ["word", "A"], ["word", "AAAA"]],
+        addresses: ["list", "text"],
+        "place?": ["is", "PlacePlan"],
+      },
+    },
+    GeoRegion: {
+      settings: { name: "text", addresses: ["list", "text"], places: ["list", ["is", "PlacePlan"]] },
+    },
     HaproxyKeepalivedPairProps: {
       settings: {
         platform: ["is", "Platform"],
@@ -533,6 +579,35 @@ export const SHAPES: Shapes = {
       },
     },
     MovingAddress: { members: ["address", "advertInterval", "check", "isIpv6", "mode", "on", "prepare"] },
+    NameServerProps: {
+      settings: {
+        platform: ["is", "Platform"],
+        "node?": ["or", ["is", "Machine"], ["is", "NodeProps"]],
+        hostName: "text",
+        "publicAddress?": "text",
+      },
+    },
+    NameServers: {
+      members: [
+        "addName",
+        "connections",
+        "machines",
+        "node",
+        "props",
+        "ready",
+        "toString",
+        "topology",
+        "with",
+      ],
+    },
+    NameServersProps: {
+      settings: {
+        servers: ["record", ["is", "NameServerProps"]],
+        clients: ["list", ["is", "Peer"]],
+        "database?": ["is", "GeoDatabase"],
+        "packageVersion?": "text",
+      },
+    },
     NodeProps: {
       settings: {
         "zone?": "text",
@@ -559,6 +634,7 @@ export const SHAPES: Shapes = {
     OriginSettings: { settings: { "weight?": "number", "standby?": "flag" } },
     Outgoing: { members: [] },
     Peer: { members: ["cidrs", "description"] },
+    PlacePlan: { settings: { kind: ["or", ["word", "continent"], ["word", "country"]], code: "text" } },
     Platform: {
       members: [
         "admins",
@@ -573,6 +649,15 @@ export const SHAPES: Shapes = {
       ],
     },
     Port: { members: ["first", "last", "overlaps", "protocol", "toString"] },
+    PostgresAuthorityProps: {
+      settings: {
+        "names?": ["list", "text"],
+        trusted: ["list", "text"],
+        "members?": ["or", ["word", "optional"], ["word", "required"]],
+        "client?": ["or", ["word", "optional"], ["word", "required"]],
+        "clientCertificates?": "flag",
+      },
+    },
     PostgresReplicaSetProps: {
       settings: {
         platform: ["is", "Platform"],
@@ -588,6 +673,7 @@ export const SHAPES: Shapes = {
         "databases?": ["list", ["is", "DatabaseProps"]],
         "roles?": ["list", ["is", "DatabaseRoleProps"]],
         "clients?": ["list", ["or", ["is", "Connectable"], ["is", "Peer"]]],
+        "tls?": ["is", "PostgresTls"],
         "timers?": ["is", "Timers"],
         "synchronous?": ["or", ["word", "off"], ["word", "on"], ["word", "strict"]],
         "failsafe?": "flag",
@@ -597,9 +683,46 @@ export const SHAPES: Shapes = {
         "parameters?": ["record", ["or", "flag", "number", "text"]],
         "memoryMiB?": "number",
         "locale?": "text",
+        "backups?": ["is", "Backups"],
+        "recovery?": ["is", "Recovery"],
         "cloneWithin?": "number",
       },
     },
+    PostgresTls: {
+      members: [
+        "alternatives",
+        "checkNodes",
+        "client",
+        "clientCertificates",
+        "members",
+        "secretFile",
+        "secretOf",
+        "trust",
+        "trustFile",
+        "trusted",
+      ],
+    },
+    PostgresTlsProps: {
+      settings: {
+        trusted: ["list", "text"],
+        "members?": ["or", ["word", "optional"], ["word", "required"]],
+        "client?": ["or", ["word", "optional"], ["word", "required"]],
+        "clientCertificates?": "flag",
+      },
+    },
+    PowerDnsProps: {
+      settings: {
+        servers: ["is", "NameServers"],
+        "ttl?": "number",
+        "checkInterval?": "number",
+        "failureThreshold?": "number",
+        "recoveryThreshold?": "number",
+        "nextNearest?": ["record", ["list", "text"]],
+        "networks?": ["record", "text"],
+        "dnssecKey?": ["is", "Secret"],
+      },
+    },
+    Recovery: { settings: { from: ["is", "Backups"], set: "text", "to?": "text" } },
     RefreshProps: {
       settings: {
         "minimumMinutes?": "number",
@@ -611,8 +734,27 @@ export const SHAPES: Shapes = {
       },
     },
     RefreshRule: { members: ["model"] },
+    RegionalTier: {
+      settings: {
+        regions: ["record", ["is", "TierRegion"]],
+        publicPorts: ["settings", { "http?": "number", "https?": "number" }],
+      },
+    },
     RingNode: { settings: { name: "text", machine: ["is", "Machine"], datacenter: "text", rack: "text" } },
-    RingTls: { members: ["client", "clientCertificates", "internode", "props", "trust"] },
+    RingTls: {
+      members: [
+        "checkNodes",
+        "client",
+        "clientCertificates",
+        "internode",
+        "props",
+        "secretFile",
+        "secretOf",
+        "trust",
+        "trustFile",
+        "trusted",
+      ],
+    },
     RingTlsProps: {
       settings: {
         trusted: ["list", "text"],
@@ -659,12 +801,27 @@ export const SHAPES: Shapes = {
     Route53Props: {
       settings: {
         zoneId: "text",
+        "latency?": ["record", "text"],
         "ttl?": "number",
         "checkInterval?": ["or", ["word", 10], ["word", 30]],
         "failureThreshold?": "number",
       },
     },
     RouteProps: { settings: { "host?": "text", "path?": "text" } },
+    S3BackupProps: {
+      settings: {
+        "region?": "text",
+        "endpoint?": "text",
+        "caFile?": "text",
+        "credentials?": ["settings", { id: ["is", "Secret"], secret: ["is", "Secret"] }],
+        "fullSchedule?": "text",
+        "differentialSchedule?": "text",
+        "retainFull?": "number",
+        "restoreTest?": "text",
+        "encryption?": ["is", "Secret"],
+        "processes?": "number",
+      },
+    },
     Secret: { members: ["name", "packages", "placeholder", "quotable", "source", "trigger"] },
     SecretProps: { settings: { "version?": "text" } },
     SecretsManagerProps: {
@@ -717,29 +874,6 @@ export const SHAPES: Shapes = {
     SnapshotProps: { settings: { "schedule?": "text", "keep?": "number" } },
     Snapshots: { members: ["facts", "packages", "schedule"] },
     SplashPage: { members: ["html", "template"] },
-    SquidGeoProxyTier: {
-      members: [
-        "clients",
-        "defaultSite",
-        "https",
-        "internalPort",
-        "machines",
-        "node",
-        "poolProps",
-        "pools",
-        "props",
-        "publicPorts",
-        "ready",
-        "regions",
-        "settings",
-        "siblings",
-        "siblingsOf",
-        "store",
-        "toString",
-        "topology",
-        "with",
-      ],
-    },
     SquidGeoProxyTierProps: {
       settings: {
         regions: ["record", ["is", "SquidRegionProps"]],
@@ -847,6 +981,9 @@ export const SHAPES: Shapes = {
     Stickiness: { members: ["model"] },
     SuperuserProps: { settings: { "name?": "text", password: ["is", "Secret"] } },
     TerraformProvider: { members: [] },
+    TierRegion: {
+      settings: { name: "text", addresses: ["list", "text"], "connections?": ["is", "Connections"] },
+    },
     TimerProps: {
       settings: { ttl: "number", loopWait: "number", retryTimeout: "number", primaryStartTimeout: "number" },
     },

@@ -1,5 +1,13 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { goldenCases } from "../golden/cases";
@@ -125,6 +133,78 @@ describe("keepalived --config-test", () => {
     const text = cases[0]!.files["keepalived.conf"]!;
     expect(spoil(text)).not.toBe(text);
     const { status, words } = check(`wrong-${name.replaceAll(" ", "-")}`, spoil(text));
+    expect(words).not.toBe("");
+    expect(status).not.toBe(0);
+  });
+});
+
+describe("PowerDNS", () => {
+  const withPowerDns = testWithNeeds([
+    program("pdns_server"),
+    program("pdns_control"),
+    program("unshare"),
+    root,
+  ]);
+  const database = join(__dirname, "../geo-dns/database/countries.mmdb");
+
+  /** The files where they are here, and the project's own trial of them by a real server. */
+  function check(
+    name: string,
+    files: Readonly<Record<string, string>>,
+  ): { status: number | null; words: string } {
+    const own = join(directory, name);
+    mkdirSync(join(own, "keys"), { recursive: true });
+    const conf = filled(files["pdns.conf"]!)
+      .replace(/mmdb:\S+/, `mmdb:${own}/countries.mmdb`)
+      .replace("/etc/powerdns/cdktf-ha-keys", join(own, "keys"));
+    copyFileSync(database, join(own, "countries.mmdb"));
+    writeFileSync(join(own, "pdns.conf"), conf);
+    writeFileSync(join(own, "cdktf-ha-zones.yaml"), filled(files["zones.yaml"]!));
+    writeFileSync(join(own, "cdktf-ha-checks.json"), filled(files["checks.json"]!));
+    const onMachine = join(lib, "geo-dns/on-machine");
+    if (files.key !== undefined) writeFileSync(join(own, "keys/www.movember.com.257.1.1.key"), files.key);
+    const text = readFileSync(join(onMachine, "geo-dns.py"), "utf8").replace(
+      '(ETC, "cdktf-ha-keys")',
+      '(ETC, "keys")',
+    );
+    expect(text).toContain('ETC = "/etc/powerdns"');
+    writeFileSync(join(own, "geo-dns"), text.replace('"/etc/powerdns"', JSON.stringify(own)), {
+      mode: 0o755,
+    });
+    const hook = readFileSync(join(onMachine, "check.sh"), "utf8");
+    return run(hook.replace("/usr/local/lib/cdktf-ha/geo-dns", join(own, "geo-dns")));
+  }
+
+  const servers = cases.filter(({ files }) => files["pdns.conf"] !== undefined);
+  withPowerDns.each(servers.map(({ name, files }) => [name, files] as const))("%s", (name, files) => {
+    expect(check(name, files)).toEqual({ status: 0, words: "" });
+  });
+
+  withPowerDns.each([
+    ["of another kind", "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n"],
+    ["that was cut off", "Private-key-format: v1.2\nAlgorithm: 13 (ECDSAP256SHA256)\nPrivateKey: \n"],
+  ])("refuses a key %s", (name, key) => {
+    const signed = servers.find((each) => each.name === "powerdns-everything")!.files;
+    const { status, words } = check(`key-${name.replaceAll(" ", "-")}`, { ...signed, key });
+    expect(words).toContain("www.movember.com: the key is none that PowerDNS can sign with");
+    expect(status).not.toBe(0);
+  });
+
+  const smallest = servers.find(({ name }) => name === "powerdns-smallest")!.files;
+  withPowerDns.each([
+    ["a setting it does not know", "pdns.conf", "edns-subnet-processing", "edns-subnet-procession"],
+    ["a database that is not there", "pdns.conf", /mmdb:\S+/, "/nowhere.mmdb"],
+    ["YAML that is none", "zones.yaml", "records:", "records: ["],
+    ["an address that is none", "zones.yaml", "10.2.0.91", "10.2.0.910"],
+    ["a record that it does not know", "zones.yaml", "aaaa:", "aaaaa:"],
+    ["a name server without a name", "zones.yaml", "'ns1.movember.com'", "'ns1..com'"],
+    ["a time to live that is none", "zones.yaml", "ttl: 30", "ttl: soon"],
+    ["checks of another name", "checks.json", '"www.movember.com"', '"movember.com"'],
+  ] as const)("refuses %s", (name, file, right, wrong) => {
+    const text = smallest[file]!;
+    const spoiled = text.replace(right, wrong);
+    expect(spoiled).not.toBe(text);
+    const { status, words } = check(`wrong-${name.replaceAll(" ", "-")}`, { ...smallest, [file]: spoiled });
     expect(words).not.toBe("");
     expect(status).not.toBe(0);
   });

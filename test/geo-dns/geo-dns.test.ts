@@ -4,7 +4,7 @@ import { Continent, GeoDns, GeoDnsService, Secret, VirtualIp, type GeoDnsProps }
 import { Template } from "../../lib/testing";
 import { newTier, regionHosts } from "../squid-geo-proxy-tier/tiers";
 import { newStack } from "../support/stack";
-import { newDns } from "./names";
+import { byLatency, newDns } from "./names";
 
 type Json = Record<string, unknown>;
 
@@ -70,6 +70,29 @@ test("IPv6 has records of its own; without plain HTTP the checks speak TLS", () 
     ip_address: "2001:db8::90",
     port: 443,
   });
+});
+
+test("by latency: a record for each region, with its AWS region, and no place", () => {
+  const stack = newStack();
+  const via = byLatency({ uk: "eu-west-2", us: "us-east-1", au: "ap-southeast-2" });
+  const dns = newDns(stack, { serves: {}, via });
+  const records = all(stack, "aws_route53_record");
+  const expected = (region: string, aws: string, addresses: string[], health: string): Json => {
+    const { geolocation_routing_policy: _, ...rest } = record(
+      stack,
+      `${region}-latency`,
+      {},
+      addresses,
+      health,
+    );
+    return { ...rest, latency_routing_policy: { region: aws } };
+  };
+  expect(records).toEqual({
+    "a-uk-latency": expected("uk", "eu-west-2", ["10.1.0.90"], "health-uk-1"),
+    "a-us-latency": expected("us", "us-east-1", ["10.2.0.90", "10.2.0.91"], "health-us"),
+    "a-au-latency": expected("au", "ap-southeast-2", ["10.3.0.90"], "health-au-1"),
+  });
+  expect(dns.timers).toEqual([expect.objectContaining({ seconds: 90 })]);
 });
 
 const base: Pick<GeoDnsProps, "name" | "via"> = {

@@ -41,6 +41,9 @@ export function newDns(stack: TerraformStack, props: Partial<GeoDnsProps> = {}):
   });
 }
 
+export const byLatency = (latency: Record<string, string>): GeoDnsService =>
+  GeoDnsService.route53({ zoneId: "Z123", latency });
+
 const dns =
   (props: Partial<GeoDnsProps>) =>
   (stack: TerraformStack): GeoDns =>
@@ -53,6 +56,11 @@ export function refusedNames(): Partial<Record<ProblemCode, [string, (stack: Ter
     "unknown-region": [
       ["a region that the tier has not", dns({ serves: { uk: ["GB"], us: ["US"], nz: ["NZ"] } })],
       ["a region for nobody", dns({ serves: { uk: ["GB"] } })],
+      [
+        "a region that latency leaves out",
+        dns({ serves: { us: ["US"], au: ["AU"] }, via: byLatency({ uk: "eu-west-2" }) }),
+      ],
+      ["a region of latency that the tier has not", dns({ via: byLatency({ nz: "ap-southeast-2" }) })],
     ],
     "place-twice": [
       ["a country in two regions", dns({ serves: { uk: ["GB", "US"], us: ["US"] } })],
@@ -62,6 +70,16 @@ export function refusedNames(): Partial<Record<ProblemCode, [string, (stack: Ter
       ["a country that is none", dns({ serves: { uk: ["XX"], us: ["US"] } })],
       ["a country by another code", dns({ serves: { uk: ["UK"], us: ["US"] } })],
       ["a DNS name", dns({ name: "http://www.movember.com" })],
+      [
+        "an AWS region",
+        dns({ serves: {}, via: byLatency({ uk: "eu-west-2a", us: "us-east-1", au: "ap-southeast-2" }) }),
+      ],
+    ],
+    "one-routing-policy": [
+      [
+        "places and latency",
+        dns({ via: byLatency({ uk: "eu-west-2", us: "us-east-1", au: "ap-southeast-2" }) }),
+      ],
     ],
     "bad-path": [["of the checks", dns({ checkPath: "alive" })]],
     "number-out-of-range": [["a TTL", () => GeoDnsService.route53({ zoneId: "Z", ttl: 0 })]],

@@ -14,6 +14,7 @@ import {
 } from "../../lib";
 import { Template } from "../../lib/testing";
 import { ringCases } from "../cassandra-ring/golden";
+import { nameServerCases } from "../geo-dns/golden";
 import { replicaSetCases } from "../postgres-replica-set/golden";
 import { tierCases } from "../squid-geo-proxy-tier/golden";
 import { newAws, newRack, newStack } from "../support/stack";
@@ -141,6 +142,7 @@ export function goldenCases(): GoldenCase[] {
     ...ringCases(),
     ...replicaSetCases(),
     ...tierCases(),
+    ...nameServerCases(),
   ];
 }
 

@@ -102,6 +102,10 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
         "the replica that has every commit, where none has",
         (stack) => newSet(stack, { synchronous: "off" }).synchronousReplica.balanceTarget(),
       ],
+      [
+        "certificates of clients that speak plainly",
+        () => PostgresTls.given({}, { ...trusted, client: "optional", clientCertificates: true }),
+      ],
     ],
     "no-nodes": [["no members", set({ members: [] })]],
     "unknown-database": [
@@ -154,12 +158,6 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     "tls-without-certificate": [
       ["nobody is trusted", () => PostgresTls.given({}, { trusted: [] })],
       ["a member has none", set({ tls: PostgresTls.given({}, trusted) })],
-    ],
-    "conflicting-setting": [
-      [
-        "certificates of clients that speak plainly",
-        () => PostgresTls.given({}, { ...trusted, client: "optional", clientCertificates: true }),
-      ],
     ],
     "bad-name": [
       ["a set", set({ name: "a b" })],

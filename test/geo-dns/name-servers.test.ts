@@ -1,0 +1,114 @@
+import { parse } from "yaml";
+import { GeoDnsService, Peer, Port, Secret, ServiceTier, type RegionalTier } from "../../lib";
+import { Template } from "../../lib/testing";
+import { newRack, newStack } from "../support/stack";
+import { newPowerDns } from "./servers";
+
+const ZONES = "/etc/powerdns/cdktf-ha-zones.yaml";
+interface Domain {
+  readonly domain: string;
+  readonly records: Record<string, Record<string, unknown>[]>;
+  readonly services: Record<string, Record<string, string[]>>;
+  readonly custom_mapping: Record<string, string>;
+}
+const domainsOn = (template: Template, machine = "ns-uk"): Domain[] =>
+  (parse(template.file(machine, ZONES)) as { domains: Domain[] }).domains;
+
+test("the zone: countries before continents, a name for each region, the default for everybody else", () => {
+  const stack = newStack();
+  newPowerDns(stack, {}, { networks: { "10.9.0.0/16": "au" } });
+  const [zone] = domainsOn(Template.synth(stack).hasNoErrors());
+  expect(zone).toMatchObject({
+    domain: "www.movember.com",
+    ttl: 30,
+    mapping_lookup_formats: ["country-%cc", "continent-%cn"],
+    custom_mapping: {
+      "country-gb": "uk",
+      "country-no": "uk",
+      "continent-na": "us",
+      "country-au": "au",
+    },
+    services: {
+      "www.movember.com": {
+        default: ["%mp._geo.www.movember.com"],
+        "10.9.0.0/16": ["au._geo.www.movember.com"],
+      },
+    },
+  });
+  const { records } = zone!;
+  expect(records["uk._geo.www.movember.com"]).toEqual([{ a: "10.1.0.90" }, { aaaa: "2001:db8:1::90" }]);
+  expect(records["unknown._geo.www.movember.com"]).toEqual([{ a: "10.2.0.90" }, { a: "10.2.0.91" }]);
+  // only what lies below the name has an address here
+  expect(records["ns2.www.movember.com"]).toEqual([{ a: "203.0.113.53" }]);
+  expect(records["ns1.movember.com"]).toBeUndefined();
+  expect(records["www.movember.com"]!.map((record) => Object.keys(record)[0])).toEqual(["soa", "ns", "ns"]);
+});
+
+test("several names on the same name servers: what lies below another one comes first", () => {
+  const stack = newStack();
+  const { servers } = newPowerDns(stack, { name: "movember.com" });
+  newPowerDns(stack, { name: "www.movember.com" }, { servers, ttl: 10 });
+  const template = Template.synth(stack).hasNoErrors();
+  for (const machine of ["ns-uk", "ns-us"])
+    expect(domainsOn(template, machine).map(({ domain }) => domain)).toEqual([
+      "www.movember.com",
+      "movember.com",
+    ]);
+  expect(servers.topology()).toMatchObject({
+    kind: "NameServers",
+    members: [{ name: "ns-uk" }, { name: "ns-us" }],
+    needs: [
+      { name: "movember.com", members: ["uk", "us", "au"], atLeast: 1 },
+      { name: "www.movember.com", atLeast: 1 },
+    ],
+    survives: { failures: 1, of: "node" },
+  });
+});
+
+test("UDP and TCP 53 are open to the clients, and to nobody else", () => {
+  const stack = newStack();
+  const { servers } = newPowerDns(stack, {}, {}, { clients: [Peer.cidr("10.0.0.0/8")] });
+  const template = Template.synth(stack);
+  for (const port of [Port.udp(53), Port.tcp(53)])
+    template.hasPort(servers, port).onlyFrom(Peer.cidr("10.0.0.0/8"));
+});
+
+test("name servers may ask regions that are not open to everybody", () => {
+  const build = (open: boolean): string => {
+    const stack = newStack();
+    const web = new ServiceTier(stack, "web", {
+      platform: newRack(stack),
+      nodes: ["web-1"],
+      port: 80,
+      services: [],
+    });
+    if (open) web.connections.allowFromAnyone();
+    const tier: RegionalTier = {
+      regions: { uk: { name: "uk", addresses: ["10.0.1.70"], connections: web.connections } },
+      publicPorts: { http: 80 },
+    };
+    newPowerDns(stack, { tier, serves: {}, defaultRegion: "uk" });
+    return Template.synth(stack).file("web-1", "/etc/cdktf-ha/firewall.nft");
+  };
+  expect(build(false)).toContain("ip saddr { 10.1.0.53/32, 10.2.0.53/32 } tcp dport 80 accept");
+  expect(build(true)).not.toContain("10.1.0.53");
+});
+
+test("a key reaches the name servers alone, as a secret, and turns signing on", () => {
+  const stack = newStack();
+  newPowerDns(stack, {}, { dnssecKey: Secret.file("/root/dnssec.key") });
+  const template = Template.synth(stack).hasNoErrors();
+  const path = "/etc/powerdns/cdktf-ha-keys/www.movember.com.257.1.1.key";
+  expect(template.file("ns-us", path)).toMatch(/^@@HA:secret:\S+@@\n$/);
+  expect(template.file("ns-us", "/etc/powerdns/pdns.conf")).toContain("geoip-dnssec-keydir=/etc/powerdns/");
+});
+
+test("how long a region that is gone is still answered", () => {
+  const stack = newStack();
+  const { dns, servers } = newPowerDns(stack);
+  expect(dns.timers).toEqual([expect.objectContaining({ seconds: 3 * 5 + 4 + 30 })]);
+  expect(GeoDnsService.powerDns({ servers, checkInterval: 1, ttl: 5 }).timing).toMatchObject({
+    checkTimeout: 1,
+    failureThreshold: 3,
+  });
+});
