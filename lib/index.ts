@@ -38,7 +38,7 @@ export * from "./keepalived/keepalived-pair";
 export * from "./cassandra-ring/cassandra-ring";
 export { CassandraVersion, Java } from "./cassandra-ring/cassandra-version";
 export type { YamlValue } from "./cassandra-ring/cassandra-yaml";
-export * from "./cassandra-ring/installation";
+export { CassandraInstallation, type AptProps, type ArchiveProps } from "./cassandra-ring/installation";
 export type { KeyspaceProps, Permission, ReplicationFactor, RoleProps } from "./cassandra-ring/keyspace";
 export type { RingNode } from "./cassandra-ring/layout";
 export { MetricsAgent, type MetricsProps } from "./cassandra-ring/metrics";
