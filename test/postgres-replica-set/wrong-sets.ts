@@ -1,10 +1,13 @@
 import type { TerraformStack } from "cdktf";
 import {
   EtcdCluster,
+  HaproxyKeepalivedPair,
   PostgresReplicaSet,
   PostgresTls,
   Secret,
+  ServerTls,
   Timers,
+  VirtualIp,
   type PostgresReplicaSetProps,
   type ProblemCode,
 } from "../../lib";
@@ -114,6 +117,19 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
       [
         "certificates of clients that speak plainly",
         () => PostgresTls.given({}, { ...trusted, client: "optional", clientCertificates: true }),
+      ],
+      [
+        "TLS of the load balancer's own to members that have theirs",
+        (stack) => {
+          const platform = setHosts(stack);
+          const tls = PostgresTls.authority(Secret.variable(stack, "authority"), trusted);
+          const set = newSet(stack, { platform, tls });
+          new HaproxyKeepalivedPair(stack, "lb", {
+            platform,
+            nodes: ["pg-6", "pg-7"],
+            virtualIp: VirtualIp.layer2("10.0.1.90/24"),
+          }).balance("metadata", { port: 5432, to: set.primary, serverTls: ServerTls.unverified() });
+        },
       ],
     ],
     "bad-name": [
