@@ -72,7 +72,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ["test/**/*.ts", "bench/**/*.ts", "machines/**/*.ts", "demo/**/*.ts"],
+    files: ["test/**/*.ts", "bench/**/*.ts", "machines/**/*.ts", "demo/**/*.ts", "build/**/*.ts"],
     rules: {
       "@typescript-eslint/no-unsafe-assignment": "off",
       "@typescript-eslint/no-unsafe-member-access": "off",

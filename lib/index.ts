@@ -1,3 +1,5 @@
+import { guard } from "./input/guard";
+
 export * from "./firewall/connections";
 export * from "./firewall/peer";
 export * from "./firewall/port";
@@ -43,7 +45,7 @@ export type { YamlValue } from "./cassandra-ring/cassandra-yaml";
 export * from "./cassandra-ring/installation";
 export type { KeyspaceProps, Permission, ReplicationFactor, RoleProps } from "./cassandra-ring/keyspace";
 export type { RingNode } from "./cassandra-ring/layout";
-export type { MetricsProps } from "./cassandra-ring/metrics";
+export { MetricsAgent, type MetricsProps } from "./cassandra-ring/metrics";
 export { Snapshots, type SnapshotProps } from "./cassandra-ring/snapshots";
 export { RingTls, type RingTlsProps } from "./cassandra-ring/tls";
 export type { Tolerance } from "./cassandra-ring/tolerance";
@@ -64,3 +66,6 @@ export * from "./squid-geo-proxy-tier/squid-geo-proxy-tier";
 export { SquidRegion, type SquidRegionProps } from "./squid-geo-proxy-tier/squid-region";
 export * from "./geo-dns/geo-dns";
 export { Continent, type Place } from "./geo-dns/place";
+
+// at the end, when all exports are there
+guard(module.exports as Record<string, unknown>);

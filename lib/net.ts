@@ -73,6 +73,14 @@ export function isEdge(network: string, address: string): boolean {
   return [first, last].some((edge) => edge.toString() === canonicalIp(address));
 }
 
+/** Does AWS keep the address of the IPv4 subnet for itself? The first four and the last: network, router, DNS, future, broadcast. */
+export function isReservedAtAws(subnet: string, address: string): boolean {
+  const [first, own] = [ipaddr.IPv4.networkAddressFromCIDR(subnet), ipaddr.IPv4.parse(address)].map((ip) =>
+    ip.toByteArray().reduce((sum, octet) => sum * 256 + octet, 0),
+  );
+  return own! - first! < 4 || isEdge(subnet, address);
+}
+
 /** Of the sixteen networks that make up the IPv4 network, the one of this number. */
 export function sixteenth(network: string, index: number): string {
   const { prefix } = parseNetwork(network)!;

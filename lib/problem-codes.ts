@@ -3,6 +3,8 @@ export const PROBLEM_CODES = {
   // any construct
   "concrete-value-needed":
     "Machines, zones and names decide which resources there are, so they cannot wait for Terraform.",
+  "unknown-setting": "Nothing reads a setting of this name.",
+  "wrong-kind": "The setting takes another kind of value.",
   "bad-name": "Names become file names, unit names and words of config files.",
   "duplicate-name": "A name stands for one thing; the second would take the first one's place.",
   "number-out-of-range": "The daemon or the protocol has no such value.",
@@ -16,6 +18,7 @@ export const PROBLEM_CODES = {
   "bad-address": "This is no IP address or host name.",
   "no-admins": "Without a declared admin nobody could reach the machines by SSH once the firewall is up.",
   "ssh-access-unclear": "A machine is reached with exactly one kind of key.",
+  "bad-key": "A key and the path of its file are two things.",
   "removal-needs-key":
     "Terraform can run nothing on a machine that has left the code with a key from a variable.",
   "subnet-outside-vpc": "Machines and groups of different VPCs cannot refer to each other.",
@@ -40,6 +43,7 @@ export const PROBLEM_CODES = {
   "unknown-port": "The service has no port of this name.",
   "nobody-admitted": "A port that is closed to everybody serves nobody.",
   // secrets
+  "no-instance-role": "Outside of EC2 no machine has rights at AWS by itself.",
   "bad-arn": "AWS knows nothing by this name, or a policy cannot name it so.",
   // virtual IP
   "virtual-ip-outside-subnet": "Machines of another subnet would never ask for the address on this segment.",
@@ -62,6 +66,8 @@ export const PROBLEM_CODES = {
   "bad-check": "HAProxy could not ask or understand this.",
   "unknown-server": "The backend has no server of this name.",
   "mode-mismatch": "A listener and its backends speak the same protocol.",
+  "foreign-backend":
+    "A backend stands in the file of the pair that it was made for, whose nodes its servers let in.",
   "server-id-clash": "Two server names of one backend have the same stable id.",
   "conflicting-setting": "Two settings contradict each other.",
   // Cassandra
@@ -76,6 +82,7 @@ export const PROBLEM_CODES = {
   "even-replication": "An even number of copies survives no more failures at quorum than one copy less.",
   "uneven-zones": "Zones of different size hold different shares of the data.",
   "thrift-is-gone": "Cassandra 4.0 has no Thrift.",
+  "repair-too-rare": "Rows that were deleted come back where a copy was not told within gc_grace, ten days.",
   "heap-too-large": "The machine has not that much memory.",
   "secret-not-shared": "All nodes need the same value, and this secret has another one on each machine.",
   // etcd
@@ -84,6 +91,7 @@ export const PROBLEM_CODES = {
   // PostgreSQL
   "timers-break-rule": "A primary could lose its lock while it still tries to renew it.",
   "no-standby": "A commit cannot wait for a member that is not there.",
+  "one-member": "While the only member is away nobody serves, and there is no copy.",
   "two-members": "While one of two is away, commits have no copy.",
   "one-etcd": "Without its only member of etcd nobody takes over.",
   "patroni-owns": "Patroni or the set decides this parameter, and would overwrite it.",

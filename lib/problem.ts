@@ -21,7 +21,7 @@ export class InvalidInput extends Error {
     readonly path: string,
     readonly problem: Problem,
   ) {
-    super(problemText(path, problem));
+    super(shown(path, problem));
     this.name = "InvalidInput";
   }
 
@@ -37,7 +37,7 @@ export function refuse(scope: IConstruct | string, problem: Problem): never {
 
 /** Goes on: the value works, but not as well as its author may think. Shown by `cdktf synth`. */
 export function warn(scope: IConstruct, problem: Problem): void {
-  Annotations.of(scope).addWarning(problemText(scope.node.path, problem));
+  Annotations.of(scope).addWarning(shown(scope.node.path, problem));
 }
 
 /** The same, when everything has been said. */
@@ -64,11 +64,19 @@ export function whenAllIsSaid(scope: IConstruct, act: () => void): void {
 /** Looks at the whole when everything has been said: all problems of the stack are reported together. */
 export function checkAtSynth(scope: IConstruct, problems: () => readonly Problem[]): void {
   scope.node.addValidation({
-    validate: () => problems().map((problem) => problemText(scope.node.path, problem)),
+    validate: () => problems().map((problem) => shown(scope.node.path, problem)),
   });
 }
 
-/** What is shown of a problem. */
+/** A token as text, list, map or number. */
+const TOKENS = /[$#&]\{TfToken\[[^\]]*\]\}|-\d(\.\d+)?e\+2[89]\d/g;
+
+/** What a person reads: a token says nothing to anybody. */
+function shown(path: string, problem: Problem): string {
+  return problemText(path, problem).replace(TOKENS, "(known when Terraform runs)");
+}
+
+/** What is shown of a problem; Terraform fills in the tokens. */
 export function problemText(path: string, { code, what, allowed, fix }: Problem): string {
   return `${path}: ${what} [${code}]\n  allowed: ${allowed}\n  fix: ${fix}`;
 }

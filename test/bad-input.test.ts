@@ -4,9 +4,11 @@ import {
   Algorithm,
   AwsNetwork,
   Connections,
+  EtcdCluster,
   HaproxyKeepalivedPair,
   HealthCheck,
   InvalidInput,
+  KeepalivedPair,
   MachineImage,
   Peer,
   Port,
@@ -19,11 +21,14 @@ import {
   Stickiness,
   Tls,
   VirtualIp,
+  type Backend,
   type BalanceProps,
+  type DataVolume,
   type HaproxyKeepalivedPairProps,
   type ProblemCode,
   type Service,
   type ServiceDescription,
+  type SshPlatform,
 } from "../lib";
 import { Template } from "../lib/testing";
 import { refusedRings, warnedRings } from "./cassandra-ring/wrong-rings";
@@ -39,7 +44,7 @@ const to = Servers.at({ "web-1": "10.0.1.70:80" });
 const tcp = { mode: "tcp", to } as const;
 
 function pair(stack: TerraformStack, props: Partial<HaproxyKeepalivedPairProps> = {}): HaproxyKeepalivedPair {
-  return new HaproxyKeepalivedPair(stack, "lb", { platform: newRack(stack), ...props });
+  return new HaproxyKeepalivedPair(stack, "lb", { ...props, platform: props.platform ?? newRack(stack) });
 }
 const vip = (address: string) => (stack: TerraformStack) =>
   pair(stack, { virtualIp: VirtualIp.layer2(address) });
@@ -57,6 +62,30 @@ const pushed =
     const service: Service = { name, describe: () => ({ files: [], ...description }) };
     new Rollout(stack, "r", { nodes: [{ machine: newRack(stack).host("lb-1"), services: [service] }] });
   };
+const gp3 = (volume: Partial<DataVolume>) => (stack: TerraformStack) =>
+  newAws(stack).machine(stack, "a", { zone: "a", dataVolume: { sizeGiB: 10, ...volume } });
+const fixed = (privateAddress: string) => (stack: TerraformStack) =>
+  newAws(stack).machine(stack, "a", { zone: "a", privateAddress });
+const inOneZone = { "lb-1": { zone: "a", privateAddress: "10.1.0.11" }, "lb-2": { zone: "a" } };
+const secondary = (address: string) => (stack: TerraformStack) =>
+  pair(stack, {
+    platform: newAws(stack),
+    nodes: inOneZone,
+    virtualIp: VirtualIp.secondaryPrivateIp(address),
+  });
+
+function foreignBackend(stack: TerraformStack): Backend {
+  const other = new Construct(stack, "other");
+  return new HaproxyKeepalivedPair(other, "lb", { platform: newRack(other) }).backend("b", { to });
+}
+
+/** A pair and something else on the node lb-1. */
+function beside(stack: TerraformStack, props: BalanceProps, other: (rack: SshPlatform) => unknown): void {
+  const rack = newRack(stack);
+  pair(stack, { platform: rack }).balance("web", props);
+  other(rack);
+}
+
 const token = Lazy.stringValue({ produce: () => "a" });
 
 /** Two pairs on platforms of their own, with one network and one virtual router id. */
@@ -106,6 +135,8 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ["a port", balance({ port: Lazy.numberValue({ produce: () => 80 }) })],
     ["a zone", (stack) => newRack(stack, { hosts: { a: { address: "10.0.0.1", zone: token } } })],
   ],
+  "unknown-setting": [["a misspelled one", (stack) => newRack(stack, { admin: [] } as never)]],
+  "wrong-kind": [["a port as a text", balance({ port: "80" as never })]],
   "bad-name": [
     ["a stack named like a security group's id", () => awsTier(newStack("sg-prod"), "web")],
     ["a machine", (stack) => newRack(stack, { hosts: { a_b: { address: "10.0.0.1" } } }).host("a_b")],
@@ -123,6 +154,8 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ["a kernel setting", pushed({ sysctls: { "a\nb": 1 } })],
     ["a generated secret's version", () => Secret.generated("a", { version: "../b" })],
     ["a secret", () => Secret.generated("a/b")],
+    ["a secret of AWS's", () => Secret.awsSecretsManager("")],
+    ["a parameter of AWS's", () => Secret.awsParameter("a b")],
     [
       "a virtual IP group",
       (stack) => pair(stack, { virtualIps: { "a.b": { addresses: [VirtualIp.layer2("10.0.1.90/27")] } } }),
@@ -138,6 +171,7 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ],
   ],
   "duplicate-name": [
+    ["route tables", () => VirtualIp.routeTable("192.168.0.1", { routeTableIds: ["rtb-1", "rtb-1"] })],
     ["nodes", (stack) => pair(stack, { nodes: ["lb-1", "lb-1"] })],
     [
       "listeners",
@@ -182,6 +216,10 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ],
     ["a batch", () => RolloutOrder.batches(1.5)],
     ["a secret's length", () => Secret.generated("short", { bytes: 4 })],
+    ["a volume without room", gp3({ sizeGiB: 0 })],
+    ["a volume's operations", gp3({ iops: 10 })],
+    ["a volume's throughput", gp3({ throughput: 2001 })],
+    ["a root volume", (stack) => newAws(stack, { rootVolumeGiB: 0 })],
     ["a pair's connections", (stack) => pair(stack, { maximumConnections: 0 })],
     [
       "nodes of a spread group",
@@ -209,8 +247,29 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
   ],
   "duplicate-address": [
     [
+      "two nodes of AWS",
+      (stack) => {
+        const aws = newAws(stack);
+        for (const name of ["a", "b"]) aws.machine(stack, name, { zone: "a", privateAddress: "10.1.0.11" });
+      },
+    ],
+    [
       "two hosts",
       (stack) => newRack(stack, { hosts: { a: { address: "10.0.0.1" }, b: { address: "10.0.0.1/24" } } }),
+    ],
+  ],
+  "bad-key": [
+    [
+      "a public key's file",
+      (stack) => newAws(stack, { ssh: { publicKey: "~/.ssh/id_ed25519.pub", agent: true } }),
+    ],
+    [
+      "a key for its file",
+      (stack) => newRack(stack, { ssh: { privateKeyFile: "-----BEGIN OPENSSH PRIVATE KEY-----" } }),
+    ],
+    [
+      "a host key's fingerprint",
+      (stack) => newRack(stack, { hosts: { a: { address: "10.0.0.1", ssh: { hostKey: "SHA256:abc" } } } }),
     ],
   ],
   "unknown-zone": [
@@ -238,6 +297,8 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
       "a fixed address outside of the subnet",
       (stack) => newAws(stack).machine(stack, "a", { zone: "a", privateAddress: "10.9.9.9" }),
     ],
+    ["an address that AWS keeps", fixed("10.1.0.3")],
+    ["a virtual IP that AWS keeps", secondary("10.1.0.255")],
     ["a secondary address", () => VirtualIp.secondaryPrivateIp("10.0.0.1/24")],
     ["an address of a route", () => VirtualIp.routeTable("nowhere", { routeTableIds: ["rtb-1"] })],
   ],
@@ -324,7 +385,11 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
         }),
     ],
   ],
-  "virtual-ip-is-a-node": [["the first node's", vip("10.0.1.66/27")]],
+  "virtual-ip-is-a-node": [
+    ["the first node's", vip("10.0.1.66/27")],
+    ["another host's of the platform", vip("10.0.1.71/27")],
+    ["a node's of AWS", secondary("10.1.0.11")],
+  ],
   "virtual-ip-mode": [
     [
       "an elastic address beside public ones",
@@ -376,6 +441,32 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
   "listener-clash": [
     ["where sshd listens", balance({ port: 22 })],
     [
+      "where a tier's sshd listens",
+      (stack) =>
+        new ServiceTier(stack, "t", {
+          platform: newRack(stack),
+          nodes: ["lb-1"],
+          port: 22,
+          services: [plain],
+        }),
+    ],
+    [
+      "where a tier on the same machine listens",
+      (stack) =>
+        beside(stack, { port: 8080, to }, (platform) => {
+          new ServiceTier(stack, "app", { platform, nodes: ["lb-1"], port: 8080, services: [plain] });
+        }),
+    ],
+    [
+      "where etcd on the same machine listens",
+      (stack) =>
+        beside(
+          stack,
+          { port: 2379, to },
+          (platform) => new EtcdCluster(stack, "e", { platform, nodes: ["lb-1"] }),
+        ),
+    ],
+    [
       "one port",
       (stack) => {
         const lb = pair(stack);
@@ -420,8 +511,18 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ["headers", balance({ ...tcp, hideHeaders: ["Server"] })],
     ["a redirect", balance({ ...tcp, redirectFromPort: 81, tls: Tls.certificate(Secret.file("/a.pem")) })],
   ],
-  "tls-without-certificate": [["none", balance({ tls: Tls.certificates([]) })]],
+  "tls-without-certificate": [
+    ["none", (stack) => balance({ tls: Tls.certificates([]) })(stack)],
+    ["random characters", () => Tls.certificate(Secret.generated("site"))],
+  ],
   "unknown-server": [["a setting", balance({ servers: { "web-9": { weight: 1 } } })]],
+  "foreign-backend": [
+    ["a listener's", (stack) => pair(stack).listen("web", foreignBackend(stack), { port: 80 })],
+    [
+      "a route's",
+      (stack) => pair(stack).balance("web", { port: 80, to }).route({ path: "/" }, foreignBackend(stack)),
+    ],
+  ],
   "mode-mismatch": [
     [
       "listener and backend",
@@ -445,6 +546,11 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     [
       "no account",
       () => Secret.awsSecretsManager("a", { arn: "arn:aws:secretsmanager:eu-west-1::secret:a" }),
+    ],
+    ["a boundary's name", (stack) => newAws(stack, { permissionsBoundary: "machines" })],
+    [
+      "an alias for volumes",
+      (stack) => newAws(stack, { kmsKeyArn: "arn:aws:kms:eu-west-1:123456789012:alias/a" }),
     ],
     ["an alias", () => Secret.awsParameter("a", { kmsKeyArn: "arn:aws:kms:eu-west-1:123456789012:alias/a" })],
   ],
@@ -497,6 +603,9 @@ const warned: Partial<Record<ProblemCode, (stack: TerraformStack) => unknown>> =
   "nobody-admitted": balance({}),
   "virtual-router-id-clash": (stack) => twoPlatforms(stack, "10.0.1.90/27", "10.0.1.91/27"),
   "virtual-ip-taken": (stack) => twoPlatforms(stack, "10.0.1.90/27", "10.0.1.90/27"),
+  "no-virtual-ip": balance({}),
+  "memory-above-machine": (stack) =>
+    pair(stack, { platform: newAws(stack), maximumConnections: 100_000 }).balance("web", { port: 80, to }),
   "one-zone": (stack) => pair(stack, { nodes: ["lb-1", "web-1"] }).balance("web", { port: 80, to }),
   "no-host-firewall": (stack) => newRack(stack, { hostFirewall: false }),
   "too-few-nodes": (stack) =>
@@ -504,6 +613,8 @@ const warned: Partial<Record<ProblemCode, (stack: TerraformStack) => unknown>> =
       port: 80,
       to,
     }),
+  "no-instance-role": (stack) =>
+    balance({ tls: Tls.certificate(Secret.awsParameter("/site/tls")), clients: [Peer.anyone()] })(stack),
   "removal-needs-key": (stack) => newRack(stack, { ssh: { privateKey: Secret.variable(stack, "key") } }),
 };
 
@@ -589,6 +700,30 @@ test("problems of the whole topology are told together", () => {
   lb.balance("two", { port: 80, to });
   lb.balance("three", { port: 80, to });
   expect(Template.synth(stack).errors).toHaveLength(2);
+});
+
+test("two daemons share a port where they are bound to different addresses", () => {
+  const stack = newStack();
+  const rack = newRack(stack);
+  pair(stack, { platform: rack, virtualIp: VirtualIp.layer2("10.0.1.90/27") }).balance("web", {
+    port: 8080,
+    virtualIp: "main",
+    to,
+  });
+  new ServiceTier(stack, "app", { platform: rack, nodes: ["lb-1"], port: 8080, services: [plain] });
+  Template.synth(stack).hasNoErrors();
+});
+
+test("a pair whose address is another construct's is not warned of", () => {
+  const stack = newStack();
+  const lb = pair(stack);
+  lb.balance("web", { port: 80, to, clients: [Peer.anyone()] });
+  new KeepalivedPair(stack, "address", {
+    platform: lb.machines[0]!.platform,
+    nodes: Object.fromEntries(lb.machines.map((machine) => [machine.name, machine])),
+    virtualIps: { main: { addresses: [VirtualIp.layer2("10.0.1.90/27")] } },
+  });
+  expect(Template.synth(stack).warnings).toEqual([]);
 });
 
 test("a token is never judged", () => {

@@ -2,8 +2,10 @@ import { Construct } from "constructs";
 import { Connections, type Connectable } from "../firewall/connections";
 import type { Peer } from "../firewall/peer";
 import { Port } from "../firewall/port";
+import { checkProps } from "../input/guard";
 import type { DataVolume } from "../platform/aws/data-volume";
-import { Machine } from "../platform/machine";
+import { LOCALHOST } from "../net";
+import { Machine, type Listening } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import type { NodeProps, Nodes, Platform } from "../platform/platform";
 import { checkAtSynth, refuse, tell } from "../problem";
@@ -160,6 +162,7 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
     readonly props: CassandraRingProps,
   ) {
     super(scope, id);
+    checkProps(this, "CassandraRingProps", props);
     this.version = props.version ?? CassandraVersion.V5_0;
     this.installation = props.installation ?? CassandraInstallation.apt(RELEASES[this.version.line]!);
     this.java = props.java;
@@ -383,7 +386,10 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
       name: id,
       ports: { cql: Port.tcp(9042), ...(this.props.thrift ? { thrift: Port.tcp(9160) } : {}) },
     });
-    for (const machine of this.machines) connections.addMachine(machine);
+    for (const machine of this.machines) {
+      connections.addMachine(machine);
+      machine.listens(this, () => this.listening(machine));
+    }
     if (this.machines.length > 1) {
       connections.allowInternally(...this.storagePorts.map((port) => Port.tcp(port)), "cql");
     }
@@ -395,6 +401,16 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
       }
     }
     return connections;
+  }
+
+  private listening({ privateAddress: address }: Machine): Listening[] {
+    const thrift = this.props.thrift ? [9160] : [];
+    const metrics = this.metrics ? [this.metrics.port] : [];
+    const ports = [9042, ...this.storagePorts, ...thrift, ...metrics];
+    return [
+      { port: Port.tcp(7199), address: LOCALHOST },
+      ...ports.map((port) => ({ port: Port.tcp(port), address })),
+    ];
   }
 
   private rollOut(): Rollout["last"] {

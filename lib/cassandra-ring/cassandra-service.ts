@@ -7,7 +7,7 @@ import type { CassandraVersion } from "./cassandra-version";
 import { type Java } from "./cassandra-version";
 import { renderCassandraYaml, type YamlModel } from "./cassandra-yaml";
 import { renderFacts } from "../facts";
-import type { CassandraInstallation } from "./installation";
+import { KEYS_FILE, type CassandraInstallation } from "./installation";
 import { renderJvmOptions } from "./jvm-options";
 import type { RingNode } from "./layout";
 import { renderLogback } from "./logback";
@@ -76,7 +76,9 @@ export class CassandraService implements Service {
         ...this.programs(),
         ...(machine.aws?.dataVolume ? [dataMount(machine.aws.dataVolume.device)] : []),
         ...(tls ? this.tlsFiles(tls, node) : []),
-        ...(source.metrics ? [{ path: source.metrics.configPath, text: source.metrics.config }] : []),
+        ...(source.metrics
+          ? [{ path: source.metrics.configPath, text: source.metrics.config, onChange: "none" as const }]
+          : []),
       ],
       sysctls: {
         // a map for each part of each data file
@@ -109,7 +111,7 @@ export class CassandraService implements Service {
       ...(java?.home === undefined ? [{ name: `openjdk-${major}-jre-headless` }] : []),
       { name: "python3-cassandra" },
       { name: "chrony", unlessCommand: "chronyd" },
-      ...(this.source.installation.kind === "directory"
+      ...(this.source.installation.kind === "directory" && !this.source.metrics?.agent.source
         ? []
         : [{ name: "curl", unlessCommand: "curl" }, { name: "ca-certificates" }]),
       ...(machine.aws?.dataVolume ? [{ name: "xfsprogs", unlessCommand: "mkfs.xfs" }] : []),
@@ -143,6 +145,9 @@ export class CassandraService implements Service {
       { path: "/etc/cassandra/logback-tools.xml", text: TOOLS_LOGBACK, onChange: "none" },
       { path: `${FACTS_DIRECTORY}/ring`, text: this.ringFacts(node), onChange: "none" },
       { path: `${FACTS_DIRECTORY}/launch`, text: this.launchFacts() },
+      ...(source.installation.keys === undefined
+        ? []
+        : [{ path: KEYS_FILE, text: source.installation.keys, onChange: "none" as const }]),
       {
         path: `${FACTS_DIRECTORY}/login`,
         text: `${superuser.name}\n${superuser.password.placeholder}`,
@@ -175,12 +180,25 @@ export class CassandraService implements Service {
       RING_FOUNDER: source.nodes[0]!.name,
       RING_JOIN_SECONDS: source.joinWithin,
       RING_REPAIR_KEYSPACES: source.repairedKeyspaces.join(" "),
+      ...this.sourceFacts(),
       RING_NODES: source.nodes
         .map(
           ({ name, machine, datacenter, rack }) => `${name} ${machine.privateAddress} ${datacenter} ${rack}`,
         )
         .join("\n"),
     });
+  }
+
+  /** Where software comes from: a mirror that moves is no reason for a restart. */
+  private sourceFacts(): Record<string, string | readonly string[]> {
+    const { version, installation, metrics } = this.source;
+    const suite = installation.kind === "apt" ? [installation.suite ?? version.aptSuite] : [];
+    return {
+      RING_INSTALLATION: installation.kind,
+      RING_SOURCE: installation.kind === "directory" ? [] : [...installation.source, ...suite],
+      RING_AGENT: metrics?.agent.path ?? "",
+      RING_AGENT_SOURCE: metrics?.agent.source ?? [],
+    };
   }
 
   /** What the daemon is started with, and cannot change while it runs. */
@@ -190,11 +208,6 @@ export class CassandraService implements Service {
       RING_DATA: DATA_DIRECTORY,
       RING_RELEASE: installation.release,
       RING_HOME: installation.home,
-      RING_INSTALLATION: installation.kind,
-      RING_SOURCE:
-        installation.kind === "directory"
-          ? []
-          : [...installation.source, ...(installation.kind === "apt" ? [version.aptSuite] : [])],
       RING_JAVA_MAJORS: (java?.major === undefined ? version.java : [java.major]).join(" "),
       RING_JAVA_HOME: java?.home ?? "",
       RING_HEAP_MIB: heapMiB ?? "auto",

@@ -2,16 +2,29 @@ import { refuse } from "../problem";
 import { PLAIN_PATH } from "../push/bundle";
 
 export interface AptProps {
-  /** @default "https://debian.cassandra.apache.org" - Apache's own repository */
+  /**
+   * A mirror of your own, where machines do not reach the internet. Plain http will do: its index is signed. A login for it belongs
+   * into /etc/apt/auth.conf.d on the machines.
+   * @default "https://debian.cassandra.apache.org" - Apache's own repository
+   */
   readonly mirror?: string;
-  /** Where its signing keys are fetched. @default "https://downloads.apache.org/cassandra/KEYS" */
+  /**
+   * Keys that sign the repository's index, and the only ones that are trusted for it: where they are fetched, by https; or the
+   * keys themselves (`-----BEGIN PGP PUBLIC KEY BLOCK----- ...`).
+   * @default "https://downloads.apache.org/cassandra/KEYS"
+   */
   readonly keys?: string;
+  /** What the mirror calls the release line. @default - as Apache's does: "50x" for 5.0 */
+  readonly suite?: string;
 }
 
 export interface ArchiveProps {
   /** SHA-256 of the archive, 64 hexadecimal digits: what does not have it is not unpacked. */
   readonly sha256: string;
 }
+
+/** Keys of the apt repository, where the code has them. */
+export const KEYS_FILE = "/etc/cassandra/cdktf-ha/apt-keys.asc";
 
 /**
  * Where a machine's Cassandra comes from. Each release lies in a directory of its own, so that a rolling upgrade can go
@@ -23,29 +36,32 @@ export class CassandraInstallation {
    * releases and not installed: its maintainer scripts would stop and start the node by themselves.
    */
   static apt(release: string, props: AptProps = {}): CassandraInstallation {
-    return new CassandraInstallation("apt", checkRelease(release), [
-      checkUrl("mirror", props.mirror ?? "https://debian.cassandra.apache.org"),
-      checkUrl("keys", props.keys ?? "https://downloads.apache.org/cassandra/KEYS"),
-    ]);
+    const { mirror = "https://debian.cassandra.apache.org", suite } = props;
+    const { keys = "https://downloads.apache.org/cassandra/KEYS" } = props;
+    checkMirror(mirror);
+    if (suite !== undefined) checkSuite(suite);
+    const isText = keys.includes("-----BEGIN PGP PUBLIC KEY BLOCK-----") && !keys.includes("PRIVATE KEY");
+    if (!isText) checkKeysUrl(keys);
+    return new CassandraInstallation(
+      "apt",
+      checkRelease(release),
+      [mirror, isText ? KEYS_FILE : keys],
+      suite,
+      isText ? `${keys.trimEnd()}\n` : undefined,
+    );
   }
 
   /** Apache's binary archive (`apache-cassandra-5.0.6-bin.tar.gz`), by URL, or by its path on the machine. */
   static archive(release: string, source: string, props: ArchiveProps): CassandraInstallation {
-    if (!source.startsWith("/")) checkUrl("source", source);
-    if (!/^[0-9a-f]{64}$/.test(props.sha256)) {
-      refuse("CassandraInstallation.archive", {
-        code: "checksum-needed",
-        what: `'sha256' is '${props.sha256}'`,
-        allowed: "64 hexadecimal digits: an archive that nobody checked is not run",
-        fix: "sha256sum of the archive, compared with the project's own",
-      });
-    }
-    return new CassandraInstallation("archive", checkRelease(release), [checkPath(source), props.sha256]);
+    checkSource("CassandraInstallation.archive", "source", source);
+    checkSha256("CassandraInstallation.archive", props.sha256);
+    return new CassandraInstallation("archive", checkRelease(release), [source, props.sha256]);
   }
 
   /** A directory that is on the machines already, laid out like the archive: `lib/*.jar`. From an image, for one. */
   static directory(release: string, path: string): CassandraInstallation {
-    return new CassandraInstallation("directory", checkRelease(release), [checkPath(path)]);
+    checkPath("CassandraInstallation.directory", path);
+    return new CassandraInstallation("directory", checkRelease(release), [path]);
   }
 
   private constructor(
@@ -53,6 +69,10 @@ export class CassandraInstallation {
     /** `5.0.6` */
     readonly release: string,
     readonly source: readonly string[],
+    /** The apt repository's name of the release line, where it is not Apache's. */
+    readonly suite?: string,
+    /** Text of {@link KEYS_FILE}. */
+    readonly keys?: string,
   ) {}
 
   /** Directory on the machine that has `lib/`. */
@@ -71,20 +91,71 @@ function checkRelease(release: string): string {
   });
 }
 
-function checkUrl(name: string, url: string): string {
-  if (/^https:\/\/[^\s'"]+$/.test(url) || /^http:\/\/(localhost|[\d.]+)(:\d+)?(\/[^\s'"]*)?$/.test(url))
-    return url;
-  return refuse("CassandraInstallation", {
+/** Of apt, which checks what comes by its signature. */
+function checkMirror(mirror: string): void {
+  if (/^https?:\/\/[^\s'"@[\]]+$/.test(mirror)) return;
+  refuse("CassandraInstallation.apt", {
     code: "bad-address",
-    what: `'${name}' is '${url}'`,
+    what: `'mirror' is '${mirror}'`,
+    allowed: "an http or https URL, without a login: that is for /etc/apt/auth.conf.d on the machines",
+    fix: "check the spelling",
+  });
+}
+
+function checkKeysUrl(url: string): void {
+  if (/^https:\/\/[^\s'"@]+$/.test(url)) return;
+  refuse("CassandraInstallation.apt", {
+    code: "bad-address",
+    what: `'keys' is '${url.split("\n")[0]}'`,
+    allowed:
+      "an https URL, or public keys themselves, in armor: who could change them on their way could sign anything",
+    fix: "keys: readFileSync(FILE, 'utf8'), of what gpg --export --armor has written",
+  });
+}
+
+function checkSuite(suite: string): void {
+  if (/^[A-Za-z0-9][A-Za-z0-9._~/-]*[A-Za-z0-9]$/.test(suite)) return;
+  refuse("CassandraInstallation.apt", {
+    code: "bad-name",
+    what: `'suite' is '${suite}'`,
+    allowed: "the name of a directory below the mirror's dists/",
+    fix: "50x, as Apache calls 5.0, unless the mirror has another name for it",
+  });
+}
+
+/** Of a file that comes with its checksum: a path on the machine, or a URL. */
+export function checkSource(scope: string, name: string, source: string): void {
+  if (source.startsWith("/")) {
+    checkPath(scope, source);
+    return;
+  }
+  if (
+    /^https:\/\/[^\s'"@]+$/.test(source) ||
+    /^http:\/\/(localhost|[\d.]+)(:\d+)?(\/[^\s'"]*)?$/.test(source)
+  ) {
+    return;
+  }
+  refuse(scope, {
+    code: "bad-address",
+    what: `'${name}' is '${source}'`,
     allowed: "an https URL, or http of an address of your own network",
     fix: "check the spelling",
   });
 }
 
-function checkPath(path: string): string {
-  if (path.startsWith("http") || PLAIN_PATH.test(path)) return path;
-  return refuse("CassandraInstallation", {
+export function checkSha256(scope: string, sha256: string): void {
+  if (/^[0-9a-f]{64}$/.test(sha256)) return;
+  refuse(scope, {
+    code: "checksum-needed",
+    what: `'sha256' is '${sha256}'`,
+    allowed: "64 hexadecimal digits: what nobody checked is not run",
+    fix: "sha256sum of the file, compared with its project's own",
+  });
+}
+
+export function checkPath(scope: string, path: string): void {
+  if (PLAIN_PATH.test(path)) return;
+  refuse(scope, {
     code: "bad-path",
     what: `'${path}'`,
     allowed: "an absolute path on the machine, of letters, digits and @%+=:,._-",

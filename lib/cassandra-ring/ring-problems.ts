@@ -1,4 +1,5 @@
 import { memoryGiBOf } from "../platform/aws/instance-memory";
+import { warnWithoutRole } from "../platform/instance-role";
 import {
   checkCount,
   checkRange,
@@ -218,6 +219,10 @@ function checkTls(ring: CassandraRing): void {
 /** What works, but not as well as its author may think. */
 export function warnOfRing(ring: CassandraRing): void {
   for (const { name } of ring.props.keyspaces ?? []) warnOfKeyspace(ring, name);
+  warnOfRepair(ring);
+  if (ring.props.snapshots?.bucket) {
+    warnWithoutRole(ring, "snapshots go to a bucket", ring.machines, "Snapshots.directory(...)");
+  }
   for (const [datacenter, racks] of Object.entries(racksOf(ring.nodes))) {
     const sizes = Object.values(racks);
     if (new Set(sizes).size > 1) {
@@ -232,6 +237,22 @@ export function warnOfRing(ring: CassandraRing): void {
       });
     }
   }
+}
+
+/** Of systemd's calendar, what comes less often than every ten days: its own words, and one day of the month. */
+const RARE =
+  /^(monthly|quarterly|semi-?annually|biannually|bi-annually|yearly|annually|(\*-)?(\*|\d+)-\d+(\s.*)?)$/i;
+
+function warnOfRepair(ring: CassandraRing): void {
+  const { repair } = ring.props;
+  if (repair === undefined || repair === false || !RARE.test(repair.trim())) return;
+  warn(ring, {
+    code: "repair-too-rare",
+    what: `'repair' is "${repair}"`,
+    allowed:
+      'a repair of every node within gc_grace, ten days: a row that was deleted comes back where a copy did not hear of it; "weekly" leaves three days',
+    fix: "leave it out; or raise gc_grace_seconds of every table above the time between two repairs",
+  });
 }
 
 function warnOfKeyspace(ring: CassandraRing, keyspace: string): void {
@@ -249,7 +270,7 @@ function warnOfKeyspace(ring: CassandraRing, keyspace: string): void {
         code: "even-replication",
         what: `keyspace '${keyspace}' has ${copies} copies in ${datacenter}: LOCAL_QUORUM needs ${copies / 2 + 1} of them, and survives ${copies / 2 - 1} down`,
         allowed: `an odd number: ${copies - 1} survive as many at quorum, ${copies + 1} one more; at ONE, ${copies - 1} of ${copies} may be down`,
-        fix: `replicationFactor: ${copies + 1}, or clients that read and write at ONE`,
+        fix: `${nodes > copies ? "" : "a node more, then "}replicationFactor: ${copies + 1}, or clients that read and write at ONE`,
       });
     }
   }

@@ -1,6 +1,7 @@
 import { Construct } from "constructs";
 import { Connections, type Connectable } from "../firewall/connections";
 import { Port } from "../firewall/port";
+import { checkProps } from "../input/guard";
 import { compareNames } from "../names";
 import { bracketed } from "../net";
 import type { Machine } from "../platform/machine";
@@ -33,12 +34,19 @@ export class EtcdCluster extends Construct implements Connectable {
 
   constructor(scope: Construct, id: string, props: EtcdClusterProps) {
     super(scope, id);
+    checkProps(this, "EtcdClusterProps", props);
     const machines = machinesOf(this, props.platform, props.nodes);
     this.machines = [...machines].sort((a, b) => compareNames(a.name, b.name));
     this.checkNumber();
     refuseDataVolumes(this, this.machines);
     this.connections = new Connections(this, { name: id });
-    for (const machine of this.machines) this.connections.addMachine(machine);
+    for (const machine of this.machines) {
+      this.connections.addMachine(machine);
+      const { privateAddress: address } = machine;
+      machine.listens(this, () =>
+        [CLIENT_PORT, PEER_PORT].map((port) => ({ port: Port.tcp(port), address })),
+      );
+    }
     if (this.machines.length > 1) {
       this.connections.allowInternally(Port.tcp(CLIENT_PORT), Port.tcp(PEER_PORT));
     }

@@ -46,6 +46,11 @@ export class Port {
     }
   }
 
+  /** Is a port in both? */
+  overlaps({ protocol, first, last }: Port): boolean {
+    return this.protocol === protocol && this.first <= last && this.last >= first;
+  }
+
   toString(): string {
     if (this.protocol === "vrrp") return "vrrp";
     return `${this.protocol}/${this.first}${this.last === this.first ? "" : `-${this.last}`}`;

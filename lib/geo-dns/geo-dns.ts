@@ -1,4 +1,5 @@
 import { Construct } from "constructs";
+import { checkProps } from "../input/guard";
 import { isHostName } from "../net";
 import { checkCount, refuse, refuseToken } from "../problem";
 import type { SquidGeoProxyTier } from "../squid-geo-proxy-tier/squid-geo-proxy-tier";
@@ -24,14 +25,6 @@ export class GeoDnsService {
   static route53(props: Route53Props): GeoDnsService {
     const { zoneId, ttl = 60, checkInterval = 10, failureThreshold = 3 } = props;
     refuseToken("GeoDnsService.route53", "checkInterval", checkInterval);
-    if (![10, 30].includes(checkInterval)) {
-      refuse("GeoDnsService.route53", {
-        code: "number-out-of-range",
-        what: `'checkInterval' is ${checkInterval as number}`,
-        allowed: "10 or 30: Route 53 has no other",
-        fix: "10 finds a dead region sooner",
-      });
-    }
     checkCount("GeoDnsService.route53", "ttl", ttl, 1, 172_800, "seconds");
     checkCount("GeoDnsService.route53", "failureThreshold", failureThreshold, 1, 10, "Route 53's own limits");
     return new GeoDnsService({ zoneId, ttl, checkInterval, failureThreshold });
@@ -63,6 +56,7 @@ export class GeoDns extends Construct {
     private readonly props: GeoDnsProps,
   ) {
     super(scope, id);
+    checkProps(this, "GeoDnsProps", props);
     this.checkProps();
     const { name, tier, serves, defaultRegion, via, checkPath = "/" } = props;
     this.plan = planOf(

@@ -3,6 +3,7 @@ import { Construct } from "constructs";
 import { Connections, type Connectable } from "../firewall/connections";
 import type { Peer } from "../firewall/peer";
 import { checkPort, Port } from "../firewall/port";
+import { checkProps } from "../input/guard";
 import { Keepalived } from "../keepalived/keepalived";
 import {
   groupsOf,
@@ -13,10 +14,19 @@ import {
 import { addressesOf, timersOf } from "../keepalived/topology";
 import type { VrrpScript } from "../keepalived/keepalived-conf";
 import { isIpv6 } from "../net";
-import type { Machine } from "../platform/machine";
+import { memoryGiBOf } from "../platform/aws/instance-memory";
+import type { Listening, Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import type { Nodes, Platform } from "../platform/platform";
-import { checkAtSynth, checkCount, refuse, refuseTwice, type Problem } from "../problem";
+import {
+  checkAtSynth,
+  checkCount,
+  isToken,
+  refuse,
+  refuseTwice,
+  warnAtSynth,
+  type Problem,
+} from "../problem";
 import { shareText } from "../push/program";
 import { Rollout } from "../push/rollout";
 import { scriptText } from "../script-text";
@@ -59,6 +69,8 @@ export interface HaproxyKeepalivedPairProps extends VirtualIpProps {
 /** What {@link HaproxyKeepalivedPair.balance} takes: a listener and its backend in one. */
 export interface BalanceProps extends ListenerProps, Omit<BackendProps, "extraLines" | "mode"> {}
 
+/** HAProxy's two buffers of 16 kB, and what it notes of a connection. */
+const CONNECTION_BYTES = 33_000;
 const ON_MACHINE = join(__dirname, "on-machine");
 
 /**
@@ -82,6 +94,7 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
     private readonly props: HaproxyKeepalivedPairProps,
   ) {
     super(scope, id);
+    checkProps(this, "HaproxyKeepalivedPairProps", props);
     const { platform, nodes = [`${id}-1`, `${id}-2`] } = props;
     checkPort(this, "peersPort", props.peersPort);
     checkPort(this, "statistics.port", props.statistics?.port);
@@ -89,9 +102,13 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
     this.packageVersion = props.packageVersions?.haproxy;
     this.machines = machinesOf(this, platform, nodes);
     this.connections = new Connections(this, { name: id });
-    for (const machine of this.machines) this.connections.addMachine(machine);
+    for (const machine of this.machines) {
+      this.connections.addMachine(machine);
+      machine.listens(this, () => this.listening(machine));
+    }
     this.groups = groupsOf(this, props);
     warnOfLoneNode(this, this.machines, this.groups);
+    warnAtSynth(this, () => this.warnings());
     if (this.machines.length > 1) this.connections.allowInternally(Port.tcp(this.peersPort));
     const statistics = props.statistics;
     if (statistics) {
@@ -192,7 +209,7 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
     const listeners = [...this.listeners.values()];
     return {
       node: machine.name,
-      maximumConnections: this.props.maximumConnections ?? 20_000,
+      maximumConnections: this.maximumConnections,
       tls: this.certificates.length > 0,
       peers:
         this.machines.length > 1
@@ -247,6 +264,10 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
     );
   }
 
+  private get maximumConnections(): number {
+    return this.props.maximumConnections ?? 20_000;
+  }
+
   private get peersPort(): number {
     return this.props.peersPort ?? 10_000;
   }
@@ -258,6 +279,21 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
       Object.values(this.groups).some(({ addresses }) => addresses.some((address) => address.isIpv6)) ||
       this.machines.some(({ privateAddress }) => isIpv6(privateAddress));
     return ipv6 ? ["*", "::"] : ["*"];
+  }
+
+  private listening({ privateAddress: address }: Machine): Listening[] {
+    const { statistics } = this.props;
+    return [
+      ...(this.machines.length > 1 ? [{ port: Port.tcp(this.peersPort), address }] : []),
+      ...(statistics ? [{ port: Port.tcp(statistics.port ?? 8404), address }] : []),
+      ...[...this.listeners.values()].flatMap((listener) =>
+        listener.ports.flatMap((port) =>
+          listener.props.virtualIp === undefined
+            ? [{ port }]
+            : this.bindAddresses(listener).map((bound) => ({ port, address: bound })),
+        ),
+      ),
+    ];
   }
 
   /** Servers that are in several backends are told once, for all of them: each command is a connection of its own. */
@@ -278,6 +314,42 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
       const variables = drainVariables(taking, server);
       return taking.length ? this.machines.map((machine) => ({ machine, variables, before, after })) : [];
     });
+  }
+
+  private warnings(): Problem[] {
+    return [...this.addressWarnings(), ...this.memoryWarnings()];
+  }
+
+  /** Where the type of an instance tells its memory. */
+  private memoryWarnings(): Problem[] {
+    const { maximumConnections } = this;
+    return this.machines.flatMap(({ name, aws }): Problem[] => {
+      const memory = aws && !isToken(aws.instanceType) ? memoryGiBOf(aws.instanceType) : undefined;
+      if (memory === undefined || maximumConnections * CONNECTION_BYTES <= memory * 2 ** 30) return [];
+      return [
+        {
+          code: "memory-above-machine",
+          what: `${maximumConnections} connections take ${Math.ceil((maximumConnections * CONNECTION_BYTES) / 2 ** 30)} GiB, ${name} is a ${aws!.instanceType} with ${memory} GiB`,
+          allowed: `at most ${Math.floor((memory * 2 ** 30) / CONNECTION_BYTES)} 'maximumConnections', at 33 kB each`,
+          fix: "a larger instanceType, or a smaller 'maximumConnections': those above it wait instead",
+        },
+      ];
+    });
+  }
+
+  /** Who has forgotten the address notices it when the node that clients know dies. */
+  private addressWarnings(): Problem[] {
+    const moves = this.machines.some(({ serviceNames }) => serviceNames.includes("keepalived"));
+    if (this.machines.length < 2 || moves) return [];
+    return [
+      {
+        code: "no-virtual-ip",
+        what: `${this.machines.length} nodes without a virtual IP: clients of a node that dies are not led to another one`,
+        allowed:
+          "an address that moves to whoever is alive; none where DNS or another balancer leads to every node",
+        fix: "virtualIp: VirtualIp...; or leave it so, with something in front that asks the nodes whether they are well",
+      },
+    ];
   }
 
   private problems(): Problem[] {
@@ -310,7 +382,6 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
       }
       taken.set(`${port.toString()} on ${virtualIp ?? "*"}`, owner);
     };
-    for (const { name, sshPort } of this.machines) taken.set(`tcp/${sshPort} on *`, `sshd of ${name}`);
     if (this.machines.length > 1) take(Port.tcp(this.peersPort), undefined, "the peers");
     if (this.props.statistics)
       take(Port.tcp(this.props.statistics.port ?? 8404), undefined, "the statistics");

@@ -174,6 +174,14 @@ export class Listener extends Construct {
   }
 
   private checkBackend(backend: Backend): void {
+    if (backend.node.scope !== this.node.scope) {
+      refuse(this, {
+        code: "foreign-backend",
+        what: `the backend '${backend.name}' is of ${backend.node.scope!.node.path}`,
+        allowed: "backends of the listener's own pair: its file has no other, and servers let nobody else in",
+        fix: "make one by backend(...) of this pair, to the same servers",
+      });
+    }
     if (backend.mode === this.mode) return;
     refuse(this, {
       code: "mode-mismatch",

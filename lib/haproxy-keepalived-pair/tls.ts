@@ -1,3 +1,4 @@
+import { checkCertificate } from "../secret/certificate";
 import type { Secret } from "../secret/secret";
 
 export interface TlsProps {
@@ -37,7 +38,9 @@ export class Tls {
   private constructor(
     readonly certificates: readonly Secret[] | "passthrough",
     readonly props: TlsProps,
-  ) {}
+  ) {
+    if (certificates !== "passthrough") for (const secret of certificates) checkCertificate("Tls", secret);
+  }
 }
 
 export interface ServerTlsProps {

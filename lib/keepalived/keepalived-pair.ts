@@ -1,5 +1,6 @@
 import { Construct } from "constructs";
 import { Connections, type Connectable } from "../firewall/connections";
+import { checkProps } from "../input/guard";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import type { Nodes, Platform } from "../platform/platform";
@@ -36,6 +37,7 @@ export class KeepalivedPair extends Construct implements Connectable {
     private readonly props: KeepalivedPairProps,
   ) {
     super(scope, id);
+    checkProps(this, "KeepalivedPairProps", props);
     this.machines = machinesOf(this, props.platform, props.nodes ?? [`${id}-1`, `${id}-2`]);
     this.connections = new Connections(this, { name: id });
     for (const machine of this.machines) this.connections.addMachine(machine);

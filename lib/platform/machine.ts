@@ -3,6 +3,7 @@ import { Construct } from "constructs";
 import { inboundRules, outboundRules, type Connections } from "../firewall/connections";
 import type { HostRules } from "../firewall/nftables";
 import { Peer } from "../firewall/peer";
+import { Port } from "../firewall/port";
 import type { Rule } from "../firewall/rule-set";
 import { isIp, LOCALHOST } from "../net";
 import { checkAtSynth, refuse, whenAllIsSaid, type Problem } from "../problem";
@@ -10,6 +11,7 @@ import { Push } from "../push/push";
 import type { Service } from "../push/service";
 import type { AwsMachine } from "./aws/instance";
 import { BASE_SERVICE, BaseService } from "./base-service";
+import { warnWithoutRole } from "./instance-role";
 import type { Platform } from "./platform";
 import type { Connection } from "./ssh-access";
 
@@ -31,6 +33,13 @@ export interface MachineProps {
   /** Told of every group the machine joins. */
   readonly joined?: (connections: Connections) => void;
   readonly aws?: AwsMachine;
+}
+
+/** Where a daemon of a machine listens. */
+export interface Listening {
+  readonly port: Port;
+  /** @default - every address of the machine */
+  readonly address?: string;
 }
 
 /** One machine of a platform. Services are pushed to it; it has its own firewall, with the union of their rules. */
@@ -55,6 +64,7 @@ export class Machine extends Construct {
   readonly pushes: Push[] = [];
   private readonly joined?: (connections: Connections) => void;
   private readonly services = new Map<string, Service>();
+  private readonly daemons: { readonly of: string; readonly listening: () => readonly Listening[] }[] = [];
 
   /** Is it a machine, and not the description of a new node? By a symbol: several copies of this package may be loaded. */
   static isMachine(value: unknown): value is Machine {
@@ -77,8 +87,7 @@ export class Machine extends Construct {
     this.toldOfHandover = props.handsOver;
     this.base = new Push(this, "base", { machine: this, service: new BaseService() });
     checkAtSynth(this, () => this.problems());
-    const { aws } = this;
-    if (aws) whenAllIsSaid(this, () => this.grantSecrets(aws));
+    whenAllIsSaid(this, () => this.grantSecrets());
   }
 
   /** Who manages the machine, as the machine remembers it. */
@@ -116,11 +125,23 @@ export class Machine extends Construct {
     if (service.handsOver) this.toldOfHandover?.();
   }
 
+  /** Ports that a cluster's daemons take here, each once; asked at synth. */
+  listens(cluster: Construct, listening: () => readonly Listening[]): void {
+    this.daemons.push({ of: cluster.node.path, listening });
+  }
+
   /** Lets the machine read the secrets that its services fetch by themselves. */
-  private grantSecrets(aws: AwsMachine): void {
+  private grantSecrets(): void {
     const services = [...this.services.values()];
-    for (const { right } of services.flatMap((service) => service.describe(this).secrets ?? [])) {
-      if (!right) continue;
+    const secrets = services.flatMap((service) => service.describe(this).secrets ?? []);
+    const rights = secrets.flatMap(({ right }) => (right ? [right] : []));
+    const { aws } = this;
+    if (!aws && rights.length) {
+      const instead = "Secret.variable(...) or Secret.file(...)";
+      warnWithoutRole(this, "secrets are read from AWS", [this], instead);
+    }
+    if (!aws) return;
+    for (const right of rights) {
       const { action, resource, region, kmsKeyArn } = right;
       const service = action.split(":")[0]!;
       const isArn = !/^(secret:|parameter\/)/.test(resource); // it may be a token
@@ -173,8 +194,38 @@ export class Machine extends Construct {
     return { inbound, outbound, localhostOnly };
   }
 
-  /** Files that two services would write in turn. */
   private problems(): Problem[] {
+    return [...this.fileProblems(), ...this.portProblems()];
+  }
+
+  /** Ports that two clusters' daemons want: the second one would not start. */
+  private portProblems(): Problem[] {
+    const taken: (Listening & { readonly by: string })[] = [{ port: Port.tcp(this.sshPort), by: "sshd" }];
+    const problems: Problem[] = [];
+    for (const { of, listening } of this.daemons) {
+      for (const { port, address } of listening()) {
+        const other = taken.find(
+          (one) =>
+            one.by !== of &&
+            one.port.overlaps(port) &&
+            (one.address === undefined || address === undefined || one.address === address),
+        );
+        if (other) {
+          problems.push({
+            code: "listener-clash",
+            what: `${of} and ${other.by} both listen on ${port.toString()} of ${this.name}`,
+            allowed: "one daemon for a port of an address",
+            fix: "change a port, bind a listener to a virtual IP, or put one of them on other machines",
+          });
+        }
+        taken.push({ port, address, by: of });
+      }
+    }
+    return problems;
+  }
+
+  /** Files that two services would write in turn. */
+  private fileProblems(): Problem[] {
     const owners = new Map<string, string>();
     const problems: Problem[] = [];
     for (const service of this.services.values()) {

@@ -4,16 +4,22 @@ import { Machine } from "./machine";
 import type { NodeProps, Nodes, Platform } from "./platform";
 
 /** The machines of a cluster: new ones of the platform, or those that are named as machines. */
-export function machinesOf(scope: Construct, platform: Platform, nodes: Nodes): Machine[] {
+export function machinesOf(
+  scope: Construct,
+  platform: Platform,
+  nodes: Nodes,
+  /** What the user calls them. */
+  called: "nodes" | "members" = "nodes",
+): Machine[] {
   const entries: (readonly [string, NodeProps | Machine])[] = isList(nodes)
     ? nodes.map((name) => [name, {}])
     : Object.entries(nodes);
   if (!entries.length) {
     refuse(scope, {
       code: "no-nodes",
-      what: "'nodes' is empty",
-      allowed: "one node at least",
-      fix: "name the nodes, or leave the cluster out",
+      what: `'${called}' is empty`,
+      allowed: "one at least",
+      fix: `name the ${called}, or leave the cluster out`,
     });
   }
   const names = entries.map(([name]) => name);
@@ -21,8 +27,8 @@ export function machinesOf(scope: Construct, platform: Platform, nodes: Nodes): 
   if (twice !== undefined) {
     refuse(scope, {
       code: "duplicate-name",
-      what: `two nodes are called '${twice}'`,
-      allowed: "every node has a name of its own",
+      what: `two ${called} are called '${twice}'`,
+      allowed: "a name of its own for each",
       fix: "rename one of them",
     });
   }

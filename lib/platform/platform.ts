@@ -45,6 +45,9 @@ export interface Platform extends IConstruct {
   readonly gate?: NetworkGate;
   readonly carrier: Carrier;
 
+  /** Name of the machine that has this address as its own, as far as the code knows. */
+  holderOf?(address: string): string | undefined;
+
   /** The machine of this name; on AWS a new one, below `scope`. */
   machine(scope: Construct, name: string, props: NodeProps): Machine;
 }

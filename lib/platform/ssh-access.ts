@@ -107,11 +107,36 @@ export function checkSshAccess(scope: Construct, access: SshAccess): void {
       fix: "privateKeyFile on an operator's computer; agent or privateKey: Secret.variable(...) in CI",
     });
   }
+  checkKeyFile(scope, access.privateKeyFile);
   const bastion = bastionOf(access);
+  checkPublicKey(scope, "ssh.bastion.hostKey", bastion?.hostKey);
   checkSeconds(scope, "ssh.timeoutSeconds", access.timeoutSeconds);
   checkPort(scope, "ssh.port", access.port);
   checkPort(scope, "ssh.bastion.port", bastion?.port);
   if (bastion) checkHost(scope, "ssh.bastion", bastion.host);
+}
+
+/** A key that stands in the code is in the synthesized JSON as well: it is not shown here. */
+function checkKeyFile(scope: Construct, path: string | undefined): void {
+  if (path === undefined || isToken(path) || !/-----BEGIN|\n/.test(path)) return;
+  refuse(scope, {
+    code: "bad-key",
+    what: "'ssh.privateKeyFile' is a key, not the path of its file",
+    allowed: "a path on the computer that runs Terraform: ~/.ssh/id_ed25519",
+    fix: "give the path, or privateKey: Secret.variable(...); and make another key if this one was committed",
+  });
+}
+
+/** A public key as ssh-keygen writes it: the name of the algorithm, and the key. */
+export function checkPublicKey(scope: Construct, name: string, key: string | undefined): void {
+  if (key === undefined || isToken(key)) return;
+  if (/^(ssh-|ecdsa-|sk-)\S+ [A-Za-z0-9+/]+=*(\s|$)/.test(key)) return;
+  refuse(scope, {
+    code: "bad-key",
+    what: `'${name}' is no public key of OpenSSH's`,
+    allowed: "the key itself: ssh-ed25519 AAAA...",
+    fix: 'the content of the file with the name that ends in .pub: readFileSync("...", "utf8")',
+  });
 }
 
 export function checkHost(scope: Construct, name: string, host: string): void {

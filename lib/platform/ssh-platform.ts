@@ -1,6 +1,7 @@
 import { Construct } from "constructs";
 import type { Peer } from "../firewall/peer";
 import type { Rule } from "../firewall/rule-set";
+import { checkProps } from "../input/guard";
 import { canonicalIp, isIp, parseNetwork } from "../net";
 import { checkSeconds, isToken, refuse, refuseToken, warn } from "../problem";
 import { carrierOf, type Carrier } from "../push/carrier";
@@ -8,7 +9,7 @@ import { Machine } from "./machine";
 import { Members } from "./members";
 import { outgoingRules, type Outgoing } from "./outgoing";
 import type { NodeProps, Platform } from "./platform";
-import { checkHost, checkSshAccess, connectionTo, type SshAccess } from "./ssh-access";
+import { checkHost, checkPublicKey, checkSshAccess, connectionTo, type SshAccess } from "./ssh-access";
 
 export interface SshHost {
   /** Private address: where the machine's peers reach it, and Terraform too unless `ssh` says otherwise. */
@@ -63,6 +64,8 @@ export class SshPlatform extends Construct implements Platform {
   readonly firewallConfirmWithin: number;
   readonly carrier: Carrier;
   private readonly machines = new Map<string, Machine>();
+  /** Hosts by address. */
+  private readonly names = new Map<string, string>();
 
   constructor(
     scope: Construct,
@@ -70,6 +73,7 @@ export class SshPlatform extends Construct implements Platform {
     private readonly props: SshPlatformProps,
   ) {
     super(scope, id);
+    checkProps(this, "SshPlatformProps", props);
     checkSshAccess(this, props.ssh);
     if (!props.admins.length) {
       refuse(this, {
@@ -133,6 +137,10 @@ export class SshPlatform extends Construct implements Platform {
     return machine;
   }
 
+  holderOf(address: string): string | undefined {
+    return this.names.get(canonicalIp(address));
+  }
+
   machine(scope: Construct, name: string, { zone, instanceType, privateAddress }: NodeProps): Machine {
     const machine = this.hostFor(scope, name);
     if (zone !== undefined && zone !== machine.zone) {
@@ -155,7 +163,7 @@ export class SshPlatform extends Construct implements Platform {
   }
 
   private refuseSameAddress(): void {
-    const names = new Map<string, string>();
+    const { names } = this;
     for (const [name, { address }] of Object.entries(this.props.hosts)) {
       if (isToken(address)) continue;
       const key = canonicalIp(address.split("/")[0]!);
@@ -205,6 +213,7 @@ export class SshPlatform extends Construct implements Platform {
       });
     }
     if (host.ssh?.host !== undefined) checkHost(this, `hosts.${name}.ssh.host`, host.ssh.host);
+    checkPublicKey(this, `hosts.${name}.ssh.hostKey`, host.ssh?.hostKey);
     checkSshAccess(this, this.access(host));
   }
 

@@ -5,8 +5,8 @@ import type { HealthCheck } from "../haproxy-keepalived-pair/health-check";
 import type { Balanceable, BalanceTarget } from "../haproxy-keepalived-pair/servers";
 import { bracketed } from "../net";
 import type { Machine } from "../platform/machine";
-import { refuse } from "../problem";
-import { POSTGRES_PORT } from "./patroni-yml";
+import { isToken, refuse } from "../problem";
+import { POSTGRES_PORT, type Synchronous } from "./patroni-yml";
 
 /** One of the parts that a member of a replica set may play: for load balancers, and for clients that find it themselves. */
 export class PostgresEndpoint implements Balanceable, Connectable {
@@ -15,6 +15,9 @@ export class PostgresEndpoint implements Balanceable, Connectable {
       readonly machines: readonly Machine[];
       readonly connections: Connections;
       readonly tls?: { readonly client: "optional" | "required" };
+      readonly synchronous: Synchronous;
+      credentials(role: string): object;
+      databasesByRole(): Readonly<Record<string, readonly string[]>>;
     },
     private readonly check: HealthCheck,
     /** libpq's own word for the part: `target_session_attrs`; it has none for the replica that has every commit. */
@@ -44,6 +47,7 @@ export class PostgresEndpoint implements Balanceable, Connectable {
         fix: "balance it, and connect to the load balancer; or read from the primary",
       });
     }
+    this.checkAccess(database, role);
     const hosts = this.set.machines.map(
       ({ privateAddress }) => `${bracketed(privateAddress)}:${POSTGRES_PORT}`,
     );
@@ -52,11 +56,34 @@ export class PostgresEndpoint implements Balanceable, Connectable {
   }
 
   balanceTarget(port = POSTGRES_PORT): BalanceTarget {
+    if (this.targetSessionAttributes === undefined && this.set.synchronous === "off") {
+      refuse(this.set, {
+        code: "conflicting-setting",
+        what: "the replica that has every commit is balanced, and 'synchronous' is \"off\"",
+        allowed:
+          'it where commits wait for a replica: "on" or "strict"; else there is none, and nobody would answer',
+        fix: "synchronous: \"on\" with three members; or balance 'replicas', which may be a moment behind",
+      });
+    }
     return {
       servers: this.set.machines.map(({ name, privateAddress }) => ({ name, address: privateAddress, port })),
       connections: this.set.connections,
       mode: "tcp",
       check: this.check,
     };
+  }
+
+  /** Names of the set need no escaping; and pg_hba.conf lets nobody else in. */
+  private checkAccess(database: string, role: string): void {
+    if (isToken(database) || isToken(role)) return;
+    this.set.credentials(role);
+    const databases = this.set.databasesByRole()[role] ?? [];
+    if (databases.includes(database)) return;
+    refuse(this.set, {
+      code: "unknown-database",
+      what: `a connection string of '${role}' for '${database}'`,
+      allowed: databases.join(", ") || `none: '${role}' owns no database and has no grants`,
+      fix: "add it to the role's 'grants', or correct the name",
+    });
   }
 }

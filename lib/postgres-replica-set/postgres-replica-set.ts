@@ -4,6 +4,7 @@ import { clientNetworks, Connections, singleNetwork, type Connectable } from "..
 import type { Peer } from "../firewall/peer";
 import { Port } from "../firewall/port";
 import { HealthCheck } from "../haproxy-keepalived-pair/health-check";
+import { checkProps } from "../input/guard";
 import { compareNames } from "../names";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
@@ -124,6 +125,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     readonly props: PostgresReplicaSetProps,
   ) {
     super(scope, id);
+    checkProps(this, "PostgresReplicaSetProps", props);
     this.name = props.name ?? id;
     this.timers = props.timers ?? Timers.fast();
     this.memberPassword = props.memberPassword;
@@ -132,7 +134,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     this.tls = props.tls;
     this.memoryMiB = props.memoryMiB;
     this.cloneWithin = props.cloneWithin ?? 86_400;
-    const machines = machinesOf(this, props.platform, this.memberNames(id));
+    const machines = machinesOf(this, props.platform, this.memberNames(id), "members");
     this.machines = [...machines].sort((a, b) => compareNames(a.name, b.name));
     this.synchronous = props.synchronous ?? (this.machines.length >= 3 ? "on" : "off");
     checkReplicaSet(this);
@@ -254,7 +256,13 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
 
   private connect(id: string): Connections {
     const connections = new Connections(this, { name: id, ports: { postgres: Port.tcp(POSTGRES_PORT) } });
-    for (const machine of this.machines) connections.addMachine(machine);
+    for (const machine of this.machines) {
+      connections.addMachine(machine);
+      const { privateAddress: address } = machine;
+      machine.listens(this, () =>
+        [POSTGRES_PORT, REST_PORT].map((port) => ({ port: Port.tcp(port), address })),
+      );
+    }
     if (this.machines.length > 1) connections.allowInternally("postgres", Port.tcp(REST_PORT));
     for (const client of this.props.clients ?? []) connections.allowFrom(client, "postgres");
     this.etcd.allowFrom(connections);
@@ -294,7 +302,8 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     }).last;
   }
 
-  private databasesByRole(): Record<string, string[]> {
+  /** Databases that each role may use. */
+  databasesByRole(): Record<string, string[]> {
     const { databases = [], roles = [] } = this.props;
     return Object.fromEntries(
       roles.map(({ name, grants = {} }) => [

@@ -112,6 +112,14 @@ function checkShared(set: PostgresReplicaSet, name: string, secret: Secret): voi
 
 /** What works, but not as well as its author may think. */
 export function warnOfReplicaSet(set: PostgresReplicaSet): void {
+  if (set.machines.length === 1) {
+    warn(set, {
+      code: "one-member",
+      what: "the set has one member: while its machine is away nobody serves, and what is lost with it is lost",
+      allowed: "three: one may be away, be it for its restart, and every commit still has its copy",
+      fix: "add members, in other zones",
+    });
+  }
   if (set.machines.length === 2) {
     warn(set, {
       code: "two-members",

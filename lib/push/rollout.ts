@@ -1,5 +1,6 @@
 import type { ITerraformDependable } from "cdktf";
 import { Construct } from "constructs";
+import { checkProps } from "../input/guard";
 import type { Machine } from "../platform/machine";
 import { refuse } from "../problem";
 import { Completion, Push, type Around } from "./push";
@@ -81,6 +82,7 @@ export class Rollout extends Construct {
 
   constructor(scope: Construct, id: string, props: RolloutProps) {
     super(scope, id);
+    checkProps(this, "RolloutProps", props);
     const { nodes, order = RolloutOrder.oneByOne(), standbyFirst = false } = props;
     if (!nodes.length) {
       refuse(this, {

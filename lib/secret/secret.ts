@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { Fn, TerraformVariable } from "cdktf";
 import type { Construct } from "constructs";
+import { checkKeyArn } from "../arn";
 import { isToken, refuse } from "../problem";
 import type { ServicePackage } from "../push/service";
 
@@ -121,6 +122,8 @@ export abstract class Secret {
    */
   static awsSecretsManager(secretId: string, props: SecretsManagerProps = {}): Secret {
     const { jsonKey = "", kmsKeyArn } = props;
+    checkNameAtAws("Secret.awsSecretsManager", secretId);
+    checkKeyArn(secretId, "kmsKeyArn", kmsKeyArn);
     const arn = props.arn ?? arnIn(secretId);
     const region = regionOf(secretId, "secretsmanager", arn, props);
     return new OnMachineSecret(
@@ -132,7 +135,7 @@ export abstract class Secret {
         // AWS adds a dash and six characters of its own to a secret's name
         resource: arn ?? `secret:${secretId}-??????`,
         region,
-        kmsKeyArn: checkedKey(secretId, kmsKeyArn),
+        kmsKeyArn,
       },
     );
   }
@@ -142,6 +145,8 @@ export abstract class Secret {
    * @param name with its path, or its ARN
    */
   static awsParameter(name: string, props: AwsSecretProps = {}): Secret {
+    checkNameAtAws("Secret.awsParameter", name);
+    checkKeyArn(name, "kmsKeyArn", props.kmsKeyArn);
     const arn = arnIn(name);
     const region = regionOf(name, "ssm", arn, props);
     return new OnMachineSecret(
@@ -152,7 +157,7 @@ export abstract class Secret {
         action: "ssm:GetParameter",
         resource: arn ?? `parameter/${name.replace(/^\//, "")}`,
         region,
-        kmsKeyArn: checkedKey(name, props.kmsKeyArn),
+        kmsKeyArn: props.kmsKeyArn,
       },
     );
   }
@@ -240,6 +245,17 @@ class OnMachineSecret extends Secret {
   }
 }
 
+/** As both services have it; an ARN has colons besides. */
+function checkNameAtAws(call: string, name: string): void {
+  if (isToken(name) || /^[\w/+=.@:-]{1,2048}$/.test(name)) return;
+  refuse(call, {
+    code: "bad-name",
+    what: `'${name}'`,
+    allowed: "the name of a secret or a parameter at AWS: letters, digits and /_+=.@-; or its ARN",
+    fix: "write it as AWS's console shows it",
+  });
+}
+
 const ARN = /^arn:aws[a-z-]*:([a-z-]+):([a-z0-9-]+):\d{12}:/;
 
 /** The id itself, where it is an ARN. */
@@ -273,17 +289,6 @@ function regionOf(
     });
   }
   return itsRegion;
-}
-
-function checkedKey(id: string, arn: string | undefined): string | undefined {
-  if (arn === undefined || isToken(arn) || /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/./.test(arn))
-    return arn;
-  return refuse(id, {
-    code: "bad-arn",
-    what: `'kmsKeyArn' is '${arn}'`,
-    allowed: "the ARN of a key: arn:aws:kms:REGION:ACCOUNT:key/...; a policy does not know aliases",
-    fix: "`aws kms describe-key --key-id alias/...` tells it",
-  });
 }
 
 function keyedHash(key: VariableSecret, value: string): string {

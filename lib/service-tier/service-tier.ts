@@ -3,6 +3,7 @@ import { Connections, type Connectable } from "../firewall/connections";
 import { checkPort, Port } from "../firewall/port";
 import type { HealthCheck } from "../haproxy-keepalived-pair/health-check";
 import type { Balanceable, BalanceTarget } from "../haproxy-keepalived-pair/servers";
+import { checkProps } from "../input/guard";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import type { Nodes, Platform } from "../platform/platform";
@@ -43,10 +44,16 @@ export class ServiceTier extends Construct implements Connectable, Balanceable {
     private readonly props: ServiceTierProps,
   ) {
     super(scope, id);
+    checkProps(this, "ServiceTierProps", props);
     this.machines = machinesOf(this, props.platform, props.nodes);
     checkPort(this, "port", props.port);
     this.connections = new Connections(this, { name: id, ports: { service: Port.tcp(props.port) } });
-    for (const machine of this.machines) this.connections.addMachine(machine);
+    for (const machine of this.machines) {
+      this.connections.addMachine(machine);
+      const listening = { port: Port.tcp(props.port), address: machine.privateAddress };
+      // what an image brings may serve several tiers
+      if (props.services.length) machine.listens(this, () => [listening]);
+    }
     this.ready = new Rollout(this, "rollout", {
       nodes: this.machines.map((machine) => ({
         machine,

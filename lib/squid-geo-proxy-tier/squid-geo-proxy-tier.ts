@@ -2,6 +2,7 @@ import { Construct } from "constructs";
 import { Peer } from "../firewall/peer";
 import { checkPort } from "../firewall/port";
 import type { Balanceable } from "../haproxy-keepalived-pair/servers";
+import { checkProps } from "../input/guard";
 import { addressesOf, timersOf } from "../keepalived/topology";
 import type { Machine } from "../platform/machine";
 import { checkAtSynth, checkCount } from "../problem";
@@ -114,6 +115,7 @@ export class SquidGeoProxyTier extends Construct {
     readonly props: SquidGeoProxyTierProps,
   ) {
     super(scope, id);
+    checkProps(this, "SquidGeoProxyTierProps", props);
     checkTier(this);
     checkPort(this, "internalPort", props.internalPort);
     if (props.httpPort !== false) checkPort(this, "httpPort", props.httpPort);

@@ -9,7 +9,7 @@ import {
   type VirtualIpGroup,
   type VirtualIpProps,
 } from "../keepalived/virtual-ip-group";
-import type { Machine } from "../platform/machine";
+import type { Listening, Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import type { Nodes, Platform } from "../platform/platform";
 import { refuse } from "../problem";
@@ -43,7 +43,10 @@ export class SquidRegion extends Construct implements Connectable {
     this.groups = groupsOf(this, props);
     warnOfLoneNode(this, this.machines, this.groups);
     this.connections = new Connections(this, { name: full });
-    for (const machine of this.machines) this.connections.addMachine(machine);
+    for (const machine of this.machines) {
+      this.connections.addMachine(machine);
+      machine.listens(this, () => this.listening());
+    }
     if (Object.keys(this.groups).length) {
       this.keepalived = new Keepalived(this, "keepalived", {
         machines: this.machines,
@@ -116,6 +119,17 @@ export class SquidRegion extends Construct implements Connectable {
   /** Where siblings ask, and where they fetch. */
   private get siblingPorts(): Port[] {
     return [Port.tcp(this.tier.internalPort), Port.udp(this.tier.siblings.port)];
+  }
+
+  private listening(): Listening[] {
+    const { internalPort, publicPorts, siblings } = this.tier;
+    return [
+      ...[internalPort, ...(publicPorts.http === undefined ? [] : [publicPorts.http])].map((port) => ({
+        port: Port.tcp(port),
+      })),
+      ...(siblings.protocol === "none" ? [] : [{ port: Port.udp(siblings.port) }]),
+      ...this.httpsPorts().map(({ port, address }) => ({ port: Port.tcp(port), address })),
+    ];
   }
 
   private openPorts(): void {

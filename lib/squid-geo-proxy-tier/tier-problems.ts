@@ -2,6 +2,7 @@ import { checkToken } from "../haproxy-keepalived-pair/health-check";
 import { canonicalIp } from "../net";
 import { memoryGiBOf } from "../platform/aws/instance-memory";
 import { isToken, refuse, warn, type Problem } from "../problem";
+import { checkCertificate } from "../secret/certificate";
 import { checkSite } from "./site";
 import type { SquidGeoProxyTier } from "./squid-geo-proxy-tier";
 
@@ -85,6 +86,7 @@ function checkHttps(tier: SquidGeoProxyTier): void {
       fix: "https: { certificates: [{ certificate: Secret.variable(...) }] }",
     });
   }
+  for (const { certificate } of https?.certificates ?? []) checkCertificate(tier, certificate);
   if (
     https &&
     https.certificates.length > 1 &&

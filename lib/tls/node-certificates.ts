@@ -1,6 +1,7 @@
 import type { Construct } from "constructs";
 import { refuse } from "../problem";
 import type { ServiceFile } from "../push/service";
+import { checkCertificate } from "../secret/certificate";
 import type { Secret } from "../secret/secret";
 
 /** Certificates of a cluster's nodes: given, or issued on each node by a small authority of the user's own. */
@@ -14,6 +15,7 @@ export abstract class NodeCertificates {
     /** The authority's certificate and key in one PEM, for nodes that issue their own. */
     readonly authority: Secret | undefined,
   ) {
+    for (const secret of Object.values(certificates ?? {})) checkCertificate(name, secret);
     if (!trusted.length || trusted.some((pem) => !pem.includes("-----BEGIN CERTIFICATE-----"))) {
       refuse(name, {
         code: "tls-without-certificate",

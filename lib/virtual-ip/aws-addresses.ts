@@ -7,6 +7,7 @@ import type { Construct } from "constructs";
 import { canonicalIp, contains, isIp, isIpv6 } from "../net";
 import type { AwsMachine } from "../platform/aws/instance";
 import type { Machine } from "../platform/machine";
+import { refuseReserved } from "../platform/aws/reserved-address";
 import { isToken, refuse } from "../problem";
 import { scriptText, shellQuoted } from "../script-text";
 import { MovingAddress, type AddressOnMachine } from "./moving-address";
@@ -136,9 +137,14 @@ export class SecondaryPrivateAddress extends AwsAddress {
         fix: "VirtualIp.elastic() or VirtualIp.routeTable(...) between zones; or put the nodes into one zone",
       });
     }
+    if (isToken(this.address)) return;
+    this.refuseMachines(scope, machines);
     const { subnet } = machines[0]!;
-    if (isToken(this.address) || subnet === undefined || isToken(subnet) || contains(subnet, this.address))
+    if (subnet === undefined || isToken(subnet)) return;
+    if (contains(subnet, this.address)) {
+      refuseReserved(scope, "the virtual IP", this.address, subnet);
       return;
+    }
     refuse(scope, {
       code: "virtual-ip-outside-subnet",
       what: `the virtual IP ${this.address} is outside ${subnet}, the nodes' subnet`,
@@ -199,6 +205,15 @@ export class RoutedAddress extends AwsAddress {
         what: "no route tables",
         allowed: "the table of every subnet from which the address is to be reached",
         fix: "VirtualIp.routeTable(address, { routeTableIds: [...] })",
+      });
+    }
+    const twice = routeTableIds.find((id, index) => routeTableIds.indexOf(id) !== index);
+    if (twice !== undefined) {
+      refuse("VirtualIp.routeTable", {
+        code: "duplicate-name",
+        what: `'routeTableIds' has '${twice}' twice`,
+        allowed: "each table once: it has one route to the address",
+        fix: "leave one of them out",
       });
     }
     this.address = isToken(address) ? address : canonicalIp(address);

@@ -36,15 +36,8 @@ export class Layer2Address extends MovingAddress {
       });
     }
     if (isToken(this.cidr)) return;
+    this.refuseMachines(scope, machines);
     for (const machine of machines) {
-      if (!isToken(machine.privateAddress) && canonicalIp(machine.privateAddress) === this.address) {
-        refuse(scope, {
-          code: "virtual-ip-is-a-node",
-          what: `the virtual IP ${this.address} is the address of ${machine.name}`,
-          allowed: "an address that no machine has as its own",
-          fix: "choose a free address of the same network",
-        });
-      }
       // An IPv6 address beside IPv4 machines is on the same segment, which cannot be seen from here.
       if (
         machine.subnet === undefined ||

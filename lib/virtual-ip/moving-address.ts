@@ -1,6 +1,7 @@
 import type { Construct } from "constructs";
-import { isIpv6 } from "../net";
+import { canonicalIp, isIpv6 } from "../net";
 import type { Machine } from "../platform/machine";
+import { isToken, refuse } from "../problem";
 
 /** What keepalived has to do on one machine so that an address works there. */
 export interface AddressOnMachine {
@@ -30,6 +31,21 @@ export abstract class MovingAddress {
   /** Makes what the platform needs, once for the group of machines. */
   prepare(_scope: Construct, _machines: readonly Machine[]): void {
     // nothing on a plain network
+  }
+
+  /** Refuses an address that a machine has as its own, of the group or of its platform. */
+  protected refuseMachines(scope: Construct, machines: readonly Machine[]): void {
+    const same = ({ privateAddress }: Machine): boolean =>
+      !isToken(privateAddress) && canonicalIp(privateAddress) === this.address;
+    const [first] = machines;
+    const holder = machines.find(same)?.name ?? first?.platform.holderOf?.(this.address);
+    if (holder === undefined) return;
+    refuse(scope, {
+      code: "virtual-ip-is-a-node",
+      what: `the virtual IP ${this.address} is the address of ${holder}`,
+      allowed: "an address that no machine has as its own",
+      fix: "choose a free address of the same network",
+    });
   }
 
   abstract on(machine: Machine): AddressOnMachine;

@@ -2,13 +2,16 @@ import { AwsProvider } from "@cdktf/provider-aws/lib/provider";
 import type { TerraformStack } from "cdktf";
 import {
   AwsPlatform,
+  CassandraInstallation,
   CassandraVersion,
+  MetricsAgent,
   Peer,
   Port,
   RingTls,
   Secret,
   ServiceTier,
   Snapshots,
+  type CassandraRingProps,
 } from "../../lib";
 import { changeOrder, defaultSeeds, type RingNode } from "../../lib/cassandra-ring/layout";
 import { compareNames } from "../../lib/names";
@@ -37,6 +40,23 @@ test("seeds: one of each rack, three at most, stable by name; two where there is
   ]);
 });
 
+test("repairs at least every ten days, or a warning; and copies for which there are nodes", () => {
+  const warnings = (props: Partial<CassandraRingProps>): string => {
+    const stack = newStack();
+    newRing(stack, { clients: [Peer.anyone()], ...props });
+    return Template.synth(stack).warnings.join("\n");
+  };
+  for (const repair of ["weekly", "Sun *-*-* 03:00", "*-*-1,8,15,22 03:00", "*-*-01/7", false] as const)
+    expect(warnings({ repair })).toBe("");
+  for (const repair of ["yearly", "*-*-01 03:00:00", "*-07-01"])
+    expect(warnings({ repair })).toContain("[repair-too-rare]");
+  const keyspaces = [{ name: "archive", replicationFactor: 2 }];
+  expect(warnings({ keyspaces })).toContain("fix: replicationFactor: 3, or");
+  expect(warnings({ keyspaces, nodes: ["cassandra-1", "cassandra-2"] })).toContain(
+    "fix: a node more, then replicationFactor: 3, or",
+  );
+});
+
 test("nodes begin datacenter after datacenter, by name and number, whoever is a seed", () => {
   const nodes = [node("n-10", "a"), node("n-2", "a"), node("m-1", "a", "other"), node("n-1", "b")];
   expect(names(changeOrder(nodes))).toEqual(["n-1", "n-2", "n-10", "m-1"]);
@@ -58,6 +78,54 @@ test("ports: the ring's own, the clients', and JMX for nobody", () => {
   template.hasPort(ring, Port.tcp(7000)).onlyFrom(ring);
   for (const port of [7001, 7199, 9160]) template.hasPort(ring, Port.tcp(port)).toNobody();
   expect(template.file("cassandra-1", "/etc/cdktf-ha/firewall.nft")).toMatch(/7199/);
+});
+
+test("an own mirror: its keys are a file of the node's, and a mirror that moves restarts nobody", () => {
+  const keys = "who signs\n-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n-----END PGP PUBLIC KEY BLOCK-----";
+  const filesOf = (installation: CassandraInstallation): ((path: string) => string) => {
+    const stack = newStack();
+    newRing(stack, { installation });
+    const template = Template.synth(stack).hasNoErrors();
+    return (path) => template.file("cassandra-1", `/etc/cassandra/cdktf-ha/${path}`);
+  };
+  const mirror = "http://apt.internal/cassandra";
+  const own = filesOf(CassandraInstallation.apt("5.0.6", { mirror, keys, suite: "bookworm" }));
+  expect(own("apt-keys.asc")).toBe(`${keys}\n`);
+  expect(own("ring")).toContain(
+    `RING_SOURCE=('${mirror}' '/etc/cassandra/cdktf-ha/apt-keys.asc' 'bookworm')`,
+  );
+  const apache = filesOf(CassandraInstallation.apt("5.0.6"));
+  expect(apache("ring")).toContain(
+    "RING_SOURCE=('https://debian.cassandra.apache.org' 'https://downloads.apache.org/cassandra/KEYS' '50x')",
+  );
+  expect(() => apache("apt-keys.asc")).toThrow();
+  expect(own("launch")).toBe(apache("launch"));
+});
+
+test("metrics: open to those who are named, the agent as it was checked; its rules restart nobody", () => {
+  const stack = newStack();
+  const monitoring = Peer.cidr("10.0.3.0/24");
+  const ring = newRing(stack, {
+    installation: CassandraInstallation.directory("5.0.6", "/opt/cassandra-5.0.6"),
+    metrics: { clients: [monitoring], port: 9500 },
+  });
+  const template = Template.synth(stack).hasNoErrors();
+  template.hasPort(ring, Port.tcp(9500)).onlyFrom(monitoring);
+  template.hasPort(ring, Port.tcp(7070)).toNobody();
+  const file = (path: string): string => template.file("cassandra-1", `/etc/cassandra/${path}`);
+  const jar = /RING_METRICS='(\S+)=@ADDRESS@:9500:\/etc\/cassandra\/metrics.yaml'/.exec(
+    file("cdktf-ha/launch"),
+  )![1];
+  expect(file("cdktf-ha/ring")).toContain(`RING_AGENT='${jar}'`);
+  expect(file("cdktf-ha/ring")).toMatch(
+    /RING_AGENT_SOURCE=\('https:\/\/repo1\.maven\.org\/\S+' '[0-9a-f]{64}'\)/,
+  );
+  const present = newStack();
+  newRing(present, {
+    metrics: { clients: [monitoring], agent: MetricsAgent.jar("/usr/share/java/agent.jar") },
+  });
+  const facts = Template.synth(present).file("cassandra-1", "/etc/cassandra/cdktf-ha/ring");
+  expect(facts).toContain("RING_AGENT='/usr/share/java/agent.jar'\nRING_AGENT_SOURCE=()");
 });
 
 test("3.11 with Thrift and TLS: 9160 for clients, 7001 for the ring; what esmond is told", () => {

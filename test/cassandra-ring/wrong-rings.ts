@@ -4,6 +4,7 @@ import {
   type CassandraRing,
   CassandraVersion,
   Java,
+  MetricsAgent,
   RingTls,
   Secret,
   Snapshots,
@@ -23,13 +24,19 @@ const keyspace = (replicationFactor: number | Record<string, number>): Partial<C
 });
 const archive = (sha256: string) => () => CassandraInstallation.archive("5.0.6", "/srv/c.tar.gz", { sha256 });
 
+const apt = (props: Parameters<typeof CassandraInstallation.apt>[1]): CassandraInstallation =>
+  CassandraInstallation.apt("5.0.6", props);
+
 export function refusedRings(): Partial<Record<ProblemCode, [string, (stack: TerraformStack) => unknown][]>> {
   return {
     "java-mismatch": [
       ["a Java that nothing runs on", () => Java.openjdk(21)],
       ["a Java that this release does not run on", ring({ java: Java.openjdk(8) })],
     ],
-    "checksum-needed": [["an archive without one", archive("")]],
+    "checksum-needed": [
+      ["an archive without one", archive("")],
+      ["an agent", () => MetricsAgent.download("https://example.net/agent.jar", { sha256: "" })],
+    ],
     "unknown-datacenter": [["of a keyspace", ring(keyspace({ elsewhere: 3 }))]],
     "unknown-keyspace": [
       [
@@ -81,6 +88,7 @@ export function refusedRings(): Partial<Record<ProblemCode, [string, (stack: Ter
           }),
       ],
       ["a release", () => CassandraInstallation.apt("latest")],
+      ["a mirror's name of a line", () => apt({ suite: "50x main" })],
       ["a role that is not there", (stack) => newRing(stack).credentials("nobody")],
     ],
     "duplicate-name": [
@@ -99,19 +107,31 @@ export function refusedRings(): Partial<Record<ProblemCode, [string, (stack: Ter
       ["no copy", ring(keyspace(0))],
       ["no copy in any datacenter", ring(keyspace({ datacenter1: 0 }))],
       ["no datacenter with a copy", ring(keyspace({}))],
-      ["a port of the metrics", ring({ metrics: { agentJar: "/opt/agent.jar", clients: [], port: 99_999 } })],
+      ["a port of the metrics", ring({ metrics: { clients: [], port: 99_999 } })],
       ["tokens", ring({ numTokens: 0 })],
       ["a heap", ring({ heapMiB: 16 })],
       ["phi", ring({ phiConvictThreshold: 20 })],
       ["snapshots that are kept", () => Snapshots.directory("/srv", { keep: 0 })],
     ],
     "bad-address": [
-      ["a mirror", () => CassandraInstallation.apt("5.0.6", { mirror: "http://example.net" })],
+      ["a mirror", () => apt({ mirror: "ftp://example.net" })],
+      ["a mirror with its login", () => apt({ mirror: "https://me:secret@example.net" })],
+      ["keys that anybody could change", () => apt({ keys: "http://10.0.0.1/KEYS" })],
+      [
+        "a key that signs",
+        () =>
+          apt({
+            keys: "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nAAAA\n-----END PGP PRIVATE KEY BLOCK-----\n",
+          }),
+      ],
+      ["an archive", () => CassandraInstallation.archive("5.0.6", "c.tar.gz", { sha256: "0".repeat(64) })],
+      ["an agent", () => MetricsAgent.download("agent.jar", { sha256: "0".repeat(64) })],
       ["a bucket", () => Snapshots.s3("bucket")],
     ],
     "bad-path": [
       ["an installation's", () => CassandraInstallation.directory("5.0.6", "opt")],
       ["a Java's", () => Java.at("jdk")],
+      ["an agent's", () => MetricsAgent.jar("/opt/a b.jar")],
       ["of snapshots", () => Snapshots.directory("snapshots")],
     ],
     "tls-without-certificate": [
@@ -122,7 +142,7 @@ export function refusedRings(): Partial<Record<ProblemCode, [string, (stack: Ter
       ["a release of another line", ring({ installation: CassandraInstallation.apt("4.1.10") })],
       ["no nodes", ring({ nodes: undefined })],
       ["a setting of the ring's own", ring({ settings: { num_tokens: 1 } })],
-      ["a setting without a value", ring({ settings: { concurrent_reads: null as unknown as number } })],
+      ["a setting without a value", ring({ settings: { data: { flush: null as unknown as number } } })],
       ["two seeds' lists", ring({ settings: { seed_provider: [] } })],
       ["a heap among the options", ring({ jvmOptions: ["-Xmx4G"] })],
       ["a volume for hosts", ring({ dataVolume: { sizeGiB: 10 } })],
@@ -142,7 +162,10 @@ export function refusedRings(): Partial<Record<ProblemCode, [string, (stack: Ter
 export function warnedRings(): Partial<Record<ProblemCode, (stack: TerraformStack) => unknown>> {
   return {
     "one-copy": ring(keyspace(1)),
+    "repair-too-rare": ring({ repair: "monthly" }),
+    "no-instance-role": ring({ snapshots: Snapshots.s3("s3://archive") }),
     "even-replication": ring(keyspace(2)),
+    "one-zone": ring({ nodes: ["cassandra-1", "cassandra-4"] }),
     "uneven-zones": ring({ nodes: ["cassandra-1", "cassandra-2", "cassandra-3", "cassandra-4"] }),
   };
 }

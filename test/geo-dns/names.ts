@@ -64,9 +64,9 @@ export function refusedNames(): Partial<Record<ProblemCode, [string, (stack: Ter
       ["a DNS name", dns({ name: "http://www.movember.com" })],
     ],
     "bad-path": [["of the checks", dns({ checkPath: "alive" })]],
-    "number-out-of-range": [
+    "number-out-of-range": [["a TTL", () => GeoDnsService.route53({ zoneId: "Z", ttl: 0 })]],
+    "wrong-kind": [
       ["Route 53's interval", () => GeoDnsService.route53({ zoneId: "Z", checkInterval: 20 as never })],
-      ["a TTL", () => GeoDnsService.route53({ zoneId: "Z", ttl: 0 })],
     ],
   };
 }

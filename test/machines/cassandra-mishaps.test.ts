@@ -9,6 +9,7 @@ import {
   CLIENT,
   FIRST_THREE,
   figure,
+  heavyRows,
   NODES,
   notesOf,
   ringRack,
@@ -16,7 +17,9 @@ import {
   startRingSite,
   startsOf,
   statesOf,
+  throttle,
   VARIABLES,
+  whoIsNotNormal,
   type NodeName,
 } from "./support/ring-site";
 
@@ -169,20 +172,8 @@ test("a node whose disk is not there does not start, and starts when it is", asy
 
 test("no node is stopped while another one leaves", async () => {
   const node = lab.machine("cassandra-3");
-  // rows that take a while to leave
-  const rows = `
-import os, sys
-sys.path.insert(0, "/usr/local/lib/cdktf-ha/cassandra")
-import ring
-with ring.connected(ring.ADDRESS) as session:
-    session.run("CREATE TABLE esmond.heavy (id int PRIMARY KEY, value blob)")
-    for id in range(160):
-        session.run("INSERT INTO esmond.heavy (id, value) VALUES (%s, %s)", (id, os.urandom(1 << 19)))
-`;
-  await node.ssh(`base64 -d <<<${Buffer.from(rows).toString("base64")} | python3 -B -`, {
-    timeoutSeconds: 120,
-  });
-  await node.ssh("set -e; nodetool flush; nodetool setstreamthroughput 1; nodetool setstreamthroughput -e 1");
+  await heavyRows(node, "esmond");
+  await throttle(node, true);
   await node.ssh("systemd-run --quiet --unit=goes nodetool decommission --force");
   const there = lab.machine("cassandra-1");
   await waitUntil(
@@ -191,13 +182,9 @@ with ring.connected(ring.ADDRESS) as session:
     () => "it never leaves",
     200,
   );
-  const { code, stdout, stderr } = await there.ssh(
-    "bash -uo pipefail -c '. /usr/local/lib/cdktf-ha/cassandra/functions.sh; ring_wait_until_normal 0 later'",
-    { allowFailure: true, timeoutSeconds: 60 },
-  );
-  expect(code).toBe(1);
-  expect(stdout + stderr).toMatch(`later: ${NODES["cassandra-3"]} is UL`);
-  await node.ssh("set -e; nodetool setstreamthroughput 0; nodetool setstreamthroughput -e 0");
+  expect(await whoIsNotNormal(there)).toMatch(`stop: ${NODES["cassandra-3"]} is UL`);
+  expect(await whoIsNotNormal(node)).toMatch(`stop: ${NODES["cassandra-3"]} is UL`);
+  await throttle(node, false);
   await waitUntil(
     async () => (await statesOf(there))["cassandra-3"] === undefined,
     300,

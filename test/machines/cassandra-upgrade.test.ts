@@ -8,6 +8,7 @@ import {
   NODES,
   RELEASE,
   ringOf,
+  saidAt,
   startRingSite,
   statesOf,
   underLoad,
@@ -33,16 +34,6 @@ const releases = async (): Promise<string[]> => {
   return (await Promise.all(FIRST_THREE.map((name) => cql(lab.machine(name), query)))).flat();
 };
 
-/** When the daemon of a node last said this, in seconds. */
-async function saidAt(name: string, words: string): Promise<number> {
-  const { stdout } = await lab
-    .machine(name)
-    .ssh(
-      `journalctl --unit=cassandra --output=short-unix --no-pager --quiet --grep='${words}' | tail -n 1 | cut -d ' ' -f 1`,
-    );
-  return Number(stdout.trim() || NaN);
-}
-
 test("three nodes of the older release", async () => {
   await deployment.deploy();
   expect(await releases()).toEqual([OLD, OLD, OLD]);
@@ -59,7 +50,10 @@ test("upgraded: drained and stopped one after the other, each up before the next
   }
   const moments: number[] = [];
   for (const name of FIRST_THREE) {
-    moments.push(await saidAt(name, "DRAINED"), await saidAt(name, "Starting listening for CQL clients"));
+    moments.push(
+      await saidAt(lab.machine(name), "DRAINED"),
+      await saidAt(lab.machine(name), "Starting listening for CQL clients"),
+    );
   }
   expect(moments).not.toContain(NaN);
   expect(moments).toEqual([...moments].sort((a, b) => a - b));

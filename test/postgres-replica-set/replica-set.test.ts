@@ -50,6 +50,8 @@ test("with TLS, pg_hba.conf asks for it, and for certificates where they are wan
 test("each member has a certificate for its own address, and clients are told to want one", () => {
   const stack = newStack();
   const set = newSet(stack, {
+    databases: [{ name: "a", owner: "a" }],
+    roles: [{ name: "a", password: Secret.variable(stack, "a") }],
     tls: PostgresTls.authority(Secret.variable(stack, "authority"), {
       trusted: [CERTIFICATE],
       names: ["db.example.net", "10.0.1.90"],
@@ -196,8 +198,17 @@ test("what a set survives: its members but one, where etcd is elsewhere", () => 
   expect(newSet(newStack(), { members: ["pg-1", "pg-2"] }).topology().survives.failures).toBe(0);
 });
 
+test("what is wrong with members is said of members", () => {
+  expect(() => newSet(newStack(), { members: [] })).toThrow("'members' is empty");
+});
+
 test("a client that finds the primary itself is given every member", () => {
-  expect(newSet(newStack()).primary.connectionString("esmond", "app")).toBe(
+  const stack = newStack();
+  const set = newSet(stack, {
+    databases: [{ name: "esmond", owner: "app" }],
+    roles: [{ name: "app", password: Secret.variable(stack, "app-password") }],
+  });
+  expect(set.primary.connectionString("esmond", "app")).toBe(
     "postgresql://app@10.0.1.41:5432,10.0.1.42:5432,10.0.1.43:5432/esmond?target_session_attrs=primary&connect_timeout=3",
   );
 });

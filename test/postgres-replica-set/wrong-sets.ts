@@ -66,8 +66,15 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     "unknown-role": [
       ["an owner", set({ databases: [{ name: "esmond", owner: "esmond" }] })],
       ["asked for", (stack) => newSet(stack).credentials("nobody")],
+      ["of a connection string", (stack) => newSet(stack).primary.connectionString("a", "a@b")],
     ],
+    "no-nodes": [["no members", set({ members: [] })]],
     "unknown-database": [
+      [
+        "of a connection string",
+        (stack) =>
+          withRoles({ databases: [{ name: "a" }] }, "app")(stack).primary.connectionString("a", "app"),
+      ],
       [
         "of a grant",
         (stack) =>
@@ -114,6 +121,10 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
       ["a member has none", set({ tls: PostgresTls.given({}, trusted) })],
     ],
     "conflicting-setting": [
+      [
+        "the replica that has every commit, where none has",
+        (stack) => newSet(stack, { synchronous: "off" }).synchronousReplica.balanceTarget(),
+      ],
       [
         "certificates of clients that speak plainly",
         () => PostgresTls.given({}, { ...trusted, client: "optional", clientCertificates: true }),
@@ -176,6 +187,7 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
 /** What works, but not as well as its author may think. */
 export function warnedSets(): Partial<Record<ProblemCode, (stack: TerraformStack) => unknown>> {
   return {
+    "one-member": set({ members: ["pg-1"] }),
     "two-members": set({ members: ["pg-1", "pg-2"] }),
     "one-etcd": set({ members: ["pg-1", "pg-2"] }),
     "quorum-in-one-zone": etcd(["pg-1", "pg-4", "pg-2"]),

@@ -172,7 +172,8 @@ ring_write_marker() { # STATE
 
 # Others -----------------------------------------------------------------------------------------------------------------
 
-# Is every other node up and normal, in this node's eyes? Prints who is not.
+# Is every other node up and normal, in this node's eyes? Prints who is not. This node itself may be anything but leaving or
+# moving: a stop would leave its rows half way.
 ring_others_not_normal() {
   local states state address
   states=$(ring_states) || states=''
@@ -181,7 +182,7 @@ ring_others_not_normal() {
     return
   fi
   while read -r state address; do
-    [[ $address == "$RING_ADDRESS" || $state == UN ]] || printf '%s is %s\n' "$address" "$state"
+    [[ $state == UN || ($address == "$RING_ADDRESS" && $state != ?[LM]) ]] || printf '%s is %s\n' "$address" "$state"
   done <<<"$states"
 }
 

@@ -442,8 +442,11 @@ def wait_until_others_are_normal(seconds):
     until = time.monotonic() + seconds
     while True:
         _ring = None
-        others = {address: state for address, (state, _) in states().items() if address != ADDRESS}
+        everybody = {address: state for address, (state, _) in states().items()}
+        others = {address: state for address, state in everybody.items() if address != ADDRESS}
         problems = [f"{address} is {state}" for address, state in others.items() if state != "UN"]
+        if everybody.get(ADDRESS, "").endswith("M"):
+            problems.append("this node is moving")
         if not others:
             problems = ["nodetool has no answer"]
         if not problems:

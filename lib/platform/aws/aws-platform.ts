@@ -10,20 +10,24 @@ import type { Peer } from "../../firewall/peer";
 import { Port } from "../../firewall/port";
 import type { Rule } from "../../firewall/rule-set";
 import { SecurityGroups } from "../../firewall/security-groups";
-import { contains, isIp, parseNetwork } from "../../net";
-import { checkAtSynth, checkSeconds, isToken, refuse, refuseToken, warn, type Problem } from "../../problem";
+import { checkProps } from "../../input/guard";
+import { canonicalIp, contains, isIp, isIpv6, parseNetwork } from "../../net";
+import { checkAtSynth, checkCount, checkSeconds, isToken, refuse, warn, type Problem } from "../../problem";
 import { carrierOf, type Carrier } from "../../push/carrier";
 import { after } from "../../push/push";
 import type { Machine } from "../machine";
 import { Members } from "../members";
 import { outgoingRules, type Outgoing } from "../outgoing";
 import type { NodeProps, Platform } from "../platform";
-import { checkSshAccess, type SshAccess } from "../ssh-access";
+import { checkPublicKey, checkSshAccess, type SshAccess } from "../ssh-access";
+import { checkKeyArn, checkPolicyArn } from "../../arn";
+import { checkDataVolume, GP3_GIB } from "./data-volume";
 import { AwsFacts } from "./facts";
 import { nameAtAws, tagsAtAws } from "./identity";
 import { createInstance } from "./instance";
 import { MachineImage } from "./machine-image";
 import { madeBy } from "./provider";
+import { refuseReserved } from "./reserved-address";
 
 /** One zone of the platform. */
 export interface AwsSubnet {
@@ -143,6 +147,7 @@ export class AwsPlatform extends Construct implements Platform {
     readonly props: AwsPlatformProps,
   ) {
     super(scope, id);
+    checkProps(this, "AwsPlatformProps", props);
     this.checkProps();
     this.zones = Object.keys(props.subnets);
     this.admins = props.admins;
@@ -182,6 +187,7 @@ export class AwsPlatform extends Construct implements Platform {
     const zone = node.zone ?? this.zones[0]!;
     const subnet = this.subnet(scope, zone);
     this.checkAddress(scope, name, node.privateAddress, subnet);
+    checkDataVolume(scope, name, node.dataVolume);
     const machine = createInstance(this, scope, name, {
       node,
       zone,
@@ -193,6 +199,12 @@ export class AwsPlatform extends Construct implements Platform {
     if (this.names.size === 1)
       for (const peer of this.admins) this.administration.allowFrom(peer, this.sshPort);
     return machine;
+  }
+
+  holderOf(address: string): string | undefined {
+    const same = ({ privateAddress }: Machine): boolean =>
+      canonicalIp(privateAddress) === canonicalIp(address);
+    return [...this.names.values()].find(same)?.name;
   }
 
   get sshPort(): Port {
@@ -275,6 +287,17 @@ export class AwsPlatform extends Construct implements Platform {
   private checkProps(): void {
     const { props } = this;
     checkSshAccess(this, props.ssh);
+    checkPublicKey(this, "ssh.publicKey", props.ssh.publicKey);
+    checkCount(
+      this,
+      "rootVolumeGiB",
+      props.rootVolumeGiB,
+      1,
+      GP3_GIB,
+      "EBS's own limits; 8 at least for Debian",
+    );
+    checkKeyArn(this, "kmsKeyArn", props.kmsKeyArn);
+    checkPolicyArn(this, "permissionsBoundary", props.permissionsBoundary);
     if ((props.ssh.keyName === undefined) === (props.ssh.publicKey === undefined)) {
       refuse(this, {
         code: "ssh-access-unclear",
@@ -328,8 +351,19 @@ export class AwsPlatform extends Construct implements Platform {
     { cidr }: AwsSubnet,
   ): void {
     if (address === undefined || isToken(address)) return;
-    refuseToken(scope, `nodes.${name}.privateAddress`, address);
-    if (isIp(address) && (cidr === undefined || isToken(cidr) || contains(cidr, address))) return;
+    const holder = this.holderOf(address);
+    if (holder !== undefined) {
+      refuse(scope, {
+        code: "duplicate-address",
+        what: `'nodes.${name}.privateAddress' is ${address}, which ${holder} has`,
+        allowed: "an address of its own for every node",
+        fix: "choose a free one, or leave it out: the interface keeps what AWS chooses",
+      });
+    }
+    const network = cidr === undefined || isToken(cidr) ? undefined : cidr;
+    if (isIp(address) && !isIpv6(address) && network !== undefined && contains(network, address))
+      refuseReserved(scope, `'nodes.${name}.privateAddress'`, address, network);
+    if (isIp(address) && (network === undefined || contains(network, address))) return;
     refuse(scope, {
       code: "bad-address",
       what: `'nodes.${name}.privateAddress' is '${address}'`,

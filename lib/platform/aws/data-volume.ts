@@ -3,6 +3,7 @@ import type { Instance } from "@cdktf/provider-aws/lib/instance";
 import { VolumeAttachment } from "@cdktf/provider-aws/lib/volume-attachment";
 import { Fn } from "cdktf";
 import type { Construct } from "constructs";
+import { checkCount } from "../../problem";
 
 /** A volume apart from the instance: an instance that is lost or replaced loses no data. */
 export interface DataVolume {
@@ -36,6 +37,25 @@ export interface VolumeSurroundings {
   readonly availabilityZone: string;
   readonly kmsKeyArn?: string;
   readonly tags: Readonly<Record<string, string>>;
+}
+
+/** GiB of the largest gp3 volume. */
+export const GP3_GIB = 65_536;
+
+/** Refuses what EBS has no volume for. */
+export function checkDataVolume(scope: Construct, node: string, volume: DataVolume | undefined): void {
+  if (!volume) return;
+  const setting = (name: string): string => `nodes.${node}.dataVolume.${name}`;
+  checkCount(scope, setting("sizeGiB"), volume.sizeGiB, 1, GP3_GIB, "EBS's own limits");
+  checkCount(scope, setting("iops"), volume.iops, 3000, 80_000, "a gp3 volume's own limits");
+  checkCount(
+    scope,
+    setting("throughput"),
+    volume.throughput,
+    125,
+    2000,
+    "MiB per second, a gp3 volume's own limits",
+  );
 }
 
 /** The volume and its attachment; what the machine sees is the attachment's. */

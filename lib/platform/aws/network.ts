@@ -13,6 +13,7 @@ import { VpcEndpoint } from "@cdktf/provider-aws/lib/vpc-endpoint";
 import { VpcSecurityGroupIngressRule } from "@cdktf/provider-aws/lib/vpc-security-group-ingress-rule";
 import type { TerraformProvider } from "cdktf";
 import { Construct } from "constructs";
+import { checkProps } from "../../input/guard";
 import { parseNetwork, sixteenth } from "../../net";
 import { refuse } from "../../problem";
 import { expect } from "./facts";
@@ -74,6 +75,7 @@ export class AwsNetwork extends Construct {
     private readonly props: AwsNetworkProps,
   ) {
     super(scope, id);
+    checkProps(this, "AwsNetworkProps", props);
     const { cidr, zones = ["a", "b", "c"], nat = true } = props;
     this.checkProps(zones);
     madeBy(this, props.provider);

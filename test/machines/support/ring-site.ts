@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   CassandraInstallation,
@@ -12,7 +12,13 @@ import {
   type SshHost,
 } from "cdktf-ha-clusters";
 import type { TerraformStack } from "cdktf";
-import { Lab, type LabMachine, type MachineSpec } from "../../../machines/lab";
+import {
+  Lab,
+  type LabMachine,
+  type MachineSpec,
+  type RunResult,
+  type SshOptions,
+} from "../../../machines/lab";
 import { waitUntil } from "../../../machines/run";
 import type { Outcome } from "../../support/deployment";
 import { OPERATOR } from "./site";
@@ -41,6 +47,13 @@ function cassandraLayers(releases: readonly string[]): string[] {
 /** A machine with Cassandra's software. */
 export function nodeSpec(address: string, releases: readonly string[] = [RELEASE]): MachineSpec {
   return { address: `${address}/24`, layers: cassandraLayers(releases), diskMiB: 2048 };
+}
+
+/** The agent's jar, as the operator's computer has fetched it. */
+export function agentJar(): string {
+  const output = execFileSync(join(__dirname, "cassandra/fetch.sh"), ["agent"], { encoding: "utf8" });
+  const [jar] = readdirSync(output.trim()).filter((name) => name.endsWith(".jar"));
+  return join(output.trim(), jar!);
 }
 
 /** A release that is there already, as `nodeSpec` brings it. */
@@ -299,6 +312,53 @@ export async function statesOf(
 export function startsOf(lab: Lab, names: readonly string[]): Promise<string[]> {
   const show = "systemctl show --property=ActiveEnterTimestampMonotonic cassandra";
   return Promise.all(names.map(async (name) => (await lab.machine(name).ssh(show)).stdout));
+}
+
+/** When the daemon of a node last said this, in seconds. */
+export async function saidAt(node: LabMachine, words: string): Promise<number> {
+  const { stdout } = await node.ssh(
+    `journalctl --unit=cassandra --output=short-unix --no-pager --quiet --grep='${words}' | tail -n 1 | cut -d ' ' -f 1`,
+  );
+  return Number(stdout.trim() || NaN);
+}
+
+/** Runs a program in the words of ring.py, as root on a node. */
+export function ringPython(node: LabMachine, program: string, options?: SshOptions): Promise<RunResult> {
+  const text = `import os, sys\nsys.path.insert(0, "/usr/local/lib/cdktf-ha/cassandra")\nimport ring\n${program}`;
+  return node.ssh(`base64 -d <<<${Buffer.from(text).toString("base64")} | python3 -B -`, {
+    timeoutSeconds: 120,
+    ...options,
+  });
+}
+
+export const HEAVY_ROWS = 128;
+
+/** Rows of 64 MiB in a table of their own: at 1 Mbit/s they take minutes to go anywhere. */
+export async function heavyRows(node: LabMachine, keyspace: string): Promise<void> {
+  await ringPython(
+    node,
+    `with ring.connected(ring.ADDRESS) as session:
+    session.run("CREATE TABLE ${keyspace}.heavy (id int PRIMARY KEY, value blob)")
+    for id in range(${HEAVY_ROWS}):
+        session.run("INSERT INTO ${keyspace}.heavy (id, value) VALUES (%s, %s)", (id, os.urandom(1 << 19)))
+`,
+  );
+  await node.ssh("nodetool flush");
+}
+
+/** Rows leave a node at 1 Mbit/s, or as fast as they can. */
+export async function throttle(node: LabMachine, slow: boolean): Promise<void> {
+  const rate = slow ? 1 : 0;
+  await node.ssh(`set -e; nodetool setstreamthroughput ${rate}; nodetool setstreamthroughput -e ${rate}`);
+}
+
+/** What a node says that is to be stopped: who is not there; empty where all are. */
+export async function whoIsNotNormal(node: LabMachine): Promise<string> {
+  const { stdout, stderr } = await node.ssh(
+    "bash -uo pipefail -c '. /usr/local/lib/cdktf-ha/cassandra/functions.sh; ring_wait_until_normal 0 stop'",
+    { allowFailure: true, timeoutSeconds: 60 },
+  );
+  return stdout + stderr;
 }
 
 /** Runs statements as the superuser, by way of a node; rows with their columns parted by tabs. */

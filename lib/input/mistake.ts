@@ -1,0 +1,241 @@
+import { isToken, type Problem } from "../problem";
+import type { Settings, Shape } from "./shape";
+import { SHAPES } from "./shapes";
+
+/**
+ * The first thing in a value that its type does not allow: what TypeScript would have said of plain JavaScript. Nothing is
+ * said of tokens.
+ * @param at the value's name, with which messages begin; empty for settings that have no name together
+ */
+export function mistakeIn(shape: Shape, value: unknown, at: string): Problem | undefined {
+  if (shape === "anything" || isToken(value)) return undefined;
+  if (!fits(shape, value)) return wrongKind(shape, value, at);
+  if (typeof shape === "string") return undefined;
+  const [kind, of] = shape;
+  switch (kind) {
+    case "list":
+      return first((value as unknown[]).entries(), ([index, each]) => mistakeIn(of, each, `${at}[${index}]`));
+    case "record":
+      return first(Object.entries(value as object), ([name, each]) => mistakeIn(of, each, inside(at, name)));
+    case "settings":
+      return mistakeInSettings(of, value as object, at);
+    case "is": {
+      const { settings } = SHAPES.things[of]!;
+      return settings && mistakeInSettings(settings, value as object, at);
+    }
+    case "or": {
+      const mistakes = alternatives(shape)
+        .filter((other) => fits(other, value))
+        .map((other) => ({ mistake: mistakeIn(other, value, at), likeness: likeness(other, value) }));
+      if (mistakes.some(({ mistake }) => !mistake)) return undefined;
+      return mistakes.sort((a, b) => b.likeness - a.likeness)[0]!.mistake;
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** Names that nothing reads come first: one that is missing may only be misspelled. */
+function mistakeInSettings(settings: Settings, value: object, at: string): Problem | undefined {
+  const names = Object.keys(settings).map(plainName);
+  const given = isPlain(value) ? Object.entries(value) : [];
+  const unknown = given.find(([name, each]) => each !== undefined && !names.includes(name));
+  if (unknown) return unknownSetting(unknown[0], names, at);
+  return first(Object.entries(settings), ([name, shape]) => {
+    const each = (value as Record<string, unknown>)[plainName(name)];
+    if (each === undefined && isOptional(name)) return undefined;
+    return mistakeIn(shape, each, inside(at, plainName(name)));
+  });
+}
+
+/** The same for what a function is called with. */
+export function mistakeInArguments(parameters: Settings, given: readonly unknown[]): Problem | undefined {
+  return first(Object.entries(parameters).entries(), ([index, [name, shape]]) => {
+    const at = plainName(name) === "props" ? "" : plainName(name);
+    if (name.startsWith("...")) return mistakeIn(["list", shape], given.slice(index), at);
+    return given[index] === undefined && isOptional(name) ? undefined : mistakeIn(shape, given[index], at);
+  });
+}
+
+/** Is it of this kind, seen from outside? */
+function fits(shape: Shape, value: unknown): boolean {
+  switch (shape) {
+    case "anything":
+      return true;
+    case "text":
+      return typeof value === "string";
+    case "number":
+      return typeof value === "number" && !Number.isNaN(value);
+    case "flag":
+      return typeof value === "boolean";
+    case "function":
+      return typeof value === "function";
+  }
+  switch (shape[0]) {
+    case "word":
+      return value === shape[1];
+    case "list":
+      return Array.isArray(value);
+    case "or":
+      return isToken(value) || alternatives(shape).some((other) => fits(other, value));
+    case "is": {
+      // by its members, not by its class: several copies of this package may be loaded, and anybody may make a Platform
+      const { members = [] } = SHAPES.things[shape[1]]!;
+      return isObject(value) && members.every((member) => member in value);
+    }
+    default:
+      return isObject(value);
+  }
+}
+
+function wrongKind(shape: Shape, value: unknown, at: string): Problem {
+  const makers = makersOf(shape);
+  const name = at || "props";
+  const leaveOut = value === null ? ", or leave it out for the default" : "";
+  return {
+    code: "wrong-kind",
+    what: value === undefined ? `'${name}' is missing` : `'${name}' is ${inWords(value, isShowable(shape))}`,
+    allowed: described(shape),
+    fix:
+      (makers.length ? makers.map((maker) => `${maker}(...)`).join(", ") : `give '${name}' such a value`) +
+      leaveOut,
+  };
+}
+
+function unknownSetting(name: string, names: readonly string[], at: string): Problem {
+  const near = nearest(name, names);
+  return {
+    code: "unknown-setting",
+    what: `nothing reads '${inside(at, name)}'`,
+    allowed: names.join(", "),
+    fix: near === undefined ? "leave it out" : `did you mean '${near}'?`,
+  };
+}
+
+/** A value for a message. What stands where a secret belongs may be one. */
+function inWords(value: unknown, showable: boolean): string {
+  if (typeof value === "string") return showable ? shortened(JSON.stringify(value)) : "a text";
+  if (typeof value === "number") return `the number ${value}`;
+  if (typeof value === "function") return value.name ? `the function or class ${value.name}` : "a function";
+  if (Array.isArray(value)) return value.length ? "a list" : "an empty list";
+  if (!isObject(value)) return String(value);
+  return isPlain(value) ? "an object" : `a ${value.constructor.name}`;
+}
+
+function shortened(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 57)}..."` : text;
+}
+
+/** What the kind is called; inside of others in fewer words. */
+function described(shape: Shape, isInside = false): string {
+  const part = (of: Shape): string => described(of, true);
+  switch (shape) {
+    case "anything":
+      return "anything";
+    case "text":
+      return "a text";
+    case "number":
+      return "a number";
+    case "flag":
+      return "true or false";
+    case "function":
+      return "a function";
+  }
+  switch (shape[0]) {
+    case "word":
+      return JSON.stringify(shape[1]);
+    case "list":
+      return `a list, each of it ${part(shape[1])}`;
+    case "record":
+      return `an object that has, by name, ${part(shape[1])}`;
+    case "or":
+      return alternatives(shape)
+        .map((other) => described(other, isInside))
+        .join(isInside ? " or " : ", or ");
+    case "settings":
+      return `an object with ${Object.keys(shape[1]).map(plainName).join(", ")}`;
+    case "is": {
+      const { settings } = SHAPES.things[shape[1]]!;
+      if (settings) return isInside ? shape[1] : described(["settings", settings]);
+      return `${/^[AEIOU]/.test(shape[1]) ? "an" : "a"} ${shape[1]}`;
+    }
+  }
+}
+
+/** Functions that make such a value. */
+function makersOf(shape: Shape): string[] {
+  if (typeof shape === "string") return [];
+  if (shape[0] === "list") return makersOf(shape[1]);
+  if (shape[0] === "or") return alternatives(shape).flatMap(makersOf);
+  if (shape[0] !== "is") return [];
+  const maker = shape[1] === "MovingAddress" ? "VirtualIp" : shape[1];
+  return Object.keys(SHAPES.calls).filter((call) => call.startsWith(`${maker}.`));
+}
+
+function isShowable(shape: Shape): boolean {
+  if (typeof shape === "string") return true;
+  if (shape[0] === "or") return alternatives(shape).every(isShowable);
+  return shape[0] === "word";
+}
+
+/** The longer names are, the more letters of them may be wrong. */
+function nearest(name: string, names: readonly string[]): string | undefined {
+  const distances = names.map((other) => [distance(name.toLowerCase(), other.toLowerCase()), other] as const);
+  const [best] = distances.sort(([a], [b]) => a - b);
+  return best && best[0] <= Math.max(2, Math.floor(name.length / 3)) ? best[1] : undefined;
+}
+
+/** Letters to change, to add or to take away (Levenshtein). */
+function distance(one: string, other: string): number {
+  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
+  for (let i = 0; i < one.length; i++) {
+    const next = [i + 1];
+    for (let j = 0; j < other.length; j++) {
+      next.push(Math.min(row[j + 1]! + 1, next[j]! + 1, row[j]! + (one[i] === other[j] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row.at(-1)!;
+}
+
+/** How many of the value's names the alternative knows. */
+function likeness(shape: Shape, value: unknown): number {
+  const settings =
+    shape[0] === "settings" ? shape[1] : shape[0] === "is" ? SHAPES.things[shape[1]]!.settings : undefined;
+  const names = Object.keys((settings as Settings | undefined) ?? {}).map(plainName);
+  return isObject(value) ? Object.keys(value).filter((name) => names.includes(name)).length : 0;
+}
+
+function alternatives(shape: readonly ["or", ...Shape[]]): readonly Shape[] {
+  return shape.slice(1) as Shape[];
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Written as `{ ... }`: an object of somebody's class may have more than is asked for. */
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+function inside(at: string, name: string): string {
+  return at === "" ? name : `${at}.${name}`;
+}
+
+function isOptional(name: string): boolean {
+  return name.endsWith("?");
+}
+
+function plainName(name: string): string {
+  return name.replace(/^\.\.\.|\?$/g, "");
+}
+
+function first<T>(values: Iterable<T>, look: (value: T) => Problem | undefined): Problem | undefined {
+  for (const value of values) {
+    const found = look(value);
+    if (found) return found;
+  }
+  return undefined;
+}
