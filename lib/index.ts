@@ -19,7 +19,11 @@ export * from "./secret/secret";
 export * from "./haproxy-keepalived-pair/algorithm";
 export { Backend, type BackendProps, type ServerSettings } from "./haproxy-keepalived-pair/backend";
 export * from "./haproxy-keepalived-pair/haproxy-keepalived-pair";
-export { HealthCheck, type HttpCheckProps } from "./haproxy-keepalived-pair/health-check";
+export {
+  HealthCheck,
+  type HttpCheckProps,
+  type PatroniCheckProps,
+} from "./haproxy-keepalived-pair/health-check";
 export { Listener, type ListenerProps, type RouteProps } from "./haproxy-keepalived-pair/listener";
 export { Servers, type BalanceServer, type BalanceTarget } from "./haproxy-keepalived-pair/servers";
 export * from "./haproxy-keepalived-pair/tls";

@@ -121,6 +121,7 @@ export class Backend extends Construct {
       balance: algorithm.balance,
       consistentHash: algorithm.hashed,
       checkLines: this.check.model.lines,
+      checkAuthorityFile: this.check.model.trusted === undefined ? undefined : this.checkAuthorityFile,
       checkIntervalSeconds: props.checkInterval ?? 2,
       cookie:
         stickiness?.model.cookie === undefined
@@ -140,9 +141,16 @@ export class Backend extends Construct {
   }
 
   /** Further files that the section names. */
-  get authority(): { path: string; text: string } | undefined {
-    const text = this.props.serverTls?.props.authority;
-    return text === undefined ? undefined : { path: this.authorityFile, text };
+  get authorities(): { path: string; text: string }[] {
+    const files: [string, string | undefined][] = [
+      [this.authorityFile, this.props.serverTls?.props.authority],
+      [this.checkAuthorityFile, this.check.model.trusted],
+    ];
+    return files.flatMap(([path, text]) => (text === undefined ? [] : [{ path, text }]));
+  }
+
+  private get checkAuthorityFile(): string {
+    return `/etc/haproxy/tls/${this.name}-check-authority.pem`;
   }
 
   private get authorityFile(): string {
@@ -236,6 +244,14 @@ export class Backend extends Construct {
         allowed:
           "a name: nothing in TCP tells which host the client wants, and any certificate of the authority would do",
         fix: "ServerTls.verified({ serverName: ... }) with the name that the servers' certificates are for",
+      });
+    }
+    if (serverTls && this.check.model.trusted !== undefined) {
+      refuse(this, {
+        code: "conflicting-setting",
+        what: "'serverTls' with a check that has authorities of its own",
+        allowed: "one of both: HAProxy knows one list of authorities for a server",
+        fix: "leave 'serverTls' out: clients speak TLS with the servers themselves",
       });
     }
     if (mode === "http" && this.check.model.kind === "postgresql") {

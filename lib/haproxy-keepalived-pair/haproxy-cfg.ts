@@ -60,6 +60,8 @@ export interface HaproxyBackend {
   readonly consistentHash: boolean;
   readonly checkLines: readonly string[];
   readonly checkIntervalSeconds: number;
+  /** Authorities of a check that goes by TLS where the connections themselves do not. */
+  readonly checkAuthorityFile?: string;
   readonly cookie?: { readonly name: string; readonly secure: boolean };
   readonly table?: { readonly minutes: number; readonly entries: number };
   readonly queueTimeoutSeconds: number;
@@ -289,7 +291,8 @@ function backendSection(backend: HaproxyBackend, peers: boolean): string[] {
   ]);
 }
 
-function tlsWords({ tls, mode }: HaproxyBackend): string {
+function tlsWords({ tls, mode, checkAuthorityFile }: HaproxyBackend): string {
+  if (checkAuthorityFile !== undefined) return ` check-ssl verify required ca-file ${checkAuthorityFile}`;
   if (!tls) return "";
   const name =
     tls.serverName === undefined

@@ -253,7 +253,7 @@ export class HaproxyKeepalivedPair extends Construct implements Connectable, Hap
   get authorities(): { path: string; text: string }[] {
     const all = [
       ...[...this.listeners.values()].map(({ clientAuthorities }) => clientAuthorities),
-      ...[...this.backends.values()].map(({ authority }) => authority),
+      ...[...this.backends.values()].flatMap(({ authorities }) => authorities),
     ];
     return all.filter((authority) => authority !== undefined);
   }

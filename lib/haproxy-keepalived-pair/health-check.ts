@@ -10,6 +10,15 @@ export interface HealthCheckModel {
   readonly port?: number;
   /** What the check reads: only a backend of the same mode may use it. */
   readonly kind: "tcp" | "http" | "postgresql";
+  /** The check goes by TLS, and wants a certificate of one of these authorities, PEM. */
+  readonly trusted?: string;
+}
+
+export interface PatroniCheckProps {
+  /** @default 8008 */
+  readonly port?: number;
+  /** Authorities, PEM: Patroni is asked by TLS, and shows a certificate of one of them. @default - asked plainly */
+  readonly trusted?: string;
 }
 
 export interface HttpCheckProps {
@@ -66,16 +75,16 @@ export class HealthCheck {
   }
 
   /** Patroni says this server is the primary. */
-  static patroniPrimary(props: { readonly port?: number } = {}): HealthCheck {
-    return this.patroni("/primary", props.port);
+  static patroniPrimary(props: PatroniCheckProps = {}): HealthCheck {
+    return this.patroni("/primary", props);
   }
 
   /**
    * Patroni says this server is a replica that may be read from.
    * @param props.maximumLag bytes, or with a unit (`10MB`), behind the primary; default 10MB, a few seconds of a busy primary
    */
-  static patroniReplica(props: { readonly port?: number; readonly maximumLag?: string } = {}): HealthCheck {
-    const { maximumLag = "10MB", port } = props;
+  static patroniReplica(props: PatroniCheckProps & { readonly maximumLag?: string } = {}): HealthCheck {
+    const { maximumLag = "10MB" } = props;
     if (!/^\d+([kMG]?B)?$/.test(maximumLag)) {
       refuse("HealthCheck.patroniReplica", {
         code: "bad-check",
@@ -84,18 +93,19 @@ export class HealthCheck {
         fix: "write it like 10MB",
       });
     }
-    return this.patroni(`/replica?lag=${maximumLag}`, port);
+    return this.patroni(`/replica?lag=${maximumLag}`, props);
   }
 
   /** Patroni says this server is a replica that has every commit: of a set whose commits wait for it. */
-  static patroniSynchronous(props: { readonly port?: number } = {}): HealthCheck {
-    return this.patroni("/sync", props.port);
+  static patroniSynchronous(props: PatroniCheckProps = {}): HealthCheck {
+    return this.patroni("/sync", props);
   }
 
-  private static patroni(path: string, port = 8008): HealthCheck {
+  private static patroni(path: string, { port = 8008, trusted }: PatroniCheckProps): HealthCheck {
     return new HealthCheck({
       kind: "postgresql",
       port,
+      trusted,
       lines: [
         "option httpchk",
         `http-check send meth OPTIONS uri ${quoted(path)}`,

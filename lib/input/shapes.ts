@@ -38,9 +38,11 @@ export const SHAPES: Shapes = {
       props: ["is", "ListenerProps"],
     },
     "HealthCheck.http": { path: "text", "props?": ["is", "HttpCheckProps"] },
-    "HealthCheck.patroniPrimary": { "props?": ["settings", { "port?": "number" }] },
-    "HealthCheck.patroniReplica": { "props?": ["settings", { "port?": "number", "maximumLag?": "text" }] },
-    "HealthCheck.patroniSynchronous": { "props?": ["settings", { "port?": "number" }] },
+    "HealthCheck.patroniPrimary": { "props?": ["is", "PatroniCheckProps"] },
+    "HealthCheck.patroniReplica": {
+      "props?": ["settings", { "port?": "number", "trusted?": "text", "maximumLag?": "text" }],
+    },
+    "HealthCheck.patroniSynchronous": { "props?": ["is", "PatroniCheckProps"] },
     "HealthCheck.postgresql": { "props?": ["settings", { "user?": "text" }] },
     "Java.at": { home: "text" },
     "Java.openjdk": { major: "number" },
@@ -181,6 +183,7 @@ export const SHAPES: Shapes = {
     AwsSubnet: { settings: { id: "text", "cidr?": "text", "availabilityZone?": "text" } },
     Backend: {
       members: [
+        "authorities",
         "declaredStates",
         "drainTimeout",
         "isSticky",
@@ -633,6 +636,7 @@ export const SHAPES: Shapes = {
     },
     OriginSettings: { settings: { "weight?": "number", "standby?": "flag" } },
     Outgoing: { members: [] },
+    PatroniCheckProps: { settings: { "port?": "number", "trusted?": "text" } },
     Peer: { members: ["cidrs", "description"] },
     PlacePlan: { settings: { kind: ["or", ["word", "continent"], ["word", "country"]], code: "text" } },
     Platform: {
@@ -654,6 +658,7 @@ export const SHAPES: Shapes = {
         "names?": ["list", "text"],
         trusted: ["list", "text"],
         "members?": ["or", ["word", "optional"], ["word", "required"]],
+        "rest?": ["or", ["word", "none"], ["word", "required"]],
         "client?": ["or", ["word", "optional"], ["word", "required"]],
         "clientCertificates?": "flag",
       },
@@ -695,6 +700,7 @@ export const SHAPES: Shapes = {
         "client",
         "clientCertificates",
         "members",
+        "rest",
         "secretFile",
         "secretOf",
         "trust",
@@ -706,6 +712,7 @@ export const SHAPES: Shapes = {
       settings: {
         trusted: ["list", "text"],
         "members?": ["or", ["word", "optional"], ["word", "required"]],
+        "rest?": ["or", ["word", "none"], ["word", "required"]],
         "client?": ["or", ["word", "optional"], ["word", "required"]],
         "clientCertificates?": "flag",
       },

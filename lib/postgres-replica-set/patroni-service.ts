@@ -94,6 +94,7 @@ export class AccessService implements Service {
                 tls: {
                   certificate: CERTIFICATE,
                   trusted: TRUSTED,
+                  rest: tls.rest,
                   ...(tls.authority && {
                     authority: `${TLS}/authority.pem`,
                     alternatives: tls.alternatives(machine.privateAddress),

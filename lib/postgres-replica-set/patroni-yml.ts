@@ -46,6 +46,8 @@ export interface AccessTls {
   readonly trusted: string;
   readonly members: "optional" | "required";
   readonly clientCertificates: boolean;
+  /** Does Patroni's REST interface speak it? */
+  readonly rest: boolean;
 }
 
 export const POSTGRES_PORT = 5432;
@@ -161,6 +163,9 @@ function firstData(recovery: PatroniModel["recovery"]): object {
 export function renderAccessYml({ etcdHosts, hba, tls }: AccessModel): string {
   return document({
     etcd: { hosts: etcdHosts },
+    ...(tls?.rest && {
+      restapi: { certfile: tls.certificate, keyfile: tls.certificate, cafile: tls.trusted },
+    }),
     postgresql: { pg_hba: hba, ...(tls && encrypted(tls)) },
   });
 }

@@ -67,7 +67,7 @@ export interface PostgresReplicaSetProps {
   readonly roles?: readonly DatabaseRoleProps[];
   /** Who may connect to 5432 by themselves; or say it later: `set.primary.allowFrom(web)`. @default nobody */
   readonly clients?: readonly (Connectable | Peer)[];
-  /** Encrypted connections to PostgreSQL, from clients and between members. @default - none: a network of your own */
+  /** Encrypted connections to PostgreSQL and Patroni, from clients and between members. @default - none: a network of your own */
   readonly tls?: PostgresTls;
   /** @default Timers.fast() */
   readonly timers?: Timers;
@@ -148,9 +148,10 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     this.etcd = props.etcd ?? this.ownEtcd();
     this.etcd.claim(this.name, this);
     this.connections = this.connect(id);
-    this.primary = new PostgresEndpoint(this, HealthCheck.patroniPrimary(), "primary");
-    this.replicas = new PostgresEndpoint(this, HealthCheck.patroniReplica(), "prefer-standby");
-    this.synchronousReplica = new PostgresEndpoint(this, HealthCheck.patroniSynchronous());
+    const trusted = this.tls?.rest ? this.tls.trust : undefined;
+    this.primary = new PostgresEndpoint(this, HealthCheck.patroniPrimary({ trusted }), "primary");
+    this.replicas = new PostgresEndpoint(this, HealthCheck.patroniReplica({ trusted }), "prefer-standby");
+    this.synchronousReplica = new PostgresEndpoint(this, HealthCheck.patroniSynchronous({ trusted }));
     for (const place of [props.backups, props.recovery?.from]) place?.grant(this, this.machines);
     this.ready = this.rollOut();
     warnOfReplicaSet(this);
@@ -246,6 +247,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
         trusted: TRUSTED,
         members: tls.members,
         clientCertificates: tls.clientCertificates,
+        rest: tls.rest,
       },
     };
   }

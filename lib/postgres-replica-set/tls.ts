@@ -11,6 +11,12 @@ export interface PostgresTlsProps {
    * @default "required" - and whoever follows wants to see a certificate of a trusted authority
    */
   readonly members?: "optional" | "required";
+  /**
+   * To Patroni's REST interface, which load balancers and the members themselves ask. It takes one or the other: as a live set changes over,
+   * load balancers see no member until they have their new files too, some seconds.
+   * @default - as `members`: "none" while that is "optional"
+   */
+  readonly rest?: "none" | "required";
   /** For clients. A live set goes there by way of "optional", which takes both. @default "required" */
   readonly client?: "optional" | "required";
   /**
@@ -43,6 +49,7 @@ export class PostgresTls extends NodeCertificates {
   readonly members: "optional" | "required";
   readonly client: "optional" | "required";
   readonly clientCertificates: boolean;
+  readonly rest: boolean;
 
   private constructor(
     props: PostgresTlsProps,
@@ -53,6 +60,7 @@ export class PostgresTls extends NodeCertificates {
   ) {
     super("PostgresTls", props.trusted, certificates, authority);
     this.members = props.members ?? "required";
+    this.rest = (props.rest ?? (this.members === "required" ? "required" : "none")) === "required";
     this.client = props.client ?? "required";
     this.clientCertificates = props.clientCertificates ?? false;
     for (const name of names) {

@@ -6,6 +6,7 @@ import { Deployment } from "../support/deployment";
 import { Authority } from "./support/certificates";
 import { report } from "./support/haproxy";
 import { awaitMembers, MEMBERS, PASSWORDS, replicaSet, WRITES, type SetProps } from "./support/replica-set";
+import { figure } from "./support/ring-site";
 import { startSite, VIP } from "./support/site";
 import { psql, SqlClient, type Statements } from "./support/sql-client";
 
@@ -121,7 +122,7 @@ test("members understand TLS: who wants it has it, nobody is refused, nobody res
 
 test("nothing but TLS: between members too, and nobody restarts", async () => {
   const before = await startsOf(MEMBERS);
-  const required = await withTls(old, "1", { trusted: [old.certificate] });
+  const required = await withTls(old, "1", { trusted: [old.certificate], rest: "none" });
   const { result } = await underWrites("nothing but TLS", () => required.deploy());
   expect(result.failed).toEqual([]);
   expect(await startsOf(MEMBERS)).toEqual(before);
@@ -133,6 +134,31 @@ test("nothing but TLS: between members too, and nobody restarts", async () => {
       "stat --format '%U %G %a' /etc/patroni/cdktf-ha/tls/member.pem /etc/patroni/cdktf-ha/tls/authority.pem",
     );
   expect(stdout).toBe("root postgres 640\nroot root 600\n");
+}, 300_000);
+
+test("Patroni by TLS: load balancers, members and patronictl ask so, a plain question has no answer", async () => {
+  const before = await startsOf(MEMBERS);
+  const whole = await withTls(old, "1", { trusted: [old.certificate] });
+  const { result } = await underWrites("Patroni by TLS", () => whole.deploy());
+  figure(`Patroni by TLS: longest gap of writes ${(result.longestGapMs / 1000).toFixed(1)} s`);
+  expect(await startsOf(MEMBERS)).toEqual(before);
+  ({ leader } = await awaitMembers(lab.machine("db-1"), 3, leader));
+  const [asking, asked] = [lab.machine("db-1"), lab.machine("db-2").address];
+  const curl = async (url: string): Promise<string> => {
+    const options =
+      "--silent --max-time 5 --output /dev/null --write-out '%{http_code} %{ssl_verify_result}'";
+    const { stdout } = await asking.ssh(
+      `curl --cacert /etc/patroni/cdktf-ha/tls/trusted.pem ${options} ${url}`,
+      { allowFailure: true },
+    );
+    return stdout;
+  };
+  expect(await curl(`https://${asked}:8008/health`)).toBe("200 0");
+  expect(await curl(`http://${asked}:8008/health`)).toMatch(/^000 /);
+  // asks each member, by its address, with the login
+  const { stdout } = await asking.ssh("patronictl -c /etc/patroni/cdktf-ha reload db --force 2>&1");
+  for (const name of MEMBERS) expect(stdout).toContain(`Reload request received for member ${name}`);
+  expect(await whole.isUpToDate()).toBe(true);
 }, 300_000);
 
 test("a psql that verifies comes in; a plain one does not, nor one that trusts others or looks for another name", async () => {
@@ -210,6 +236,35 @@ test("an authority that nobody trusts is refused before anything is touched", as
   expect(output).toContain("nothing was changed");
   expect(await issuerOf("db-1")).toBe(before);
 }, 200_000);
+
+test("certificates of one's own: taken up without a restart, and refused where they are for another address", async () => {
+  const before = await startsOf(four);
+  const issued = new Map<string, string>();
+  for (const name of four) issued.set(name, await issuerOf(name));
+  const trusted = { trusted: [next.certificate] };
+  const given = async (addressOf: (name: string) => string): Promise<Deployment> => {
+    const variables: Record<string, string> = {};
+    for (const name of four) {
+      variables[`${name}-pem`] = (await next.issue(name, addressOf(name), VIP)).bundle;
+    }
+    const build = (stack: TerraformStack): void => {
+      const certificates = Object.fromEntries(
+        four.map((name) => [name, Secret.variable(stack, `${name}-pem`, { version: addressOf(name) })]),
+      );
+      replicaSet(lab, { members: four, tls: PostgresTls.given(certificates, trusted) })(stack);
+    };
+    return deployment.changed(build, { ...PASSWORDS, ...variables }).prepare();
+  };
+  const { ok, output } = await (await given(() => "10.77.0.99")).apply();
+  expect([ok, output.includes("is not for its address")]).toEqual([false, true]);
+  const own = await given((name) => lab.machine(name).address);
+  const { result } = await underWrites("certificates of one's own", () => own.deploy());
+  expect(result.failed).toEqual([]);
+  expect(await connect(VERIFIED, { "/root/trusted.pem": next.certificate })).toBe("t");
+  for (const name of four) expect(await issuerOf(name)).not.toBe(issued.get(name));
+  expect(await startsOf(four)).toEqual(before);
+  ({ leader } = await awaitMembers(lab.machine("db-1"), 4, leader));
+}, 400_000);
 
 test("with certificates of clients, a password alone is not enough", async () => {
   const both = { trusted: [next.certificate], clientCertificates: true };

@@ -213,6 +213,22 @@ print(restarted, state["postgresql"]["parameters"])`);
   expect(lines).toEqual(["ok None", "['db-2', 'db-1', 'db-3'] {'max_connections': 80}"]);
 });
 
+test("a member starts with the certificate it has where it cannot make a new one, and not without one", () => {
+  const lines = python(`
+import certificates
+certificates.TLS = {"certificate": os.path.join(os.path.dirname(DATA), "member.pem"), "authority": "a", "alternatives": []}
+def run(*command, **more): raise Refused("the authority could not sign")
+certificates.run, certificates.note = run, print
+told(certificates.take_care)
+open(certificates.TLS["certificate"], "w").close()
+told(certificates.take_care)`);
+  expect(lines).toEqual([
+    "refused: the authority could not sign",
+    "no new certificate: the authority could not sign",
+    "ok None",
+  ]);
+});
+
 test("fewer connections than Patroni's own number restart the primary first, and more of them last", () => {
   const none = '{"ttl": 20, "postgresql": {"use_slots": True, "parameters": {}}}';
   const order = (current: string, wanted: string): string[] =>

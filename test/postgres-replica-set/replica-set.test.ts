@@ -1,4 +1,15 @@
-import { Backups, EtcdCluster, Peer, Port, PostgresReplicaSet, PostgresTls, Secret, Timers } from "../../lib";
+import {
+  Backups,
+  EtcdCluster,
+  HaproxyKeepalivedPair,
+  Peer,
+  Port,
+  PostgresReplicaSet,
+  PostgresTls,
+  Secret,
+  Timers,
+  VirtualIp,
+} from "../../lib";
 import { mebibytes, splitParameters } from "../../lib/postgres-replica-set/parameters";
 import { renderHba, type HbaModel } from "../../lib/postgres-replica-set/pg-hba";
 import { Template } from "../../lib/testing";
@@ -40,6 +51,8 @@ test("with TLS, pg_hba.conf asks for it, and for certificates where they are wan
 test("each member has a certificate for its own address, and clients are told to want one", () => {
   const stack = newStack();
   const set = newSet(stack, {
+    databases: [{ name: "a", owner: "a" }],
+    roles: [{ name: "a", password: Secret.variable(stack, "a") }],
     tls: PostgresTls.authority(Secret.variable(stack, "authority"), {
       trusted: [CERTIFICATE],
       names: ["db.example.net", "10.0.1.90"],
@@ -50,6 +63,29 @@ test("each member has a certificate for its own address, and clients are told to
     alternatives: ["IP:10.0.1.42", "DNS:db.example.net", "IP:10.0.1.90"],
   });
   expect(set.primary.connectionString("a", "a")).toMatch(/&sslmode=verify-full$/);
+});
+
+test("load balancers ask Patroni by TLS, and trust whom the members trust", () => {
+  const configOf = (rest?: "none"): string[] => {
+    const stack = newStack();
+    const platform = setHosts(stack);
+    const authority = Secret.variable(stack, "authority");
+    const tls = PostgresTls.authority(authority, { trusted: [CERTIFICATE], rest });
+    new HaproxyKeepalivedPair(stack, "lb", {
+      platform,
+      nodes: ["pg-6", "pg-7"],
+      virtualIp: VirtualIp.layer2("10.0.1.90/24"),
+    }).balance("metadata", { port: 5432, to: newSet(stack, { platform, tls }).primary });
+    const template = Template.synth(stack).hasNoErrors();
+    const files = ["haproxy.cfg", "tls/metadata-check-authority.pem"];
+    return files.slice(0, rest ? 1 : 2).map((name) => template.file("pg-6", `/etc/haproxy/${name}`));
+  };
+  const [config, trusted] = configOf();
+  expect(config).toMatch(
+    /default-server .* check-ssl verify required ca-file \/etc\/haproxy\/tls\/metadata-check-authority.pem\n/,
+  );
+  expect(trusted).toContain(CERTIFICATE.trim());
+  expect(configOf("none")[0]).not.toContain("check-ssl");
 });
 
 test("certificates of one's own: each member gets its own, and no authority", () => {
@@ -65,6 +101,7 @@ test("certificates of one's own: each member gets its own, and no authority", ()
   expect((JSON.parse(facts) as { tls: object }).tls).toEqual({
     certificate: "/etc/patroni/cdktf-ha/tls/member.pem",
     trusted: "/etc/patroni/cdktf-ha/tls/trusted.pem",
+    rest: true,
   });
 });
 

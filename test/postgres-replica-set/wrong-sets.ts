@@ -2,10 +2,13 @@ import type { TerraformStack } from "cdktf";
 import {
   Backups,
   EtcdCluster,
+  HaproxyKeepalivedPair,
   PostgresReplicaSet,
   PostgresTls,
   Secret,
+  ServerTls,
   Timers,
+  VirtualIp,
   type PostgresReplicaSetProps,
   type ProblemCode,
 } from "../../lib";
@@ -97,16 +100,6 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
       ["asked for", (stack) => newSet(stack).credentials("nobody")],
       ["of a connection string", (stack) => newSet(stack).primary.connectionString("a", "a@b")],
     ],
-    "conflicting-setting": [
-      [
-        "the replica that has every commit, where none has",
-        (stack) => newSet(stack, { synchronous: "off" }).synchronousReplica.balanceTarget(),
-      ],
-      [
-        "certificates of clients that speak plainly",
-        () => PostgresTls.given({}, { ...trusted, client: "optional", clientCertificates: true }),
-      ],
-    ],
     "no-nodes": [["no members", set({ members: [] })]],
     "unknown-database": [
       [
@@ -158,6 +151,29 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     "tls-without-certificate": [
       ["nobody is trusted", () => PostgresTls.given({}, { trusted: [] })],
       ["a member has none", set({ tls: PostgresTls.given({}, trusted) })],
+    ],
+    "conflicting-setting": [
+      [
+        "the replica that has every commit, where none has",
+        (stack) => newSet(stack, { synchronous: "off" }).synchronousReplica.balanceTarget(),
+      ],
+      [
+        "certificates of clients that speak plainly",
+        () => PostgresTls.given({}, { ...trusted, client: "optional", clientCertificates: true }),
+      ],
+      [
+        "TLS of the load balancer's own to members that have theirs",
+        (stack) => {
+          const platform = setHosts(stack);
+          const tls = PostgresTls.authority(Secret.variable(stack, "authority"), trusted);
+          const set = newSet(stack, { platform, tls });
+          new HaproxyKeepalivedPair(stack, "lb", {
+            platform,
+            nodes: ["pg-6", "pg-7"],
+            virtualIp: VirtualIp.layer2("10.0.1.90/24"),
+          }).balance("metadata", { port: 5432, to: set.primary, serverTls: ServerTls.unverified() });
+        },
+      ],
     ],
     "bad-name": [
       ["a set", set({ name: "a b" })],

@@ -6,13 +6,12 @@ import socket
 import ssl
 import struct
 
-from node import ADDRESS, FACTS, LIB, NAME, Refused, note, run
+from node import ADDRESS, FACTS, LIB, NAME, REST_PORT, TLS, Refused, note, run
 
-TLS = FACTS.get("tls")
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
-def issue():
+def issue(tell=note):
     """True where the member has a new one."""
     if not TLS or "authority" not in TLS:
         return False
@@ -20,18 +19,31 @@ def issue():
     shutil.chown(TLS["certificate"], "root", "postgres")
     os.chmod(TLS["certificate"], 0o640)
     if words.stdout:
-        note(words.stdout.strip())
+        tell(words.stdout.strip())
     return bool(words.stdout)
+
+
+def take_care():
+    """A member does not stay down for want of a new certificate while it has an old one."""
+    try:
+        issue()
+    except Refused as refused:
+        if not os.path.exists(TLS["certificate"]):
+            raise
+        note(f"no new certificate: {refused}")
 
 
 def check():
     """What it writes, the push throws away."""
-    issue()
+    issue(tell=lambda words: None)
     own = TLS["certificate"]
     store = ("-no-CApath", "-no-CAstore", "-CAfile", TLS["trusted"])
     done = run("openssl", "verify", *store, "-purpose", "sslserver", "-untrusted", own, own, check=False)
     if done.returncode:
         raise Refused(f"the certificate of {NAME} is of no authority in 'trusted': {(done.stderr or done.stdout).strip()}")
+    found = run("openssl", "x509", "-in", own, "-noout", "-checkip", ADDRESS, check=False).stdout
+    if TLS["rest"] and "does match" not in found:
+        raise Refused(f"the certificate of {NAME} is not for its address {ADDRESS}, by which members ask each other")
     if run("openssl", "pkey", "-in", own, "-pubout").stdout != run("openssl", "x509", "-in", own, "-noout", "-pubkey").stdout:
         raise Refused(f"the key of {NAME} is not its certificate's")
 
@@ -48,15 +60,20 @@ def parts():
 
 
 def is_served():
-    """Does PostgreSQL show the certificate that stands in the file? It keeps the old one where it cannot read the new one."""
+    """Do PostgreSQL and Patroni show the certificate that stands in the file? They keep the old one where they cannot read it."""
+    return shows(5432) and (not TLS["rest"] or shows(REST_PORT))
+
+
+def shows(port):
     own = re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", parts()[0], re.S).group()
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        with socket.create_connection((ADDRESS, 5432), timeout=5) as plain:
-            plain.sendall(SSL_REQUEST)
-            if plain.recv(1) != b"S":
-                return False
+        with socket.create_connection((ADDRESS, port), timeout=5) as plain:
+            if port != REST_PORT:
+                plain.sendall(SSL_REQUEST)
+                if plain.recv(1) != b"S":
+                    return False
             with context.wrap_socket(plain) as shown:
                 return shown.getpeercert(binary_form=True) == ssl.PEM_cert_to_DER_cert(own)
     except OSError:

@@ -108,14 +108,14 @@ def access():
     wait_until(taken_up, 60, "Patroni does not take up who may come in")
     if own_state().get("state") == "running":
         if certificates.TLS:
-            wait_until(certificates.is_served, 60, "PostgreSQL does not show the member's certificate; its log says why")
+            wait_until(certificates.is_served, 60, "PostgreSQL or Patroni does not show the member's certificate; its log says why")
         wait_until(password_is_known, 90, "no member leads that would tell the others the members' new password", every=1)
 
 
 def certificate():
     if certificates.issue():
         run("systemctl", "reload", UNIT)
-        wait_until(certificates.is_served, 120, "PostgreSQL does not show the member's new certificate; its log says why")
+        wait_until(certificates.is_served, 120, "PostgreSQL or Patroni does not show the member's new certificate; its log says why")
 
 
 def password_is_known():
@@ -292,7 +292,7 @@ def healthy():
     if not is_taken_up():
         raise Refused("the server has not read the new files")
     if certificates.TLS and not certificates.is_served():
-        raise Refused("the server does not show the member's certificate")
+        raise Refused("PostgreSQL or Patroni does not show the member's certificate")
     if leads():
         found = members()
         standby = [m["name"] for m in found if m["role"] == "sync_standby"]

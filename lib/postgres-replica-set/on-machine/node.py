@@ -1,8 +1,10 @@
 """What the programs of a PostgreSQL member share: facts, Patroni's REST interface, the server on this machine, notes."""
 import base64
+import http.client
 import json
 import os
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -16,6 +18,7 @@ DISSOLVES = "/run/cdktf-ha-dissolve"
 
 with open(os.path.join(ETC, "facts.json")) as _file:
     FACTS = json.load(_file)
+TLS = FACTS.get("tls")
 NAME, ADDRESS, DATA = FACTS["name"], FACTS["address"], FACTS["dataDirectory"]
 
 
@@ -47,20 +50,39 @@ def member_password():
 
 def rest(path, method="GET", body=None, address=ADDRESS, seconds=10):
     """Status and answer of a member's Patroni; status 0 where nobody answers."""
+    wanted, other = ("https", "http") if TLS and TLS["rest"] else ("http", "https")
+    answer = ask(wanted, path, method, body, address, seconds)
+    if answer[0] == 0 and address == ADDRESS:
+        # this machine's own goes from one to the other with the next reload; nobody is between the two
+        answer = max(answer, ask(other, path, method, body, address, seconds), key=lambda found: found[0])
+    return answer
+
+
+def context():
+    """Members are known by the authority and by their addresses."""
+    if TLS and TLS["rest"]:
+        return ssl.create_default_context(cafile=TLS["trusted"])
+    plain = ssl.create_default_context()
+    plain.check_hostname, plain.verify_mode = False, ssl.CERT_NONE
+    return plain
+
+
+def ask(scheme, path, method, body, address, seconds):
     host = f"[{address}]" if ":" in address else address
-    request = urllib.request.Request(f"http://{host}:{REST_PORT}{path}", method=method)
+    request = urllib.request.Request(f"{scheme}://{host}:{REST_PORT}{path}", method=method)
     if method not in ("GET", "OPTIONS"):
         login = base64.b64encode(f"patroni:{member_password()}".encode()).decode()
         request.add_header("Authorization", f"Basic {login}")
         request.add_header("Content-Type", "application/json")
         request.data = json.dumps(body or {}).encode()
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # members are near: no proxy's business
+    handlers = [urllib.request.HTTPSHandler(context=context())] if scheme == "https" else []
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), *handlers)  # members are near: no proxy's business
     try:
         with opener.open(request, timeout=seconds) as answer:
             return answer.status, parsed(answer.read())
     except urllib.error.HTTPError as error:
         return error.code, parsed(error.read())
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         return 0, str(error)
 
 

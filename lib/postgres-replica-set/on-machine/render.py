@@ -42,8 +42,10 @@ def machine_part():
     seen = [*(read(name) for name in PUSHED), json.dumps(own), *certificates.parts()]
     mark = hashlib.sha256("\n".join(seen).encode()).hexdigest()[:16]
     password = {"password": member_password()}
+    # Patroni reads a certificate again where its options are others: the key has no password, so any will do
+    known = {"keyfile_password": mark} if certificates.TLS and certificates.TLS["rest"] else {}
     return {
-        "restapi": {"authentication": password},
+        "restapi": {"authentication": password, **known},
         "postgresql": {
             "authentication": {"replication": dict(password), "rewind": dict(password)},
             "parameters": {**own, "cdktf_ha.configuration": mark},
@@ -57,7 +59,7 @@ def fingerprint():
 
 
 def render(directory=ETC):
-    certificates.issue()
+    certificates.take_care()
     path = os.path.join(directory, MACHINE)
     with open(os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write("# Managed by cdktf-ha-clusters, made on this machine.\n")

@@ -90,7 +90,10 @@ export interface Member {
 
 /** As Patroni of one member tells it; nobody where it does not answer. */
 export async function membersOf(asked: LabMachine): Promise<Member[]> {
-  const { stdout } = await asked.ssh(`curl --silent --max-time 5 http://${asked.address}:8008/cluster`, {
+  const ask = (scheme: string): string =>
+    `curl --silent --insecure --max-time 5 ${scheme}://${asked.address}:8008/cluster`;
+  // the one who answers plainly does not speak TLS, and the other way round
+  const { stdout } = await asked.ssh(`${ask("http")} || ${ask("https")}`, {
     allowFailure: true,
     timeoutSeconds: 15,
   });
