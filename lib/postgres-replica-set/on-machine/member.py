@@ -221,6 +221,13 @@ def is_recovering():
     return os.path.exists(os.path.join(DATA, "recovery.signal"))
 
 
+def last_fatal():
+    """Why, where a server said it; that it only began to start is no reason."""
+    words = run("journalctl", f"--unit={UNIT}", "--lines=500", "--output=cat", "--no-pager", check=False).stdout.splitlines()
+    fatal = [line for line in words if re.search(r"\b(FATAL|ERROR)\b", line) and "the database system is" not in line]
+    return f": {fatal[-1]}" if fatal else ""
+
+
 def await_server(seconds):
     """Until the server answers and leads or follows. What goes on is waited for; what stands still is not."""
     until, idle, restarts = time.monotonic() + seconds, time.monotonic(), times_restarted()
@@ -236,7 +243,7 @@ def await_server(seconds):
             idle = time.monotonic()
         if times_restarted() - restarts > 2:
             run("systemctl", "stop", UNIT, check=False)
-            raise Refused("Patroni ends by itself again and again")
+            raise Refused(f"Patroni ends by itself again and again{last_fatal()}")
         if time.monotonic() - idle > 120:
             raise Refused(f"the server is '{state}' for two minutes, and neither leads nor follows")
         if time.monotonic() > until:
