@@ -3,6 +3,7 @@ import { App, TerraformOutput, TerraformStack } from "cdktf";
 import type { Construct } from "constructs";
 import {
   AwsPlatform,
+  Backups,
   EtcdCluster,
   HaproxyKeepalivedPair,
   MachineImage,
@@ -83,6 +84,7 @@ class TwoZones extends TerraformStack {
         },
       }),
       synchronous: "on",
+      backups: Backups.s3("s3://archive-backups/metadata"),
       memberPassword: Secret.awsSecretsManager("archive/postgres-members"),
       databases: [{ name: "esmond", owner: "esmond" }],
       roles: [{ name: "esmond", password: Secret.awsSecretsManager("archive/postgres-esmond") }],

@@ -215,10 +215,7 @@ test("the primary loses its power: the next one archives and makes the backups",
 }, 400_000);
 
 test("a new set begins as the old one was, and lives on with backups of its own", async () => {
-  await sql(
-    leader,
-    "create table kept (n int); insert into kept select generate_series(1, 500)",
-  );
+  await sql(leader, "create table kept (n int); insert into kept select generate_series(1, 500)");
   await new Promise((resolve) => setTimeout(resolve, 1500));
   const to = await sql(leader, MOMENT);
   await new Promise((resolve) => setTimeout(resolve, 500));
