@@ -305,5 +305,8 @@ echo '${ENDPOINT} ${names}' >>"$1/etc/hosts"
 for bundle in "$1/etc/ssl/certs/ca-certificates.crt" "$1"/usr/lib/python3/dist-packages/awscli/botocore/cacert.pem; do
   [[ ! -e $bundle ]] || cat '${directory}/ca.pem' >>"$bundle"
 done
+# found by its name's hash, where a program does not read the bundle
+cp '${directory}/ca.pem' "$1/etc/ssl/certs/lab.pem"
+ln -s lab.pem "$1/etc/ssl/certs/$(openssl x509 -noout -hash -in '${directory}/ca.pem').0"
 `;
 }

@@ -191,7 +191,20 @@ class Quiet(MotoRequestHandler):
 
 
 def serve(port, tls=None):
-    make_server("0.0.0.0", port, app, threaded=True, request_handler=Quiet, ssl_context=tls).serve_forever()
+    server = make_server("0.0.0.0", port, app, threaded=True, request_handler=Quiet, ssl_context=tls)
+    if tls:
+        close = server.shutdown_request
+        server.shutdown_request = lambda connection: (say_goodbye(connection), close(connection))
+    server.serve_forever()
+
+
+def say_goodbye(connection):
+    """The end of a connection, as TLS says it: some clients, pgBackRest for one, take an end without it for an attack."""
+    try:
+        connection.settimeout(2)
+        connection.unwrap()
+    except (OSError, ValueError):
+        pass  # the client has gone
 
 
 if __name__ == "__main__":
