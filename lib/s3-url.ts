@@ -9,7 +9,8 @@ export interface S3Place {
 
 /** `s3://bucket` or `s3://bucket/prefix`, with or without a slash at its end. */
 export function parseS3Url(scope: string, url: string): S3Place {
-  const parsed = /^s3:\/\/([a-z0-9.-]{3,63})(?:\/([A-Za-z0-9._/-]*))?$/.exec(url);
+  // a bucket of the same stack has a name that cdktf stands in for
+  const parsed = /^s3:\/\/([a-z0-9.-]{3,63}|\$\{TfToken\[[^\]]+\]\})(?:\/([A-Za-z0-9._/-]*))?$/.exec(url);
   if (parsed) {
     const prefix = (parsed[2] ?? "").replace(/\/+$/, "");
     return { bucket: parsed[1]!, prefix: prefix === "" ? "" : `${prefix}/` };
@@ -22,11 +23,16 @@ export function parseS3Url(scope: string, url: string): S3Place {
   });
 }
 
-/** The machine's instance profile may put, list, read and drop what begins like this, and nothing else of the bucket. */
-export function grantS3({ aws }: Machine, { bucket, prefix }: S3Place): void {
+/** The machine's instance profile may list, read, put and drop what begins like this, or read it only; nothing else of the bucket is read. */
+export function grantS3(
+  { aws }: Machine,
+  { bucket, prefix }: S3Place,
+  use: "read" | "write" = "write",
+): void {
+  const more = ["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"];
   aws?.grant({ actions: ["s3:ListBucket"], resources: [aws.arn("s3", bucket)] });
   aws?.grant({
-    actions: ["s3:PutObject", "s3:GetObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
+    actions: ["s3:GetObject", ...(use === "write" ? more : [])],
     resources: [aws.arn("s3", `${bucket}/${prefix}*`)],
   });
 }

@@ -228,7 +228,7 @@ export const SHAPES: Shapes = {
         "processes?": "number",
       },
     },
-    Backups: { members: ["grant", "model", "props", "schedules", "secrets"] },
+    Backups: { members: ["grant", "model", "place", "props", "schedules", "secrets"] },
     BalanceProps: {
       settings: {
         port: "number",

@@ -7,9 +7,9 @@ import { PGBACKREST_CONF, PGBACKREST_PACKAGE, renderPgbackrestConf } from "./pgb
 
 export const BACKUP_PROGRAM = `${PROGRAMS}/backup`;
 
-/** What each member needs to reach the repository: there before PostgreSQL is told to archive, or its first segments would fail. */
-export class ArchiveService implements Service {
-  readonly name = "postgres-archive";
+/** What each member needs to reach the repository, before its PostgreSQL starts: a new one may have to fetch its first segments there. */
+export class RepositoryService implements Service {
+  readonly name = "postgres-repository";
 
   constructor(
     private readonly stanza: string,
@@ -35,8 +35,22 @@ export class ArchiveService implements Service {
         { path: BACKUP_PROGRAM, text: script("backup.sh"), mode: "0755", onChange: "none" },
       ],
       secrets: backups.secrets,
-      hooks: { check: script("backup-check.sh"), settle: script("backup-prepare.sh") },
+      hooks: { check: script("backup-check.sh") },
       checker: "pgBackRest, which asks the repository",
+    };
+  }
+}
+
+/** The set's place in the repository: there before PostgreSQL is told to archive, or its first segments would hold it up. */
+export class ArchiveService implements Service {
+  readonly name = "postgres-archive";
+
+  constructor(private readonly backups: Backups) {}
+
+  describe(): ServiceDescription {
+    return {
+      files: [{ path: `${CONFIG}/archive`, text: `${this.backups.place}\n`, onChange: "none" }],
+      hooks: { settle: script("backup-prepare.sh") },
       // the repository's own words come after a minute of its trying
       healthyWithin: 300,
     };
@@ -51,27 +65,30 @@ export class BackupService implements Service {
 
   describe(): ServiceDescription {
     const { full, diff, test } = this.backups.schedules;
-    const timer = (name: string, description: string, schedule: string, words: string) =>
+    const timer = (name: string, description: string, schedule: string, words: string, attempts = 1) =>
       scheduled({
         unit: `postgres-${name}`,
         description,
         schedule,
         command: `${BACKUP_PROGRAM} ${words}`,
         requisite: "patroni.service",
-        // of a store that does not answer at night; the one that leads by then goes on
-        more: "Restart=on-failure\nRestartSec=30min\n",
+        attempts,
       });
     const timers = [
-      timer("backup-full", "Full backup, by the member that leads", full, "run full"),
-      timer("backup-diff", "Differential backup, by the member that leads", diff, "run diff"),
+      timer("backup-full", "Full backup, by the member that leads", full, "run full", 4),
+      timer("backup-diff", "Differential backup, by the member that leads", diff, "run diff", 4),
       ...(test === undefined
         ? []
         : [timer("restore-test", "The newest backup restored beside a replica, and read", test, "test")]),
     ];
     return {
       files: [
-        // what is changed by it is settled anew
-        { path: `${CONFIG}/backups`, text: `${JSON.stringify(this.backups.schedules)}\n`, onChange: "none" },
+        // another place wants a first backup too
+        {
+          path: `${CONFIG}/backups`,
+          text: `${JSON.stringify({ place: this.backups.place, ...this.backups.schedules })}\n`,
+          onChange: "none",
+        },
         ...timers.flatMap(({ files }) => files),
       ],
       units: timers.map(({ unit }) => unit),

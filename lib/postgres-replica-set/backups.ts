@@ -95,6 +95,13 @@ export class Backups {
     };
   }
 
+  /** In words, without secrets. */
+  get place(): string {
+    if (typeof this.to === "string") return this.to;
+    const { place, endpoint } = this.to;
+    return `s3://${place.bucket}/${place.prefix}${endpoint === undefined ? "" : ` at ${endpoint}`}`;
+  }
+
   get secrets(): readonly Secret[] {
     const credentials = typeof this.to === "string" ? undefined : this.to.credentials;
     const { encryption } = this.props;
@@ -116,7 +123,7 @@ export class Backups {
   }
 
   /** The rights of each member's instance profile, where there are such; and what has no rights otherwise. */
-  grant(set: Construct, machines: readonly Machine[]): void {
+  grant(set: Construct, machines: readonly Machine[], use: "read" | "write"): void {
     if (typeof this.to === "string") return;
     const { place, region, credentials } = this.to;
     for (const machine of machines) {
@@ -129,7 +136,7 @@ export class Backups {
             fix: "credentials: { id: Secret.variable(...), secret: Secret.variable(...) }",
           });
         }
-        grantS3(machine, place);
+        grantS3(machine, place, use);
       }
       if (region === undefined && !machine.aws) {
         refuse(set, {

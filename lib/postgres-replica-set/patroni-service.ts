@@ -11,6 +11,7 @@ import {
   type DynamicModel,
 } from "./patroni-yml";
 import type { ParameterValue } from "./parameters";
+import { ARCHIVE_PROGRAM } from "./pgbackrest-conf";
 import type { Recovery } from "./recovery";
 import { renderCertificateTimer, renderPatroniUnit } from "./systemd-unit";
 import type { PostgresTls } from "./tls";
@@ -90,6 +91,7 @@ export class AccessService implements Service {
               memoryMiB: source.memoryMiB ?? 0,
               cloneWithin: source.cloneWithin,
               loopWait: source.dynamic.timers.loopWait,
+              archives: source.dynamic.archive !== undefined,
               ...(tls && {
                 tls: {
                   certificate: CERTIFICATE,
@@ -111,6 +113,8 @@ export class AccessService implements Service {
         },
         { path: `${CONFIG}/member-password`, text: source.memberPassword.placeholder, mode: "0600" },
         program("backup.py"),
+        // before anybody is told to use it
+        { path: ARCHIVE_PROGRAM, text: script("archive.sh"), mode: "0755", onChange: "none" },
         program("member.py"),
         program("node.py"),
         program("render.py"),

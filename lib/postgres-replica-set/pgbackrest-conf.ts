@@ -40,17 +40,16 @@ export const PGBACKREST_PACKAGE = {
 /** Another set's part of a repository, which a new set begins from. */
 export const RECOVERY_CONF = "/etc/pgbackrest/recovery.conf";
 
-/** `archive-push` answers when the segment is stored, not when it is queued: PostgreSQL keeps until then what the store lacks. */
+export const ARCHIVE_PROGRAM = "/usr/local/lib/cdktf-ha/postgres/archive";
+
+/** Answers when the segment is stored, not when it is queued: PostgreSQL keeps until then what the store lacks. */
 export function archiveCommand(stanza: string): string {
-  return `pgbackrest --stanza=${stanza} archive-push "%p"`;
+  return `${ARCHIVE_PROGRAM} push ${stanza} "%p"`;
 }
 
-/**
- * For a replica that was away longer than its primary kept the log. A store that does not answer must not hold up a failover: after this
- * time the segment counts as not there.
- */
+/** For a replica that was away longer than its primary kept the log. */
 export function restoreCommand(stanza: string): string {
-  return `timeout 30 pgbackrest --stanza=${stanza} archive-get %f "%p"`;
+  return `${ARCHIVE_PROGRAM} get ${stanza} %f "%p"`;
 }
 
 /** For pgBackRest 2.45 (Debian 12) and later. Pure. */
@@ -67,6 +66,8 @@ export function renderPgbackrestConf(model: PgbackrestModel): string {
     "start-fast": "y",
     "compress-type": "zst",
     "process-max": processes,
+    // PostgreSQL comes back to a segment that it could not store after a minute, and so does a store that was away
+    "archive-timeout": 180,
     // segments that wait go together
     "archive-async": "y",
     "spool-path": "/var/spool/pgbackrest",

@@ -14,7 +14,7 @@ import { Rollout, RolloutOrder } from "../push/rollout";
 import { SchemaService } from "../push/schema-service";
 import type { Secret } from "../secret/secret";
 import type { ClusterTopology } from "../topology/topology";
-import { ArchiveService, BackupService } from "./backup-service";
+import { ArchiveService, BackupService, RepositoryService } from "./backup-service";
 import type { Backups } from "./backups";
 import { renderSchema, type DatabaseProps, type DatabaseRoleProps, type SchemaModel } from "./databases";
 import { PostgresEndpoint } from "./endpoint";
@@ -152,7 +152,8 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     this.primary = new PostgresEndpoint(this, HealthCheck.patroniPrimary({ trusted }), "primary");
     this.replicas = new PostgresEndpoint(this, HealthCheck.patroniReplica({ trusted }), "prefer-standby");
     this.synchronousReplica = new PostgresEndpoint(this, HealthCheck.patroniSynchronous({ trusted }));
-    for (const place of [props.backups, props.recovery?.from]) place?.grant(this, this.machines);
+    props.backups?.grant(this, this.machines, "write");
+    props.recovery?.from.grant(this, this.machines, "read");
     this.ready = this.rollOut();
     warnOfReplicaSet(this);
     this.tellTimes();
@@ -284,10 +285,15 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
 
   private rollOut(): Rollout["last"] {
     const { machines } = this;
+    const { backups, recovery } = this.props;
     const access = new Rollout(this, "access", {
       nodes: machines.map((machine) => ({
         machine,
-        services: [new AccessService(this), ...(this.recovery ? [new RecoveryService(this.recovery)] : [])],
+        services: [
+          new AccessService(this),
+          ...(backups ? [new RepositoryService(this.name, backups)] : []),
+          ...(recovery ? [new RecoveryService(recovery)] : []),
+        ],
       })),
       order: RolloutOrder.allAtOnce(),
       dependsOn: [...this.etcd.ready, ...machines.map(({ base }) => base.resource)],
@@ -298,11 +304,10 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
       standbyFirst: true,
       dependsOn: access.last,
     });
-    const { backups } = this.props;
     const archive =
       backups &&
       new Rollout(this, "archive", {
-        nodes: machines.map((machine) => ({ machine, services: [new ArchiveService(this.name, backups)] })),
+        nodes: machines.map((machine) => ({ machine, services: [new ArchiveService(backups)] })),
         order: RolloutOrder.allAtOnce(), // whoever leads makes the place that the others look for
         dependsOn: members.last,
       });

@@ -14,13 +14,16 @@ export interface ScheduledProps {
   readonly command: string;
   /** A unit without which there is nothing to do. */
   readonly requisite: string;
+  /** How often a failure is tried again, half an hour later, until it counts. @default 1 */
+  readonly attempts?: number;
   /** Further lines of the service. @default none */
   readonly more?: string;
 }
 
 /** A service and the timer that starts it, within half an hour of its time: nodes do not all begin in the same second. */
 export function scheduled(props: ScheduledProps): { readonly unit: string; readonly files: ServiceFile[] } {
-  const { unit, description, schedule, command, requisite, more = "" } = props;
+  const { unit, description, schedule, command, requisite, attempts = 1, more = "" } = props;
+  const again = attempts > 1;
   return {
     unit: `${unit}.timer`,
     files: [
@@ -31,13 +34,13 @@ export function scheduled(props: ScheduledProps): { readonly unit: string; reado
 Description=${description}
 After=${requisite}
 Requisite=${requisite}
-
+${again ? `StartLimitIntervalSec=12h\nStartLimitBurst=${attempts}\n` : ""}
 [Service]
 Type=oneshot
 ExecStart=${command}
 Nice=10
 IOSchedulingClass=idle
-${more}`,
+${again ? "Restart=on-failure\nRestartSec=30min\n" : ""}${more}`,
         onChange: "none",
       },
       {

@@ -38,10 +38,11 @@ const backups = (stack: TerraformStack, bucket = "backups", props: BackupProps =
     ...props,
   });
 const builds =
-  (bucket?: string, props?: BackupProps, also?: SetProps["also"]) =>
+  (bucket?: string, props?: BackupProps, also?: SetProps["also"], members: readonly string[] = MEMBERS) =>
   (stack: TerraformStack): void =>
     replicaSet(lab, {
       also,
+      members,
       ...(bucket === undefined ? {} : { backups: backups(stack, bucket, props) }),
     } satisfies SetProps)(stack);
 
@@ -191,8 +192,20 @@ test("the restore test: by a replica, and nothing of it stays", async () => {
   expect(stdout.trim()).toBe("0");
 }, 400_000);
 
-test("the primary loses its power: the next one archives and makes the backups", async () => {
+test("a member joins, and leaves, while the set has backups", async () => {
+  deployment = deployment.changed(builds("backups", {}, undefined, [...MEMBERS, "db-4"]));
+  await deployment.deploy();
+  await awaitMembers(lab.machine("db-1"), 4, leader);
+  expect(await sql("db-4", "show restore_command")).toContain("archive get db");
+  deployment = deployment.changed(builds("backups"));
+  await deployment.deploy();
+  await settled();
+}, 600_000);
+
+test("the primary loses its power while the store hangs: another one takes over, archives when it can, and makes the backups", async () => {
   const old = leader;
+  store.hang();
+  const start = performance.now();
   await lab.machine(old).cutPower();
   let next: string | undefined;
   await waitUntil(
@@ -207,7 +220,9 @@ test("the primary loses its power: the next one archives and makes the backups",
     () => "nobody took over",
   );
   await sql(next!, "create table later (n int)");
-  await lab.machine(next!).ssh(`${BACKUP} run incr`, { timeoutSeconds: 200 });
+  figure(`takeover with a store that hangs: ${((performance.now() - start) / 1000).toFixed(0)} s`);
+  store.goOn();
+  await lab.machine(next!).ssh(`${BACKUP} run incr`, { timeoutSeconds: 400 });
   await lab.machine(old).powerOn();
   await settled();
   expect(leader).toBe(next);

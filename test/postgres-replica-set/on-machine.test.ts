@@ -1,5 +1,14 @@
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -284,4 +293,48 @@ old["postgresql"]["recovery_conf"] = None
 print(json.dumps(settings.difference(old, new)[0]))
 `),
   ).toEqual(['{"postgresql": {"recovery_conf": null}}', "{}"]);
+});
+
+describe("a segment of the log", () => {
+  const away = (): string => join(directory, "store-away");
+  /** Status of the program, where pgBackRest ends like this. */
+  function archive(words: string, pgbackrest: string, archives = true): number | null {
+    const text = readFileSync(join(PROGRAMS, "archive.sh"), "utf8")
+      .replace("/etc/patroni/cdktf-ha", directory)
+      .replace("/var/run/postgresql/cdktf-ha-store-away", away())
+      .replace("seconds=20", "seconds=1");
+    writeFileSync(join(directory, "archive"), text);
+    writeFileSync(join(directory, "facts.json"), JSON.stringify({ archives }, undefined, 2));
+    writeFileSync(
+      join(directory, "pgbackrest"),
+      `#!/bin/bash\necho "$@" >>${directory}/asked\n${pgbackrest}\n`,
+      {
+        mode: 0o755,
+      },
+    );
+    const { status } = spawnSync("bash", [join(directory, "archive"), ...words.split(" ")], {
+      env: { ...process.env, PATH: `${directory}:${process.env.PATH}` },
+    });
+    return status;
+  }
+  const asked = (): number => readFileSync(join(directory, "asked"), "utf8").trim().split("\n").length;
+
+  test("is stored, or waits; a server never ends for it", () => {
+    expect(archive("push db pg_wal/1", "exit 0")).toBe(0);
+    expect(archive("get db 1 pg_wal/1", "exit 1")).toBe(1);
+    expect(archive("get db 1 pg_wal/1", "exit 126")).toBe(1);
+    expect(archive("get db 1 pg_wal/1", "kill -9 $$")).toBe(1);
+    expect(archive("push db pg_wal/1", "exit 1", false)).toBe(0);
+    expect(asked()).toBe(4);
+  });
+
+  test("a store that does not answer is asked once in a minute", () => {
+    expect(archive("push db pg_wal/1", "sleep 30")).toBe(1);
+    expect(archive("get db 1 pg_wal/1", "exit 0")).toBe(1);
+    expect(asked()).toBe(1);
+    const past = new Date(Date.now() - 61_000);
+    utimesSync(away(), past, past);
+    expect(archive("push db pg_wal/1", "exit 0")).toBe(0);
+    expect(existsSync(away())).toBe(false);
+  });
 });

@@ -1,3 +1,4 @@
+import { TerraformVariable } from "cdktf";
 import {
   Backups,
   EtcdCluster,
@@ -231,6 +232,23 @@ test("at AWS the members' profiles may use the backups' prefix, and nothing else
   expect(policies).not.toContain("archive-backups/*");
 });
 
+const ARCHIVE = "/usr/local/lib/cdktf-ha/postgres/archive";
+
+test("a bucket of the same stack, and backups that are only begun from: read, and no more", () => {
+  const stack = newStack();
+  const bucket = new TerraformVariable(stack, "bucket", { type: "string" }).stringValue;
+  newSet(stack, {
+    platform: newAws(stack),
+    members: { "pg-1": { zone: "a" } },
+    recovery: { from: Backups.s3(`s3://${bucket}/postgres`), set: "old" },
+  });
+  const template = Template.synth(stack).hasNoErrors();
+  expect(template.file("pg-1", "/etc/pgbackrest/recovery.conf")).toMatch(/^repo1-s3-bucket=\$\{/m);
+  const json = JSON.stringify(template.json);
+  expect(json).toContain("/postgres/*");
+  expect(json).not.toContain("s3:PutObject");
+});
+
 test("a set begins to archive into nothing, and hears of the repository when that knows the set", () => {
   const stack = newStack();
   newSet(stack, { backups: Backups.directory("/mnt/backups", { restoreTest: "never" }) });
@@ -240,8 +258,8 @@ test("a set begins to archive into nothing, and hears of the repository when tha
   expect(file("50-member.yml")).not.toContain("restore_command");
   const { postgresql } = JSON.parse(file("settings.json")) as { postgresql: Record<string, unknown> };
   expect(postgresql).toMatchObject({
-    parameters: { archive_mode: "on", archive_command: 'pgbackrest --stanza=metadata archive-push "%p"' },
-    recovery_conf: { restore_command: 'timeout 30 pgbackrest --stanza=metadata archive-get %f "%p"' },
+    parameters: { archive_mode: "on", archive_command: `${ARCHIVE} push metadata "%p"` },
+    recovery_conf: { restore_command: `${ARCHIVE} get metadata %f "%p"` },
   });
   expect(() => template.file("pg-1", "/etc/systemd/system/postgres-restore-test.timer")).toThrow();
 });

@@ -16,14 +16,16 @@ import shutil
 import sys
 import time
 
-from node import DATA, FACTS, NAME, Refused, leader_of, leads, members, note, run, wait_until
+from node import (
+    DATA, FACTS, NAME, Refused, another_leads, leader_of, leads, members, note, other_addresses, run, sql, wait_until,
+)  # fmt: skip
 
 STANZA = FACTS["scope"]
 CONF = "/etc/pgbackrest/pgbackrest.conf"
 RECOVERY = "/etc/pgbackrest/recovery.conf"
 TEST = f"{DATA}-restore-test"
-# units of the servers that are made beside the set's own
-RESTORED, TESTED = "postgres-restored", "postgres-restored-for-test"
+TESTED = "postgres-restored-for-test"  # the unit of its server
+MADE_HERE = "cdktf-ha-restored"
 
 
 def postgres(*command, check=True, **more):
@@ -48,6 +50,13 @@ def check_recovery():
     """Only while there is no data: later the repository may be gone."""
     if os.path.exists(os.path.join(DATA, "PG_VERSION")):
         return
+    if another_leads(other_addresses()):
+        return  # a new member copies the one that leads
+    if os.path.exists(CONF) and info().get("backup"):
+        raise Refused(
+            f"'{STANZA}' has backups of its own, and no data and no member that leads: 'recovery' would begin it again from the past. "
+            "Let a new set, under another name, begin from those"
+        )
     stanza = stanza_of(RECOVERY)
     words = ["pgbackrest", f"--config={RECOVERY}", f"--stanza={stanza}", "--log-level-console=warn", "--output=json", "info"]
     found = json.loads(postgres(*words).stdout)[0]
@@ -67,6 +76,8 @@ def recovered(*_):
     """What pgBackRest told the server of its target is of the past: a member that follows would stop there."""
     for name in ("restore_command", "recovery_target_time", "recovery_target_action"):
         run("psql", "-XAtq", "--dbname", "postgres", "--command", f"alter system reset {name}", cwd="/")
+    # it has its original's number in pgBackRest's eyes: see make_stanza
+    run("psql", "-XAtq", "--dbname", "postgres", "--command", "alter role postgres set cdktf_ha.begun_from_backup = 'yes'", cwd="/")
 
 
 # pgBackRest's own numbers
@@ -79,9 +90,15 @@ def check():
         settings = dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
     if settings["repo1-type"] == "posix":
         check_directory(settings["repo1-path"])
-    for status in statuses():
-        if status["code"] not in (0, NO_BACKUP, *NO_STANZA):
-            raise Refused(f"the repository cannot be used: {gist(status['message'])}")
+    # AWS knows a right of a new role after some seconds
+    until = time.monotonic() + (120 if settings.get("repo1-s3-key-type") == "auto" else 0)
+    while True:
+        wrong = next((status for status in statuses() if status["code"] not in (0, NO_BACKUP, *NO_STANZA)), None)
+        if wrong is None:
+            return
+        if "AccessDenied" not in wrong["message"] or time.monotonic() > until:
+            raise Refused(f"the repository cannot be used: {gist(wrong['message'])}")
+        time.sleep(5)
 
 
 def gist(words):
@@ -120,10 +137,18 @@ def prepare():
 
 
 def make_stanza():
-    """Does nothing where it is there already; refuses where another cluster's is."""
+    """Does nothing where it is there already; refuses where another cluster's is, or another life's of this one."""
+    begun = sql("select current_setting('cdktf_ha.begun_from_backup', true)") == ["yes"]
+    if begun and knows_stanza():
+        raise Refused(
+            f"the repository holds backups of another set called '{STANZA}', which began from the same one: the two would take each other's "
+            "for their own. Choose another name or prefix"
+        )
     for _ in range(60):
         done = pgbackrest("stanza-create", check=False)
         if done.returncode == 0:
+            if begun:
+                sql("alter role postgres reset cdktf_ha.begun_from_backup")
             return
         # segments that wait for the stanza hold it
         if "unable to acquire lock" not in done.stdout + done.stderr:
@@ -206,15 +231,18 @@ def test():
 
 
 def restore_aside(when, directory):
-    if not os.path.isabs(directory) or os.path.normpath(directory) in ("/", DATA) or os.path.normpath(directory).startswith(f"{DATA}/"):
-        raise Refused(f"'{directory}': an absolute path that is not the set's own data")
+    directory = checked(directory)
     if os.path.exists(directory) and os.listdir(directory):
         raise Refused(f"{directory} is not empty: backup drop {directory}, or choose another one")
+    if run("systemctl", "is-active", "--quiet", unit_of(directory), check=False).returncode == 0:
+        raise Refused(f"a copy called {os.path.basename(directory)} is there already: backup drop it, or choose another name")
     try:
-        restore(when, directory, RESTORED)
+        restore(when, directory, unit_of(directory))
     except Refused:
-        remove(directory, RESTORED)
+        remove(directory, unit_of(directory))
         raise
+    with open(os.path.join(directory, MADE_HERE), "w"):
+        pass
     place = socket_directory(directory)
     last = ask(directory, "select coalesce(pg_last_xact_replay_timestamp()::text, 'the backup itself')")[0]
     note(f"restored beside the set, in {directory}: everything up to {last}")
@@ -223,6 +251,19 @@ def restore_aside(when, directory):
 take a table:  sudo -u postgres pg_dump --host {place} --table TABLE DATABASE | psql ... (the set's primary)
 remove it:     {sys.argv[0].removesuffix('.py')} drop {directory}"""
     )
+
+
+def checked(directory):
+    real = os.path.realpath(directory)
+    if not os.path.isabs(directory) or real == "/" or real == os.path.realpath(DATA) or real.startswith(f"{os.path.realpath(DATA)}/"):
+        raise Refused(f"'{directory}': an absolute path that is not the set's own data")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,60}", os.path.basename(real)):
+        raise Refused(f"'{directory}': its last part may have letters, digits, dash and underscore")
+    return real
+
+
+def unit_of(directory):
+    return f"postgres-restored-{os.path.basename(directory)}"
 
 
 def socket_directory(directory):
@@ -256,6 +297,10 @@ def restore(when, directory, unit):
         "listen_addresses": "", "unix_socket_directories": place, "port": 5432, "hba_file": hba, "ident_file": ident, "ssl": "off",
         "archive_mode": "off", "shared_buffers": "64MB", "synchronous_standby_names": "", "cluster_name": "restored", "logging_collector": "off",
         "primary_conninfo": "", "primary_slot_name": "",
+        # a standby that answers meanwhile would wait for ever where the set was given more connections on the way
+        "hot_standby": "off",
+        # the set's own subscriptions go on where they are
+        "max_logical_replication_workers": 0,
     }  # fmt: skip
     words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     started = run(
@@ -301,9 +346,10 @@ def remove(directory, unit):
 
 
 def drop(directory):
-    if not os.path.exists(os.path.join(socket_directory(directory), "pg_hba.conf")):
+    directory = checked(directory)
+    if not os.path.exists(os.path.join(directory, MADE_HERE)):
         raise Refused(f"{directory} was not made by 'backup restore'")
-    remove(directory, RESTORED)
+    remove(directory, unit_of(directory))
 
 
 def main(words):

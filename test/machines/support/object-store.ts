@@ -20,6 +20,7 @@ export class ObjectStore {
     const authority = await Authority.create(directory, "store");
     const python = await installed("--emulator");
     const moto = spawn(
+      // becomes moto itself: a signal reaches it
       "setpriv",
       [
         "--pdeathsig",
@@ -79,6 +80,15 @@ export class ObjectStore {
     await machine.ssh(
       `echo '${OPERATOR} ${HOST}' >>/etc/hosts; cat >${ObjectStore.caFile} <<'END'\n${this.certificate}END\n`,
     );
+  }
+
+  /** It takes connections, and answers nothing. */
+  hang(): void {
+    this.moto.kill("SIGSTOP");
+  }
+
+  goOn(): void {
+    this.moto.kill("SIGCONT");
   }
 
   stop(): void {
