@@ -80,6 +80,7 @@ export class Load {
       while (this.sent <= due) this.send();
     };
     this.ticker = setInterval(tick, Math.max(1, Math.min(10, 1000 / perSecond)));
+    this.ticker.unref(); // a load that nobody stops, since a test failed before, keeps no process alive
     tick();
   }
 

@@ -53,7 +53,12 @@ const set =
       databases: [{ name: "esmond", owner: "esmond" }],
       roles: [{ name: "esmond", password: Secret.awsSecretsManager("archive/postgres-esmond") }],
       clients: [Peer.cidr(`${CLIENT}/32`)],
-      backups: Backups.s3(`s3://${BUCKET}/metadata`),
+      // the test begins them itself, whatever the hour
+      backups: Backups.s3(`s3://${BUCKET}/metadata`, {
+        fullSchedule: "2100-01-01",
+        differentialSchedule: "2100-01-01",
+        restoreTest: "never",
+      }),
       memoryMiB: 256,
       ...props,
     });
