@@ -40,7 +40,8 @@ export const PGBACKREST_PACKAGE = {
 /** Another set's part of a repository, which a new set begins from. */
 export const RECOVERY_CONF = "/etc/pgbackrest/recovery.conf";
 
-export const ARCHIVE_PROGRAM = "/usr/local/lib/cdktf-ha/postgres/archive";
+/** Of a command that does not name it `pgbackrest check` thinks nothing. */
+export const ARCHIVE_PROGRAM = "/usr/local/lib/cdktf-ha/postgres/pgbackrest-archive";
 
 /** Answers when the segment is stored, not when it is queued: PostgreSQL keeps until then what the store lacks. */
 export function archiveCommand(stanza: string): string {

@@ -232,7 +232,7 @@ test("at AWS the members' profiles may use the backups' prefix, and nothing else
   expect(policies).not.toContain("archive-backups/*");
 });
 
-const ARCHIVE = "/usr/local/lib/cdktf-ha/postgres/archive";
+const ARCHIVE = "/usr/local/lib/cdktf-ha/postgres/pgbackrest-archive";
 
 test("a bucket of the same stack, and backups that are only begun from: read, and no more", () => {
   const stack = newStack();
