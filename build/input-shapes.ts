@@ -141,11 +141,14 @@ export function shapesOfLibrary(): Shapes {
       implemented.has(type.getSymbol()!.name) ||
       properties.some(({ flags }) => flags & ts.SymbolFlags.Method);
     if (!behaves) return { settings: settingsOf(type) };
-    const ours = type.getSymbol()!.declarations!.some(own);
+    // a member that is declared elsewhere may be missing in another version of that package
     const must = properties.filter(
-      (property) => !isOptional(checker.getTypeOfSymbol(property)) && !isQuestion(property),
+      (property) =>
+        property.declarations!.some(own) &&
+        !isOptional(checker.getTypeOfSymbol(property)) &&
+        !isQuestion(property),
     );
-    return { members: ours ? must.map(({ name }) => name).sort() : [] };
+    return { members: must.map(({ name }) => name).sort() };
   }
 
   function settingsOf(type: ts.Type): Record<string, Shape> {

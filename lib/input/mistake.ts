@@ -35,12 +35,21 @@ export function mistakeIn(shape: Shape, value: unknown, at: string): Problem | u
   }
 }
 
-/** Names that nothing reads come first: one that is missing may only be misspelled. */
+/**
+ * Misspelled names come first: one that is missing may only be misspelled. Other names that nothing reads pass, as in TypeScript,
+ * where props may be extended, and one object may be given to several calls.
+ */
 function mistakeInSettings(settings: Settings, value: object, at: string): Problem | undefined {
   const known = parametersOf(settings);
-  const given = isPlain(value) ? Object.entries(value) : [];
-  const unknown = given.find(([name, each]) => each !== undefined && !known.has(name));
-  if (unknown) return unknownSetting(unknown[0], [...known.keys()], at);
+  const given = isPlain(value)
+    ? Object.entries(value).flatMap(([name, each]) => (each === undefined ? [] : [name]))
+    : [];
+  const notGiven = [...known.keys()].filter((name) => !given.includes(name));
+  const misspelled = first(given, (name) => {
+    const meant = known.has(name) ? undefined : nearest(name, notGiven);
+    return meant === undefined ? undefined : unknownSetting(name, meant, [...known.keys()], at);
+  });
+  if (misspelled) return misspelled;
   return first(known, ([name, { shape, optional }]) => {
     const each = (value as Record<string, unknown>)[name];
     return each === undefined && optional ? undefined : mistakeIn(shape, each, inside(at, name));
@@ -101,13 +110,12 @@ function wrongKind(shape: Shape, value: unknown, at: string): Problem {
   };
 }
 
-function unknownSetting(name: string, names: readonly string[], at: string): Problem {
-  const near = nearest(name, names);
+function unknownSetting(name: string, meant: string, names: readonly string[], at: string): Problem {
   return {
     code: "unknown-setting",
     what: `nothing reads '${inside(at, name)}'`,
     allowed: names.join(", "),
-    fix: near === undefined ? "leave it out" : `did you mean '${near}'?`,
+    fix: `did you mean '${meant}'?`,
   };
 }
 
@@ -177,22 +185,32 @@ function isShowable(shape: Shape): boolean {
   return shape[0] === "word";
 }
 
-/** The longer names are, the more letters of them may be wrong. */
+/** The longer names are, the more letters of them may be wrong: of short ones that are like each other, both may be meant. */
 function nearest(name: string, names: readonly string[]): string | undefined {
   const distances = names.map((other) => [distance(name.toLowerCase(), other.toLowerCase()), other] as const);
   const [best] = distances.sort(([a], [b]) => a - b);
-  return best && best[0] <= Math.max(2, Math.floor(name.length / 3)) ? best[1] : undefined;
+  const wrong = Math.min(name.length - 1, 3, Math.max(1, Math.floor(name.length / 4)));
+  return best && best[0] <= wrong ? best[1] : undefined;
 }
 
-/** Letters to change, to add or to take away (Levenshtein). */
+/** Letters to change, to add, to take away, or to swap with the next one (Damerau and Levenshtein). */
 function distance(one: string, other: string): number {
+  let before: number[] = [];
   let row = Array.from({ length: other.length + 1 }, (_, index) => index);
   for (let i = 0; i < one.length; i++) {
     const next = [i + 1];
     for (let j = 0; j < other.length; j++) {
-      next.push(Math.min(row[j + 1]! + 1, next[j]! + 1, row[j]! + (one[i] === other[j] ? 0 : 1)));
+      const isSwapped = j > 0 && one[i] === other[j - 1] && one[i - 1] === other[j];
+      next.push(
+        Math.min(
+          row[j + 1]! + 1,
+          next[j]! + 1,
+          row[j]! + (one[i] === other[j] ? 0 : 1),
+          isSwapped ? before[j - 1]! + 1 : Infinity,
+        ),
+      );
     }
-    row = next;
+    [before, row] = [row, next];
   }
   return row.at(-1)!;
 }

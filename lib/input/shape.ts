@@ -20,7 +20,7 @@ export type Shape =
 /** By name; a name that ends in a question mark may be missing, and one that begins with three dots is all the rest. */
 export type Settings = Readonly<Record<string, Shape>>;
 
-/** An object with settings and no others; or something with a behaviour of its own, which has these members and maybe more. */
+/** An object with settings; or something with a behaviour of its own, which has these members and maybe more. */
 export interface Thing {
   readonly settings?: Settings;
   readonly members?: readonly string[];

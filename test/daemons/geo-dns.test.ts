@@ -115,6 +115,61 @@ withPython.each([
   expect(await without(down)).toEqual({ mapping, addresses });
 });
 
+const BOTH = { uk: ["1.1.1.1", "2001:db8::1"], us: ["2.2.2.2", "2001:db8::2"] };
+const FOUR = { uk: ["1.1.1.1", "2001:db8::1"], us: ["2.2.2.2"] };
+
+withPython.each([
+  ["the IPv4 of a region: its visitors would have none", BOTH, ["1.1.1.1"], {}, BOTH.us],
+  ["the IPv6 of a region", BOTH, ["2001:db8::1"], {}, BOTH.us],
+  [
+    "all of the IPv6: every region is without it",
+    BOTH,
+    ["2001:db8::1", "2001:db8::2"],
+    { gb: "uk" },
+    ["1.1.1.1"],
+  ],
+  [
+    "half of each: together they have both",
+    BOTH,
+    ["1.1.1.1", "2001:db8::2"],
+    { gb: "uk" },
+    ["2001:db8::1", "2.2.2.2"],
+  ],
+  ["the IPv4 of the default region, where others have only that", FOUR, ["1.1.1.1"], {}, ["2.2.2.2"]],
+  ["the only IPv6", FOUR, ["2001:db8::1"], { gb: "uk" }, ["1.1.1.1"]],
+] as const)("down, with two families: %s", async (_, regions, down, mapping, addresses) => {
+  const domain = { domain: NAME, records: {}, custom_mapping: { gb: "uk" } };
+  const found = await python<Domain>(
+    `domain, check, down = given
+geo.take_out(domain, check, down)
+print(json.dumps(domain))`,
+    [domain, { regions, next_nearest: {}, default: "uk" }, down],
+  );
+  const own = (name: string): string[] =>
+    found.records[`${name}._geo.${NAME}`]!.flatMap((record) => Object.values(record));
+  expect([found.custom_mapping, own("uk"), own("unknown")]).toEqual([mapping, addresses, addresses]);
+});
+
+withPython("a round of checks that fails is not the last one", async () => {
+  const found = await python<{ rounds: number; words: string[] }>(
+    `
+rounds, words = [], []
+def start(self):
+    rounds.append(self)
+    if len(rounds) == 3: raise SystemExit
+    raise RuntimeError("can't start new thread")
+geo.threading.Thread.start, geo.note, geo.time.sleep = start, words.append, lambda seconds: None
+check = {"name": "www", "regions": {"uk": ["a"]}, "fall": 3, "rise": 2, "interval": 1, "timeout": 1}
+try:
+    geo.Watch(check, [], lambda: None).run()
+except SystemExit:
+    print(json.dumps({"rounds": len(rounds), "words": words}))`,
+    {},
+  );
+  expect(found.rounds).toBe(3);
+  expect(found.words[0]).toBe(`www: not checked, tried again: RuntimeError("can't start new thread")`);
+});
+
 withPython("so many checks in a row, and not before: down after three, up after two", async () => {
   // 1 is a good answer; after each check, is the address down?
   const rows: [checks: string, down: string][] = [

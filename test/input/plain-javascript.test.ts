@@ -44,6 +44,16 @@ test("what is known of the types is what they are: `npm run shapes` writes it ag
   expect(shapesOfLibrary()).toEqual(SHAPES);
 });
 
+test("no member is asked for that another version of `constructs` may not have", () => {
+  const construct = ["node", "with"];
+  for (const [name, { members = [] }] of Object.entries(SHAPES.things)) {
+    expect([name, members.filter((member) => construct.includes(member))]).toEqual([name, []]);
+  }
+  const platform = newRack(newStack());
+  const older = new Proxy(platform, { has: (target, key) => key !== "with" && key in target });
+  expect(() => new HaproxyKeepalivedPair(newStack(), "lb", { platform: older })).not.toThrow();
+});
+
 const constructs = Object.entries(library).filter(
   ([name, exported]) => `${name}Props` in SHAPES.things && (exported as Class).prototype instanceof Construct,
 ) as unknown as [string, Class][];
@@ -74,13 +84,42 @@ test("a misspelled setting is told with the one that was meant, however deep it 
   allowed: name, replicationFactor, durableWrites
   fix: did you mean 'replicationFactor'?`,
   );
-  expect(ring({ colour: "blue" }).problem).toMatchObject({ code: "unknown-setting", fix: "leave it out" });
+  expect(ring({ cleints: [] }).problem).toMatchObject({
+    code: "unknown-setting",
+    fix: "did you mean 'clients'?",
+  });
   const pair = new HaproxyKeepalivedPair(newStack(), "lb", { platform: newRack(newStack("other")) });
   const to = Servers.at({ web: "10.0.1.70:80" });
   const wrong = { to, port: 80, stikiness: undefined, servers: { web: { wieght: 3 } } };
   expect(refusal(() => pair.balance("web", wrong as never)).message).toContain(
     "stack/lb: nothing reads 'servers.web.wieght'",
   );
+});
+
+test("what TypeScript lets pass passes: extended props, one object for several calls, an inventory with more in it", () => {
+  const stack = newStack();
+  const hosts = {
+    "lb-1": { address: "10.0.1.66/27", zone: "rack-1", os: "debian12" },
+    "lb-2": { address: "10.0.1.67/27", zone: "rack-2", os: "debian12" },
+  };
+  const platform = new library.SshPlatform(stack, "rack", {
+    hosts,
+    ssh: { privateKeyFile: "~/.ssh/id_ed25519" },
+    admins: [Peer.cidr("10.0.0.0/24")],
+  });
+  const extended = { platform, environment: "production" };
+  const pair = new HaproxyKeepalivedPair(stack, "lb", extended);
+  const common = { to: Servers.at({ web: "10.0.1.70:80" }), port: 80, owner: "shop" };
+  expect(() => pair.balance("web", common)).not.toThrow();
+});
+
+test("a name beside the one that it is like was not misspelled", () => {
+  const pair = new HaproxyKeepalivedPair(newStack(), "lb", { platform: newRack(newStack("other")) });
+  const props = { to: Servers.at({ web: "10.0.1.70:80" }), port: 80, ports: [80] };
+  expect(() => pair.balance("web", props)).not.toThrow();
+  const { port, ...others } = { ...props, prot: 80 };
+  expect(port).toBe(80);
+  expect(() => pair.balance("other", others as never)).toThrow("did you mean 'port'?");
 });
 
 test("one that is missing is told", () => {

@@ -85,20 +85,36 @@ def records(addresses):
     return [{"aaaa" if ":" in address else "a": address} for address in addresses]
 
 
+def families(addresses):
+    return {6 if ":" in address else 4 for address in addresses}
+
+
 def take_out(domain, check, down):
-    """Takes the addresses in `down` out of the domain; all of them stay where none is left, since then it may be this machine that sees nothing."""
+    """Takes the addresses in `down` out of the domain; all of them stay where none is left, since then it may be this machine that sees nothing.
+
+    A region that has lost all of its IPv4 or all of its IPv6 addresses is passed over like a dead one while others have some: half of
+    its visitors would get no address.
+    """
     name, mapping, regions = domain["domain"], domain["custom_mapping"], check["regions"]
-    alive = {region: [address for address in addresses if address not in down] for region, addresses in regions.items()}
-    if alive == regions or not any(alive.values()):
+    left = {region: [address for address in addresses if address not in down] for region, addresses in regions.items()}
+    if left == regions or not any(left.values()):
         return
+    anywhere = families(address for addresses in left.values() for address in addresses)
+    lost = {region: (families(regions[region]) & anywhere) - families(left[region]) for region in regions}
+    alive = [region for region in regions if left[region] and not lost[region]] or [region for region in regions if left[region]]
 
     def next_nearest(region):
-        return next((other for other in check["next_nearest"].get(region, []) if alive[other]), None)
+        return next((other for other in check["next_nearest"].get(region, []) if other in alive), None)
+
+    def whole(region):
+        """Its addresses, and where no region is whole the others' of the family that it has lost."""
+        others = ([address for address in left[other] if families([address]) == {family}] for family in sorted(lost[region]) for other in regions)
+        return left[region] + [address for addresses in others for address in addresses]
 
     default = check["default"]
-    default = default if alive[default] else next_nearest(default) or next(region for region in regions if alive[region])
+    default = default if default in alive else next_nearest(default) or alive[0]
     for place, region in list(mapping.items()):
-        if alive[region]:
+        if region in alive:
             continue
         other = next_nearest(region)
         if other:
@@ -106,8 +122,8 @@ def take_out(domain, check, down):
         else:
             del mapping[place]  # the continent's region is next, then the default one
     for region in regions:
-        domain["records"][f"{region}.{LABEL}.{name}"] = records(alive[region] or alive[next_nearest(region) or default])
-    domain["records"][f"{DEFAULT}.{LABEL}.{name}"] = records(alive[default])
+        domain["records"][f"{region}.{LABEL}.{name}"] = records(whole(region if region in alive else next_nearest(region) or default))
+    domain["records"][f"{DEFAULT}.{LABEL}.{name}"] = records(whole(default))
 
 
 def zones_without(down):
@@ -350,14 +366,20 @@ class Watch:
     def run(self):
         while True:
             start = time.monotonic()
-            results = {}
-            threads = [threading.Thread(target=self.try_one, args=(address, results), daemon=True) for address in self.addresses]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join(2 * self.check["timeout"] + 1)
-            self.judge(results)
+            try:
+                self.round()
+            except Exception as error:  # no thread to be had, for one: without a next round nothing would ever be noticed again
+                note(f"{self.check['name']}: not checked, tried again: {error!r}")
             time.sleep(max(0.1, self.check["interval"] - (time.monotonic() - start)))
+
+    def round(self):
+        results = {}
+        threads = [threading.Thread(target=self.try_one, args=(address, results), daemon=True) for address in self.addresses]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(2 * self.check["timeout"] + 1)
+        self.judge(results)
 
     def try_one(self, address, results):
         results[address] = answers(address, self.check)
