@@ -63,7 +63,10 @@ test("checkov has nothing to say of the examples on AWS that has no written answ
       const file = join(directory, `${example}-${name}.tf.json`);
       writeFileSync(file, JSON.stringify(stack, null, 2));
       const options = ["--framework", "terraform_json", "--skip-download", "--output", "json"];
-      const { stdout } = await run(checkov, ["--file", file, ...options], { allowFailure: true });
+      const { stdout } = await run(checkov, ["--file", file, ...options], {
+        allowFailure: true,
+        timeoutSeconds: 300,
+      });
       const { summary, results } = JSON.parse(stdout) as Report;
       passed += summary.passed;
       for (const { check_id, check_name, resource } of results.failed_checks) {
@@ -88,6 +91,7 @@ test("checkov has nothing to say of the example's workflows", async () => {
   const { stdout } = await run(checkov, [...options, "--skip-download", "--output", "json"], {
     cwd: join(__dirname, "../../examples/load-balancer-aws"),
     allowFailure: true,
+    timeoutSeconds: 300,
   });
   const reports = JSON.parse(stdout) as (Report & { readonly check_type: string })[];
   const passed = Object.fromEntries(
