@@ -121,6 +121,9 @@ export const PROBLEM_CODES = {
   "no-database": "Name servers that know no countries would send everybody to the default region.",
   "no-names": "Name servers that know no name refuse every question.",
   "lone-name-server": "A name whose only name server is gone leads nowhere.",
+  "no-public-address": "Resolvers of the Internet reach no private address.",
+  "uneven-families":
+    "A visitor whose region has no address of a family gets one of a farther region, or none.",
   "key-of-another-name":
     "PowerDNS finds a name's keys by the beginning of their file names, so it would sign with those of another one.",
 } as const;

@@ -130,6 +130,11 @@ export function checkCount(...[scope, name, value, low, high, why]: Parameters<t
   checkRange(scope, name, value, low, high, why);
 }
 
+/** The same where Terraform may know the number: it is judged only where the code does. */
+export function checkCountIfKnown(...given: Parameters<typeof checkRange>): void {
+  if (!isToken(given[2])) checkCount(...given);
+}
+
 /** Refuses a name that is known already. */
 export function refuseTwice(
   scope: IConstruct,

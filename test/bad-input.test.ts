@@ -136,7 +136,9 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ["a port", balance({ port: Lazy.numberValue({ produce: () => 80 }) })],
     ["a zone", (stack) => newRack(stack, { hosts: { a: { address: "10.0.0.1", zone: token } } })],
   ],
-  "unknown-setting": [["a misspelled one", (stack) => newRack(stack, { admin: [] } as never)]],
+  "unknown-setting": [
+    ["a misspelled one", (stack) => newRack(stack, { admins: undefined, admin: [] } as never)],
+  ],
   "wrong-kind": [["a port as a text", balance({ port: "80" as never })]],
   "bad-name": [
     ["a stack named like a security group's id", () => awsTier(newStack("sg-prod"), "web")],

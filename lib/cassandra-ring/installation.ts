@@ -1,4 +1,4 @@
-import { refuse } from "../problem";
+import { isToken, refuse } from "../problem";
 import { PLAIN_PATH } from "../push/bundle";
 
 export interface AptProps {
@@ -91,30 +91,35 @@ function checkRelease(release: string): string {
   });
 }
 
+/** A URL for a message: a login in it may be a real one. */
+function withoutLogin(url: string): string {
+  return url.replace(/\/\/.*@/s, "//...@");
+}
+
 /** Of apt, which checks what comes by its signature. */
 function checkMirror(mirror: string): void {
-  if (/^https?:\/\/[^\s'"@[\]]+$/.test(mirror)) return;
+  if (isToken(mirror) || /^https?:\/\/[^\s'"@[\]]+$/.test(mirror)) return;
   refuse("CassandraInstallation.apt", {
     code: "bad-address",
-    what: `'mirror' is '${mirror}'`,
+    what: `'mirror' is '${withoutLogin(mirror)}'`,
     allowed: "an http or https URL, without a login: that is for /etc/apt/auth.conf.d on the machines",
     fix: "check the spelling",
   });
 }
 
 function checkKeysUrl(url: string): void {
-  if (/^https:\/\/[^\s'"@]+$/.test(url)) return;
+  if (isToken(url) || /^https:\/\/[^\s'"@]+$/.test(url)) return;
   refuse("CassandraInstallation.apt", {
     code: "bad-address",
-    what: `'keys' is '${url.split("\n")[0]}'`,
+    what: `'keys' is '${withoutLogin(url.split("\n")[0]!)}'`,
     allowed:
-      "an https URL, or public keys themselves, in armor: who could change them on their way could sign anything",
+      "an https URL without a login, or public keys themselves, in armor: who could change them on their way could sign anything",
     fix: "keys: readFileSync(FILE, 'utf8'), of what gpg --export --armor has written",
   });
 }
 
 function checkSuite(suite: string): void {
-  if (/^[A-Za-z0-9][A-Za-z0-9._~/-]*[A-Za-z0-9]$/.test(suite)) return;
+  if (isToken(suite) || /^[A-Za-z0-9][A-Za-z0-9._~/-]*[A-Za-z0-9]$/.test(suite)) return;
   refuse("CassandraInstallation.apt", {
     code: "bad-name",
     what: `'suite' is '${suite}'`,
@@ -125,6 +130,7 @@ function checkSuite(suite: string): void {
 
 /** Of a file that comes with its checksum: a path on the machine, or a URL. */
 export function checkSource(scope: string, name: string, source: string): void {
+  if (isToken(source)) return;
   if (source.startsWith("/")) {
     checkPath(scope, source);
     return;
@@ -137,14 +143,15 @@ export function checkSource(scope: string, name: string, source: string): void {
   }
   refuse(scope, {
     code: "bad-address",
-    what: `'${name}' is '${source}'`,
-    allowed: "an https URL, or http of an address of your own network",
-    fix: "check the spelling",
+    what: `'${name}' is '${withoutLogin(source)}'`,
+    allowed:
+      "an https URL, or http of an address of your own network; without a login, which every machine's users could read",
+    fix: "check the spelling; what needs a login is put on the machines first and named by its path",
   });
 }
 
 export function checkSha256(scope: string, sha256: string): void {
-  if (/^[0-9a-f]{64}$/.test(sha256)) return;
+  if (isToken(sha256) || /^[0-9a-f]{64}$/.test(sha256)) return;
   refuse(scope, {
     code: "checksum-needed",
     what: `'sha256' is '${sha256}'`,
@@ -154,7 +161,7 @@ export function checkSha256(scope: string, sha256: string): void {
 }
 
 export function checkPath(scope: string, path: string): void {
-  if (PLAIN_PATH.test(path)) return;
+  if (isToken(path) || PLAIN_PATH.test(path)) return;
   refuse(scope, {
     code: "bad-path",
     what: `'${path}'`,

@@ -3,7 +3,7 @@ import { isIp, isIpv6 } from "../net";
 import type { Machine } from "../platform/machine";
 import { refuse, warnAtSynth, type Problem } from "../problem";
 import { Peer } from "./peer";
-import { Port } from "./port";
+import type { Port } from "./port";
 import type { Rule } from "./rule-set";
 
 /** Anything whose machines can be let in somewhere, or let others in. */
@@ -131,7 +131,7 @@ export class Connections {
   private resolve(ports: readonly (Port | string)[]): [Port, string][] {
     const chosen = ports.length ? ports : [...this.named.keys()];
     return chosen.map((port) => {
-      if (port instanceof Port) return [port, `${this.name} ${port.toString()}`];
+      if (typeof port !== "string") return [port, `${this.name} ${port.toString()}`];
       const named = this.named.get(port);
       if (named) return [named, `${this.name} ${port}`];
       return refuse(this.scope, {

@@ -1,5 +1,5 @@
 import type { ServicePackage } from "../push/service";
-import { refuse } from "../problem";
+import { isToken, refuse } from "../problem";
 
 /** What tells the country of an address. */
 export class GeoDatabase {
@@ -8,7 +8,8 @@ export class GeoDatabase {
    * new by somebody else (geoipupdate); a new one is read within five seconds.
    */
   static mmdb(path: string): GeoDatabase {
-    if (!/^\/[\w./-]+\.mmdb$/.test(path) || path.split("/").includes("..")) {
+    const isRight = isToken(path) || (/^\/[\w./-]+\.mmdb$/.test(path) && !path.split("/").includes(".."));
+    if (!isRight) {
       refuse("GeoDatabase.mmdb", {
         code: "bad-path",
         what: `'${path}'`,

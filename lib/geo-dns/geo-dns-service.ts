@@ -119,6 +119,15 @@ export class GeoDnsService {
     checkCount(path, "checkInterval", checkInterval, 1, 300, "seconds");
     checkCount(path, "failureThreshold", failureThreshold, 1, 10, "checks");
     checkCount(path, "recoveryThreshold", recoveryThreshold, 1, 10, "checks");
+    const { dnssecKey } = props;
+    if (dnssecKey?.source.kind === "generated") {
+      refuse(path, {
+        code: "wrong-kind",
+        what: `'dnssecKey' is the generated secret '${dnssecKey.name}': random characters`,
+        allowed: "a private key as pdnsutil export-zone-key writes it",
+        fix: "Secret.variable(...), Secret.file(...) or a secret of AWS's",
+      });
+    }
     const checkTimeout = Math.min(4, checkInterval);
     const timing: GeoTiming = {
       ttl,
@@ -142,13 +151,17 @@ export class GeoDnsService {
             fall: failureThreshold,
             rise: recoveryThreshold,
           },
-          dnssecKey: props.dnssecKey,
+          dnssecKey,
         });
         const port = Port.tcp(site.port);
         for (const { connections } of Object.values(tier.regions)) {
           const letIn = connections && clientNetworks(connections, port);
-          if (letIn && !Peer.anyone().cidrs.some((network) => letIn.includes(network)))
-            connections.allowFrom(servers, port);
+          if (!letIn || Peer.anyone().cidrs.some((network) => letIn.includes(network))) continue;
+          connections.allowFrom(servers, port);
+          // from another network they come with this one
+          for (const { publicAddress } of Object.values(servers.props.servers)) {
+            if (publicAddress !== undefined) connections.allowFrom(Peer.cidr(publicAddress), port);
+          }
         }
       },
       [...Object.values(networks), ...Object.values(nextNearest).flat()],

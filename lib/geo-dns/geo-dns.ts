@@ -1,8 +1,8 @@
 import { Construct } from "constructs";
 import type { Connections } from "../firewall/connections";
 import { checkProps } from "../input/guard";
-import { isHostName, isIp } from "../net";
-import { isToken, refuse, refuseToken } from "../problem";
+import { isHostName, isIp, isIpv6 } from "../net";
+import { isToken, refuse, refuseToken, warn } from "../problem";
 import type { TopologyTimer } from "../topology/topology";
 import type { GeoDnsService } from "./geo-dns-service";
 import { planOf, type GeoPlan } from "./geo-plan";
@@ -16,7 +16,8 @@ export interface RegionalTier {
 }
 
 export interface TierRegion {
-  readonly name: string;
+  /** As in {@link RegionalTier.regions}, whose names count. @default - that name */
+  readonly name?: string;
   /** What visitors of the region connect to. */
   readonly addresses: readonly string[];
   /** Who may connect there: own name servers are let in, since they ask the regions whether they answer. @default - anyone */
@@ -51,14 +52,15 @@ export class GeoDns extends Construct {
     this.checkNames();
     const { name, tier, serves, defaultRegion, via, checkPath = "/" } = props;
     this.plan = planOf(
-      Object.values(tier.regions).map((region) => ({
-        name: region.name,
-        addresses: region.addresses,
-        places: (serves[region.name] ?? []).map((place) => placeOf(this.node.path, place)),
+      Object.entries(tier.regions).map(([region, { addresses }]) => ({
+        name: region,
+        addresses,
+        places: (serves[region] ?? []).map((place) => placeOf(this.node.path, place)),
       })),
       defaultRegion,
     );
     this.refusePlacesTwice();
+    this.warnOfFamilies();
     const { http, https } = tier.publicPorts;
     via.publish(this, {
       plan: this.plan,
@@ -115,6 +117,23 @@ export class GeoDns extends Construct {
         fix: "what visitors connect to, without a port",
       });
     }
+    const empty = regions.find((region) => !tier.regions[region]!.addresses.length);
+    if (empty !== undefined) {
+      refuse(this, {
+        code: "bad-address",
+        what: `the region '${empty}' has no addresses`,
+        allowed: "one at least for each region: its visitors would get no answer",
+        fix: "name them, or leave the region out",
+      });
+    }
+    if (tier.publicPorts.http === undefined && tier.publicPorts.https === undefined) {
+      refuse(this, {
+        code: "unknown-port",
+        what: "'tier.publicPorts' has neither 'http' nor 'https'",
+        allowed: "one of them at least: it is where the regions are asked whether they answer",
+        fix: "publicPorts: { https: 443 }",
+      });
+    }
     if (!regions.includes(defaultRegion)) {
       refuse(this, {
         code: "no-default-region",
@@ -141,6 +160,25 @@ export class GeoDns extends Construct {
         what: `the region '${idle}' is for nobody`,
         allowed: "a country or a continent for each region but the default one",
         fix: `serves: { ${idle}: ["GB"] }`,
+      });
+    }
+  }
+
+  /** Visitors by a family that their own region does not speak are sent to another one, or nowhere. */
+  private warnOfFamilies(): void {
+    const { regions } = this.plan;
+    if (regions.some(({ addresses }) => addresses.some(isToken))) return;
+    for (const [family, isOf] of [
+      ["IPv4", (address: string) => !isIpv6(address)],
+      ["IPv6", isIpv6],
+    ] as const) {
+      const without = regions.filter(({ addresses }) => !addresses.some(isOf)).map(({ name }) => name);
+      if (!without.length || without.length === regions.length) continue;
+      warn(this, {
+        code: "uneven-families",
+        what: `no ${family} address in ${without.join(", ")}`,
+        allowed: `${family} addresses in every region, or in none`,
+        fix: "give each region addresses of the same families",
       });
     }
   }

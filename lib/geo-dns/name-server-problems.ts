@@ -1,7 +1,8 @@
 import type { Construct } from "constructs";
 import { isNetworkAddress, parseNetwork } from "../net";
 import { refuse, type Problem } from "../problem";
-import { DEFAULT_LABEL } from "./geo-zone";
+import { Peer } from "../firewall/peer";
+import { DEFAULT_LABEL, type GeoZone } from "./geo-zone";
 import type { NameServersProps, ServedName } from "./name-servers";
 
 /** Refuses a name that these servers cannot answer for. */
@@ -39,7 +40,7 @@ export function refuseName(
       code: "unknown-region",
       what: `'${prop}' names the region '${region}'`,
       allowed: regions.join(", "),
-      fix: "correct the name",
+      fix: `correct the name; where it is a region of another name, make a GeoDnsService.powerDns(...) of its own for '${site.name}'`,
     });
   }
   for (const network of Object.keys(networks)) {
@@ -61,6 +62,23 @@ export function refuseName(
       fix: 'database: GeoDatabase.mmdb("/var/lib/GeoIP/GeoLite2-Country.mmdb")',
     });
   }
+}
+
+/** Resolvers of the Internet that are led to a private address find nobody there. */
+export function problemsOfGlue(zones: readonly GeoZone[], { servers, clients }: NameServersProps): Problem[] {
+  const [anyone] = Peer.anyone().cidrs;
+  if (!clients.some(({ cidrs }) => cidrs.includes(anyone!))) return [];
+  const isInside = (hostName: string): boolean =>
+    zones.some(({ site }) => hostName.endsWith(`.${site.name}`));
+  return Object.values(servers)
+    .filter(({ hostName, publicAddress }) => publicAddress === undefined && isInside(hostName))
+    .map(({ hostName }) => ({
+      code: "no-public-address",
+      what: `everybody may ask, and '${hostName}' leads to the private address`,
+      allowed:
+        "an address that resolvers of the Internet reach: the host name is below a name that is served here",
+      fix: "publicAddress, or clients without Peer.anyone()",
+    }));
 }
 
 /** What shows only when every name is known. */

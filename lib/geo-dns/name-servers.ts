@@ -4,17 +4,17 @@ import { Connections, type Connectable } from "../firewall/connections";
 import type { Peer } from "../firewall/peer";
 import { Port } from "../firewall/port";
 import { compareNames } from "../names";
-import { isHostName, isIp } from "../net";
+import { isHostName, isIp, LOCALHOST } from "../net";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import type { NodeProps, Platform } from "../platform/platform";
-import { checkAtSynth, isToken, refuse, refuseToken, refuseTwice, warn } from "../problem";
+import { checkAtSynth, isToken, refuse, refuseToken, refuseTwice, warn, warnAtSynth } from "../problem";
 import { Rollout } from "../push/rollout";
 import type { Secret } from "../secret/secret";
 import type { ClusterTopology } from "../topology/topology";
 import type { GeoDatabase } from "./geo-database";
 import type { GeoZone } from "./geo-zone";
-import { problemsOfServers, refuseName } from "./name-server-problems";
+import { problemsOfGlue, problemsOfServers, refuseName } from "./name-server-problems";
 import { PowerDnsService } from "./power-dns-service";
 
 export interface NameServerProps {
@@ -24,7 +24,11 @@ export interface NameServerProps {
   readonly node?: NodeProps | Machine;
   /** What NS records call it: `ns1.example.net`. */
   readonly hostName: string;
-  /** What the host name leads to, where the name is one below a name that is served here. @default - the private address */
+  /**
+   * What the host name leads to, where the name is one below a name that is served here, and where the machine comes from when it
+   * asks regions that are not open to everybody.
+   * @default - the private address
+   */
   readonly publicAddress?: string;
 }
 
@@ -53,6 +57,7 @@ export class NameServers extends Construct implements Connectable {
   /** What whoever comes after the name servers depends on. */
   readonly ready: Rollout["last"];
   private readonly names = new Map<string, ServedName>();
+  private readonly propsOf = new Map<Machine, NameServerProps>();
 
   constructor(
     scope: Construct,
@@ -69,8 +74,11 @@ export class NameServers extends Construct implements Connectable {
     });
     for (const machine of this.machines) {
       this.connections.addMachine(machine);
-      const { privateAddress: address } = machine;
-      machine.listens(this, () => [Port.udp(53), Port.tcp(53)].map((port) => ({ port, address })));
+      machine.listens(this, () =>
+        [LOCALHOST, machine.privateAddress].flatMap((address) =>
+          [Port.udp(53), Port.tcp(53)].map((port) => ({ port, address })),
+        ),
+      );
     }
     for (const peer of props.clients) this.connections.allowFrom(peer);
     const { database, packageVersion } = props;
@@ -93,6 +101,7 @@ export class NameServers extends Construct implements Connectable {
       });
     }
     checkAtSynth(this, () => problemsOfServers([...this.names.values()]));
+    warnAtSynth(this, () => problemsOfGlue(this.zones, props));
   }
 
   /** Answers for one more name. */
@@ -120,9 +129,9 @@ export class NameServers extends Construct implements Connectable {
   }
 
   private get zones(): GeoZone[] {
-    const nameServers = this.machines.map(({ name, privateAddress }) => {
-      const { hostName, publicAddress } = this.props.servers[name]!;
-      return { hostName, address: publicAddress ?? privateAddress };
+    const nameServers = this.machines.map((machine) => {
+      const { hostName, publicAddress } = this.propsOf.get(machine)!;
+      return { hostName, address: publicAddress ?? machine.privateAddress };
     });
     return [...this.names.values()].map(({ dnssecKey: _, ...name }) => ({ ...name, nameServers }));
   }
@@ -146,18 +155,15 @@ export class NameServers extends Construct implements Connectable {
         fix: "name them, each with its platform and host name",
       });
     }
-    const machines = platforms.flatMap((platform) =>
-      machinesOf(
-        this,
-        platform,
-        Object.fromEntries(
-          entries
-            .filter(([, each]) => each.platform === platform)
-            .map(([name, { node }]) => [name, node ?? {}]),
-        ),
-      ),
-    );
-    return machines.sort((a, b) => compareNames(a.name, b.name));
+    for (const platform of platforms) {
+      const own = entries.filter(([, each]) => each.platform === platform);
+      const nodes = Object.fromEntries(own.map(([name, { node }]) => [name, node ?? {}]));
+      // a machine that is there already may have another name than its entry
+      for (const [index, machine] of machinesOf(this, platform, nodes).entries()) {
+        this.propsOf.set(machine, own[index]![1]);
+      }
+    }
+    return [...this.propsOf.keys()].sort((a, b) => compareNames(a.name, b.name));
   }
 
   private checkHostNames(): void {

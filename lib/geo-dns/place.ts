@@ -28,7 +28,7 @@ const NAMES = new Intl.DisplayNames(["en"], { type: "region", fallback: "none" }
 
 /** Refuses what is no place. */
 export function placeOf(path: string, place: Place): PlacePlan {
-  if (place instanceof Continent) return { kind: "continent", code: place.code };
+  if (typeof place !== "string") return { kind: "continent", code: place.code };
   refuseToken(path, "serves", place);
   const known = /^[A-Z]{2}$/.test(place) && NAMES.of(place) !== undefined;
   if (!known || new Intl.Locale(`und-${place}`).region !== place) {

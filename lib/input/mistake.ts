@@ -102,12 +102,23 @@ function wrongKind(shape: Shape, value: unknown, at: string): Problem {
   const leaveOut = value === null ? ", or leave it out for the default" : "";
   return {
     code: "wrong-kind",
-    what: value === undefined ? `'${name}' is missing` : `'${name}' is ${inWords(value, isShowable(shape))}`,
+    what:
+      value === undefined
+        ? `'${name}' is missing`
+        : `'${name}' is ${inWords(value, isShowable(shape))}${lackOf(shape, value)}`,
     allowed: described(shape),
     fix:
       (makers.length ? makers.map((maker) => `${maker}(...)`).join(", ") : `give '${name}' such a value`) +
       leaveOut,
   };
+}
+
+/** What a platform, a service or a target of somebody's own has forgotten. */
+function lackOf(shape: Shape, value: unknown): string {
+  if (shape[0] !== "is" || !isObject(value)) return "";
+  const { members = [] } = SHAPES.things[shape[1]]!;
+  const missing = members.filter((member) => !(member in value));
+  return missing.length && missing.length < members.length ? ` without ${missing.join(", ")}` : "";
 }
 
 function unknownSetting(name: string, meant: string, names: readonly string[], at: string): Problem {
@@ -169,12 +180,20 @@ function described(shape: Shape, isInside = false): string {
   }
 }
 
+/** Kinds that functions of another name make. */
+const MAKERS: Readonly<Record<string, string[]>> = {
+  Platform: ["new SshPlatform", "new AwsPlatform"],
+  VariableSecret: ["Secret.variable"],
+};
+
 /** Functions that make such a value. */
 function makersOf(shape: Shape): string[] {
   if (typeof shape === "string") return [];
   if (shape[0] === "list") return makersOf(shape[1]);
   if (shape[0] === "or") return alternatives(shape).flatMap(makersOf);
   if (shape[0] !== "is") return [];
+  const others = MAKERS[shape[1]];
+  if (others) return others;
   const maker = shape[1] === "MovingAddress" ? "VirtualIp" : shape[1];
   return Object.keys(SHAPES.calls).filter((call) => call.startsWith(`${maker}.`));
 }

@@ -954,7 +954,7 @@ export const SHAPES: Shapes = {
     SuperuserProps: { settings: { "name?": "text", password: ["is", "Secret"] } },
     TerraformProvider: { members: [] },
     TierRegion: {
-      settings: { name: "text", addresses: ["list", "text"], "connections?": ["is", "Connections"] },
+      settings: { "name?": "text", addresses: ["list", "text"], "connections?": ["is", "Connections"] },
     },
     TimerProps: {
       settings: { ttl: "number", loopWait: "number", retryTimeout: "number", primaryStartTimeout: "number" },

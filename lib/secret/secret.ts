@@ -245,13 +245,13 @@ class OnMachineSecret extends Secret {
   }
 }
 
-/** As both services have it; an ARN has colons besides. */
+/** As both services have it; an ARN has colons besides, and secrets that other services of AWS keep have an exclamation mark. */
 function checkNameAtAws(call: string, name: string): void {
-  if (isToken(name) || /^[\w/+=.@:-]{1,2048}$/.test(name)) return;
+  if (isToken(name) || /^[\w/+=.@:!-]{1,2048}$/.test(name)) return;
   refuse(call, {
     code: "bad-name",
     what: `'${name}'`,
-    allowed: "the name of a secret or a parameter at AWS: letters, digits and /_+=.@-; or its ARN",
+    allowed: "the name of a secret or a parameter at AWS: letters, digits and /_+=.@-!; or its ARN",
     fix: "write it as AWS's console shows it",
   });
 }

@@ -1,5 +1,7 @@
 import { parse } from "yaml";
-import { GeoDnsService, Peer, Port, Secret, ServiceTier, type RegionalTier } from "../../lib";
+import { Token } from "cdktf";
+import { Construct } from "constructs";
+import { GeoDatabase, GeoDnsService, Peer, Port, Secret, ServiceTier, type RegionalTier } from "../../lib";
 import { Template } from "../../lib/testing";
 import { newRack, newStack } from "../support/stack";
 import { newPowerDns } from "./servers";
@@ -90,8 +92,64 @@ test("name servers may ask regions that are not open to everybody", () => {
     newPowerDns(stack, { tier, serves: {}, defaultRegion: "uk" });
     return Template.synth(stack).file("web-1", "/etc/cdktf-ha/firewall.nft");
   };
-  expect(build(false)).toContain("ip saddr { 10.1.0.53/32, 10.2.0.53/32 } tcp dport 80 accept");
+  // from another network they come with their public address
+  expect(build(false)).toContain(
+    "ip saddr { 10.1.0.53/32, 10.2.0.53/32, 203.0.113.53/32 } tcp dport 80 accept",
+  );
   expect(build(true)).not.toContain("10.1.0.53");
+});
+
+test("a machine that is there already may have another name than its entry", () => {
+  const stack = newStack();
+  const platform = newRack(stack);
+  newPowerDns(
+    stack,
+    {},
+    {},
+    {
+      servers: {
+        "ns-2": { platform, node: platform.host("lb-1"), hostName: "ns2.www.movember.com" },
+        "ns-1": { platform, node: platform.host("lb-2"), hostName: "ns1.www.movember.com" },
+      },
+    },
+  );
+  const [zone] = domainsOn(Template.synth(stack).hasNoErrors(), "lb-1");
+  expect(zone!.records["ns2.www.movember.com"]).toEqual([{ a: "10.0.1.66" }]);
+  expect(zone!.records["ns1.www.movember.com"]).toEqual([{ a: "10.0.1.67" }]);
+});
+
+test("a region is called by its key, whatever name it says it has", () => {
+  const stack = newStack();
+  const tier: RegionalTier = {
+    regions: { uk: { name: "britain", addresses: ["10.1.0.90"] } },
+    publicPorts: { http: 80 },
+  };
+  newPowerDns(stack, { tier, serves: { uk: ["GB"] }, defaultRegion: "uk" });
+  const [zone] = domainsOn(Template.synth(stack).hasNoErrors());
+  expect(zone!.custom_mapping).toEqual({ "country-gb": "uk" });
+  expect(zone!.records["unknown._geo.www.movember.com"]).toEqual([{ a: "10.1.0.90" }]);
+});
+
+test("settings of one name that are not for another are told how to part", () => {
+  const stack = newStack();
+  const one: RegionalTier = { regions: { uk: { addresses: ["10.1.0.90"] } }, publicPorts: { http: 80 } };
+  expect(() =>
+    newPowerDns(stack, { tier: one, serves: {}, defaultRegion: "uk" }, { nextNearest: { us: ["uk"] } }),
+  ).toThrow("make a GeoDnsService.powerDns(...) of its own for 'www.movember.com'");
+});
+
+test("a resolver on the loopback address of a name server is in its way", () => {
+  const stack = newStack();
+  const { servers } = newPowerDns(stack);
+  servers.machines[0]!.listens(new Construct(stack, "other"), () => [
+    { port: Port.udp(53), address: "127.0.0.1" },
+  ]);
+  expect(Template.synth(stack).errors.join()).toContain("[listener-clash]");
+});
+
+test("a token is the path of a database", () => {
+  const path = Token.asString({ resolve: () => "/srv/countries.mmdb" });
+  expect(GeoDatabase.mmdb(path).setting).toBe(`mmdb:${path}`);
 });
 
 test("a key reaches the name servers alone, as a secret, and turns signing on", () => {

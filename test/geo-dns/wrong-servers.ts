@@ -53,6 +53,7 @@ export function refusedServers(): Partial<
     "bad-address": [
       ["of a name server", one({ publicAddress: "ns1" })],
       ["of a region", name(region("uk", ["10.1.0.90:80"]))],
+      ["a region without addresses", name(region("uk", []))],
     ],
     "duplicate-name": [
       [
@@ -76,6 +77,8 @@ export function refusedServers(): Partial<
       ["a next nearest that is none", via({ nextNearest: { au: ["nz"] } })],
       ["of a network", via({ networks: { "10.9.0.0/16": "nz" } })],
     ],
+    "unknown-port": [["a tier without ports", name({ tier: { regions: places.regions, publicPorts: {} } })]],
+    "wrong-kind": [["a key that is random characters", timing({ dnssecKey: Secret.generated("dnssec") })]],
     "bad-cidr": [
       ["a network that is none", via({ networks: { "10.9.0.0": "uk" } })],
       ["a network with bits of a host", via({ networks: { "10.9.0.1/16": "uk" } })],
@@ -108,5 +111,14 @@ export function refusedServers(): Partial<
 }
 
 export function warnedServers(): Partial<Record<ProblemCode, (stack: TerraformStack) => unknown>> {
-  return { "lone-name-server": one({}) };
+  return {
+    "lone-name-server": one({}),
+    "no-public-address": (stack) => {
+      const both = newServers(stack, {
+        servers: { "lb-1": { platform: newRack(stack), hostName: "ns1.www.movember.com" } },
+      });
+      newPowerDns(stack, {}, { servers: both });
+    },
+    "uneven-families": (stack) => newPowerDns(stack),
+  };
 }

@@ -153,6 +153,13 @@ test("another kind of value is told with what would be right", () => {
   );
 });
 
+test("of a value that is nearly right the members are told that it lacks", () => {
+  const platform = new Proxy(newRack(newStack()), { has: (target, key) => key !== "zones" && key in target });
+  const { what, fix } = ring({ platform }).problem;
+  expect(what).toBe("'platform' is a SshPlatform without zones");
+  expect(fix).toBe("new SshPlatform(...), new AwsPlatform(...)");
+});
+
 test("a password that is no Secret is not shown", () => {
   const { message } = ring({ superuser: { password: "swordfish" } });
   expect(message).toContain("'superuser.password' is a text [wrong-kind]");

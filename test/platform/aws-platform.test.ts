@@ -1,4 +1,4 @@
-import { Lazy, type TerraformStack } from "cdktf";
+import { Lazy, Token, type TerraformStack } from "cdktf";
 import { Construct } from "constructs";
 import {
   AwsPlatform,
@@ -441,4 +441,12 @@ test("a bastion behind a forwarded port: localhost is nobody whom the machines l
     bastion_user: "jump",
   });
   expect(template.file("web-1", "/etc/cdktf-ha/firewall.nft")).not.toContain("127.0.0.1");
+});
+
+test("sizes that only Terraform knows are passed on", () => {
+  const stack = newStack();
+  const number = (): number => Token.asNumber({ resolve: () => 40 });
+  const aws = newAws(stack, { rootVolumeGiB: number() });
+  const dataVolume = { sizeGiB: number(), iops: number(), throughput: number() };
+  expect(() => aws.machine(stack, "a-1", { zone: "a", dataVolume })).not.toThrow();
 });

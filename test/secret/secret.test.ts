@@ -49,6 +49,11 @@ test("an ARN is an id too, and its region is where the machine asks", () => {
   });
 });
 
+test("secrets that other services of AWS keep have an exclamation mark", () => {
+  const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!cluster-2f7b1c-AbCdEf";
+  expect(Secret.awsSecretsManager(arn).right!.resource).toBe(arn);
+});
+
 test("names are files on a machine, and different secrets have different ones", () => {
   const names = ["/etc/ssl/a.pem", "/etc/ssl/a-pem", "etc/ssl/a/pem"].map(
     (id) => Secret.awsSecretsManager(id).name,

@@ -12,7 +12,15 @@ import type { Rule } from "../../firewall/rule-set";
 import { SecurityGroups } from "../../firewall/security-groups";
 import { checkProps } from "../../input/guard";
 import { canonicalIp, contains, isIp, isIpv6, parseNetwork } from "../../net";
-import { checkAtSynth, checkCount, checkSeconds, isToken, refuse, warn, type Problem } from "../../problem";
+import {
+  checkAtSynth,
+  checkCountIfKnown,
+  checkSeconds,
+  isToken,
+  refuse,
+  warn,
+  type Problem,
+} from "../../problem";
 import { carrierOf, type Carrier } from "../../push/carrier";
 import { after } from "../../push/push";
 import type { Machine } from "../machine";
@@ -288,7 +296,7 @@ export class AwsPlatform extends Construct implements Platform {
     const { props } = this;
     checkSshAccess(this, props.ssh);
     checkPublicKey(this, "ssh.publicKey", props.ssh.publicKey);
-    checkCount(
+    checkCountIfKnown(
       this,
       "rootVolumeGiB",
       props.rootVolumeGiB,

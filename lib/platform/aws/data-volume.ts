@@ -3,7 +3,7 @@ import type { Instance } from "@cdktf/provider-aws/lib/instance";
 import { VolumeAttachment } from "@cdktf/provider-aws/lib/volume-attachment";
 import { Fn } from "cdktf";
 import type { Construct } from "constructs";
-import { checkCount } from "../../problem";
+import { checkCountIfKnown } from "../../problem";
 
 /** A volume apart from the instance: an instance that is lost or replaced loses no data. */
 export interface DataVolume {
@@ -46,9 +46,9 @@ export const GP3_GIB = 65_536;
 export function checkDataVolume(scope: Construct, node: string, volume: DataVolume | undefined): void {
   if (!volume) return;
   const setting = (name: string): string => `nodes.${node}.dataVolume.${name}`;
-  checkCount(scope, setting("sizeGiB"), volume.sizeGiB, 1, GP3_GIB, "EBS's own limits");
-  checkCount(scope, setting("iops"), volume.iops, 3000, 80_000, "a gp3 volume's own limits");
-  checkCount(
+  checkCountIfKnown(scope, setting("sizeGiB"), volume.sizeGiB, 1, GP3_GIB, "EBS's own limits");
+  checkCountIfKnown(scope, setting("iops"), volume.iops, 3000, 80_000, "a gp3 volume's own limits");
+  checkCountIfKnown(
     scope,
     setting("throughput"),
     volume.throughput,
