@@ -289,12 +289,6 @@ test("backups switched off: nothing is archived any more, what is stored stays",
   await settled();
   expect(await sql("db-4", "show archive_mode")).toBe("off");
   expect(await sql(leader, "show archive_mode")).toBe("off");
-  // a primary that was a replica before may keep what it does not use
-  await waitUntil(
-    async () => (await sql(standby, "show restore_command")) === "",
-    60,
-    () => `${standby} still asks the repository`,
-  );
   const { stdout } = await lab
     .machine(leader)
     .ssh("systemctl list-timers --all 'postgres-*' --no-legend | wc -l");

@@ -78,7 +78,8 @@ export const replicaSet =
     lb.balance("primary", { port: 5432, to: db.primary, clients, checkInterval });
     lb.balance("replicas", { port: 5433, to: db.replicas, clients, checkInterval });
     also?.(stack, rack, db);
-    lb.balance("synchronous", { port: 5434, to: db.synchronousReplica, clients, checkInterval });
+    if (db.synchronous !== "off")
+      lb.balance("synchronous", { port: 5434, to: db.synchronousReplica, clients, checkInterval });
   };
 
 export interface Member {
