@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Cloud } from "../../machines/aws/cloud";
 import type { Lab, LabMachine } from "../../machines/lab";
 import { Load } from "../../machines/load";
-import { waitUntil } from "../../machines/run";
+import { run, waitUntil } from "../../machines/run";
 import { report } from "../machines/support/haproxy";
 import { Account } from "./support/account";
 import { addresses, ROUTED, SECONDARY } from "./support/addresses";
@@ -112,12 +112,27 @@ test("power cuts: every address moves, AWS says so, and Terraform wants none of 
   );
   // the network follows the API in its own time
   const answered = now() * 1000;
+  const silent = (): string[] =>
+    loads
+      .filter(({ load }) => !load.soFar().succeeded.some(({ at }) => at > answered))
+      .map(({ mode, load }) => `${mode}: ${load.soFar().failed.at(-1)?.error ?? "no failure either"}`);
   await waitUntil(
-    () => loads.every(({ load }) => load.soFar().succeeded.some(({ at }) => at > answered)),
+    () => silent().length === 0,
     90,
-    () => "no answer at the addresses that moved",
+    () => `no answer at the addresses that moved: ${silent().join("; ")}`,
     100,
-  );
+  ).catch(async (error: unknown) => {
+    const machines = await Promise.all(
+      [edge.standby, inner.standby].map(async (machine) => {
+        const { stdout } = await machine.ssh(
+          "ip -brief address; systemctl is-active haproxy keepalived; sudo ss -Htln; sudo nft list ruleset | head -60; sudo journalctl -n 40 --no-pager",
+        );
+        return `${machine.name}\n${stdout}`;
+      }),
+    );
+    const network = await run("sh", ["-c", "ip route; ip neigh; nft list ruleset"]);
+    throw new Error([String(error), cloud.complaints, ...machines, network.stdout].join("\n"));
+  });
   for (const { mode, load } of loads) {
     const result = await load.stop();
     const call = {

@@ -4,6 +4,7 @@ This network namespace is the VPC's router and its Internet; its bridges are the
 """
 
 import subprocess
+import sys
 import threading
 
 from cloud import ec2, lock
@@ -13,18 +14,15 @@ _last = None
 
 def follow():
     global _last
-    wanted = (_routes(), _elastic(), _machines())
+    wanted = (_routes(), _elastic(), _machines(), _speaks())
     if wanted == _last:
         return
-    _last = wanted
-    routes, elastic, machines = wanted
+    routes, elastic, machines, speaks = wanted
     batch = "\n".join(["route flush proto 201", *routes, "neigh flush all", ""])
-    if subprocess.run(["ip", "-force", "-batch", "-"], input=batch, text=True, check=False, capture_output=True).returncode:
-        # a subnet comes with its first machine, which boots after its instance has been told to run
-        threading.Timer(0.3, again).start()
+    routed = subprocess.run(["ip", "-force", "-batch", "-"], input=batch, text=True, check=False, capture_output=True)
     nat = "\n".join(f"ip daddr {public} dnat to {private}" for public, private in elastic)
     chains = "\n".join(f"chain {chain} {{\n{rules}\n}}" for chain, rules in machines.items())
-    senders = "\n".join(f"iifname \"{chain}\" arp saddr ip != {{ {', '.join(addresses)} }} drop" for chain, addresses in _speaks().items())
+    senders = "\n".join(f"iifname \"{chain}\" arp saddr ip != {{ {', '.join(addresses)} }} drop" for chain, addresses in speaks.items())
     jumps = ", ".join(f'"{chain}" : jump {chain}' for chain in machines)
     gate = f"oifname vmap {{ {jumps} }}" if machines else ""
     rules = "".join([
@@ -34,13 +32,18 @@ def follow():
                f"chain routed {{ type filter hook output priority 10;\n{gate}\n}}\n"
                f"chain senders {{ type filter hook prerouting priority 10;\n{senders}\n}}"),
     ])
-    subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True, capture_output=True)
+    filtered = subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=False, capture_output=True)
+    if filtered.returncode:
+        print(f"nft: {filtered.stderr}", file=sys.stderr)  # the kernel's rules were being changed by somebody else
+    if routed.returncode or filtered.returncode:
+        # a subnet comes with its first machine, which boots after its instance has been told to run
+        threading.Timer(0.3, again).start()
+    else:
+        _last = wanted
 
 
 def again():
-    global _last
     with lock:
-        _last = None
         follow()
 
 
@@ -72,7 +75,7 @@ def _elastic():
 
 def _speaks():
     """A machine is heard for the addresses that its interface has at AWS, no others: a gratuitous ARP moves nothing."""
-    return {_port(nic.private_ip_address): [each["PrivateIpAddress"] for each in nic.private_ip_addresses] for nic in _attached()}
+    return {_port(nic.private_ip_address): sorted(each["PrivateIpAddress"] for each in nic.private_ip_addresses) for nic in _attached()}
 
 
 def _machines():
