@@ -105,7 +105,6 @@ export const PROBLEM_CODES = {
   "same-name": "A copy would take its original's place.",
   "not-durable": "What was acknowledged could be lost with one machine.",
   "only-by-balancer": "Which replica has every commit is told by Patroni, and libpq does not ask it.",
-  "volume-not-mounted": "The data would not be on the volume, but on the disk that goes with the machine.",
   // caching proxies
   "open-proxy": "A proxy that fetches whatever it is told to is used by everybody for anything.",
   "no-default-pool": "A request that no pool is for has nowhere to go.",

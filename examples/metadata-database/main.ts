@@ -75,6 +75,7 @@ class TwoZones extends TerraformStack {
         "pg-1": { zone: "a", instanceType: "r6i.large" },
         "pg-2": { zone: "b", instanceType: "r6i.large" },
       },
+      dataVolume: { sizeGiB: 200 },
       etcd: new EtcdCluster(this, "etcd", {
         platform: aws,
         nodes: {

@@ -5,9 +5,9 @@ import { Port } from "../firewall/port";
 import { checkProps } from "../input/guard";
 import type { DataVolume } from "../platform/aws/data-volume";
 import { LOCALHOST } from "../net";
-import { Machine, type Listening } from "../platform/machine";
+import type { Listening, Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
-import type { NodeProps, Nodes, Platform } from "../platform/platform";
+import type { Nodes, Platform } from "../platform/platform";
 import { checkAtSynth, refuse, tell } from "../problem";
 import { Rollout } from "../push/rollout";
 import { grantS3 } from "../s3-url";
@@ -335,7 +335,8 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
     { platform, nodes: given, seeds }: DatacenterProps,
   ): { nodes: RingNode[]; seeds: RingNode[] } {
     // below the ring itself: a ring that gets its second datacenter keeps the addresses of what it has
-    const nodes = machinesOf(this, platform, this.withVolumes(platform, given)).map((machine) => ({
+    const volumes = { dataVolume: this.props.dataVolume, dataDirectory: DATA_DIRECTORY };
+    const nodes = machinesOf(this, platform, given, volumes).map((machine) => ({
       name: machine.name,
       machine,
       datacenter: name,
@@ -361,25 +362,6 @@ export class CassandraRing extends Construct implements Connectable, NodeSource 
       });
     });
     return { nodes, seeds: chosen };
-  }
-
-  private withVolumes(platform: Platform, nodes: Nodes): Nodes {
-    const { dataVolume } = this.props;
-    if (!dataVolume) return nodes;
-    if (platform.placesByHost) {
-      refuse(this, {
-        code: "conflicting-setting",
-        what: "'dataVolume' on hosts that exist already",
-        allowed: "AWS, where the platform makes the volume",
-        fix: `leave it out, and mount a disk of the host at ${DATA_DIRECTORY}`,
-      });
-    }
-    const entries = Array.isArray(nodes)
-      ? (nodes as readonly string[]).map((name): [string, NodeProps] => [name, {}])
-      : Object.entries(nodes as Readonly<Record<string, NodeProps | Machine>>);
-    return Object.fromEntries(
-      entries.map(([name, node]) => [name, Machine.isMachine(node) ? node : { dataVolume, ...node }]),
-    );
   }
 
   private connect(id: string): Connections {

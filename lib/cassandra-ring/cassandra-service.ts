@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Machine } from "../platform/machine";
+import { VOLUME_PROGRAM, volumeMount, XFS } from "../platform/volume-service";
 import type { Service, ServiceDescription, ServiceFile, ServicePackage } from "../push/service";
 import { scriptText } from "../script-text";
 import type { Secret } from "../secret/secret";
@@ -74,7 +75,9 @@ export class CassandraService implements Service {
       files: [
         ...this.configs(machine, node),
         ...this.programs(),
-        ...(machine.aws?.dataVolume ? [dataMount(machine.aws.dataVolume.device)] : []),
+        ...(machine.aws?.dataVolume
+          ? [volumeMount(machine.aws.dataVolume, DATA_DIRECTORY, "Data of Apache Cassandra"), VOLUME_PROGRAM]
+          : []),
         ...(tls ? this.tlsFiles(tls, node) : []),
         ...(source.metrics
           ? [{ path: source.metrics.configPath, text: source.metrics.config, onChange: "none" as const }]
@@ -114,7 +117,7 @@ export class CassandraService implements Service {
       ...(this.source.installation.kind === "directory" && !this.source.metrics?.agent.source
         ? []
         : [{ name: "curl", unlessCommand: "curl" }, { name: "ca-certificates" }]),
-      ...(machine.aws?.dataVolume ? [{ name: "xfsprogs", unlessCommand: "mkfs.xfs" }] : []),
+      ...(machine.aws?.dataVolume ? [XFS] : []),
       ...(this.source.tls ? [{ name: "openssl", unlessCommand: "openssl" }] : []),
     ];
   }
@@ -239,7 +242,6 @@ export class CassandraService implements Service {
       program("nodetool", "nodetool.sh"),
       program("install.sh", "install.sh"),
       program("stores.sh", "stores.sh"),
-      program("volume.sh", "volume.sh"),
       program("ring.py", "ring.py", "0644"),
       {
         path: "/usr/local/bin/nodetool",
@@ -249,30 +251,6 @@ export class CassandraService implements Service {
       },
     ];
   }
-}
-
-/**
- * The unit's name is the path's, as systemd wants it. By the path of the device and not by a label: systemd waits for a device
- * that a booting machine has not found yet, and a snapshot's copy has the same label.
- */
-function dataMount(device: string): ServiceFile {
-  return {
-    path: "/etc/systemd/system/var-lib-cassandra.mount",
-    text: `# Managed by cdktf-ha-clusters.
-[Unit]
-Description=Data of Apache Cassandra
-
-[Mount]
-What=${device}
-Where=${DATA_DIRECTORY}
-Type=xfs
-Options=noatime
-
-[Install]
-WantedBy=multi-user.target
-`,
-    onChange: "none",
-  };
 }
 
 export function script(file: string): string {

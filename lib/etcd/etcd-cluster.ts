@@ -4,20 +4,25 @@ import { Port } from "../firewall/port";
 import { checkProps } from "../input/guard";
 import { compareNames } from "../names";
 import { bracketed } from "../net";
+import type { DataVolume } from "../platform/aws/data-volume";
 import type { Machine } from "../platform/machine";
-import { refuseDataVolumes } from "../platform/data-volume-refusal";
 import { machinesOf } from "../platform/nodes";
 import type { Nodes, Platform } from "../platform/platform";
 import { refuse, warn } from "../problem";
 import { Rollout } from "../push/rollout";
 import type { ClusterTopology } from "../topology/topology";
 import { CLIENT_PORT, PEER_PORT } from "./etcd-environment";
-import { EtcdService } from "./etcd-service";
+import { DATA_ROOT, EtcdService } from "./etcd-service";
 
 export interface EtcdClusterProps {
   readonly platform: Platform;
   /** One, three, five or seven. */
   readonly nodes: Nodes;
+  /**
+   * On AWS: a volume for what each member knows, apart from its instance, mounted at /var/lib/etcd.
+   * @default - it is on the root volume and goes with the instance
+   */
+  readonly dataVolume?: DataVolume;
 }
 
 /**
@@ -35,10 +40,12 @@ export class EtcdCluster extends Construct implements Connectable {
   constructor(scope: Construct, id: string, props: EtcdClusterProps) {
     super(scope, id);
     checkProps(this, "EtcdClusterProps", props);
-    const machines = machinesOf(this, props.platform, props.nodes);
+    const machines = machinesOf(this, props.platform, props.nodes, {
+      dataVolume: props.dataVolume,
+      dataDirectory: DATA_ROOT,
+    });
     this.machines = [...machines].sort((a, b) => compareNames(a.name, b.name));
     this.checkNumber();
-    refuseDataVolumes(this, this.machines);
     this.connections = new Connections(this, { name: id });
     for (const machine of this.machines) {
       this.connections.addMachine(machine);
@@ -54,7 +61,10 @@ export class EtcdCluster extends Construct implements Connectable {
     this.ready = new Rollout(this, "rollout", {
       nodes: this.machines.map((machine) => ({ machine, services: [service] })),
       // every firewall lets the new member in before it asks the others
-      dependsOn: this.machines.map(({ base }) => base.resource),
+      dependsOn: this.machines.flatMap((machine) => [
+        machine.base.resource,
+        ...machine.keep(this, DATA_ROOT),
+      ]),
     }).last;
     this.warnOfZones();
   }

@@ -5,7 +5,9 @@ import type { Service, ServiceDescription } from "../push/service";
 import { scriptText } from "../script-text";
 import { renderEtcdEnvironment } from "./etcd-environment";
 
-const DATA_DIRECTORY = "/var/lib/etcd/cdktf-ha";
+/** What outlives an instance with its volume. */
+export const DATA_ROOT = "/var/lib/etcd";
+const DATA_DIRECTORY = `${DATA_ROOT}/cdktf-ha`;
 const FACTS = "/etc/etcd/cdktf-ha";
 const FUNCTIONS = "/usr/local/lib/cdktf-ha/etcd/functions.sh";
 
@@ -68,6 +70,8 @@ export class EtcdService implements Service {
 
 /** How a member is found out whose first start is told who was there: read once, when it has no data yet. */
 const DROP_IN = `# Managed by cdktf-ha-clusters.
+[Unit]
+RequiresMountsFor=${DATA_ROOT}
 [Service]
 EnvironmentFile=-/var/lib/etcd/first-start
 # Without data and without a word on how to begin, etcd would begin a cluster of its own, in which everybody leads.

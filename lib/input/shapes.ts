@@ -395,6 +395,7 @@ export const SHAPES: Shapes = {
       settings: {
         platform: ["is", "Platform"],
         nodes: ["or", ["list", "text"], ["record", ["or", ["is", "Machine"], ["is", "NodeProps"]]]],
+        "dataVolume?": ["is", "DataVolume"],
       },
     },
     ForwardedBastion: { settings: { forwardedPort: "number", "user?": "text", "hostKey?": "text" } },
@@ -526,6 +527,7 @@ export const SHAPES: Shapes = {
         "hostRules",
         "identity",
         "join",
+        "keep",
         "listens",
         "name",
         "owner",
@@ -643,6 +645,7 @@ export const SHAPES: Shapes = {
         memberPassword: ["is", "Secret"],
         "name?": "text",
         "etcd?": ["is", "EtcdCluster"],
+        "dataVolume?": ["is", "DataVolume"],
         "databases?": ["list", ["is", "DatabaseProps"]],
         "roles?": ["list", ["is", "DatabaseRoleProps"]],
         "clients?": ["list", ["or", ["is", "Connectable"], ["is", "Peer"]]],

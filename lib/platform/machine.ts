@@ -14,6 +14,7 @@ import { BASE_SERVICE, BaseService } from "./base-service";
 import { warnWithoutRole } from "./instance-role";
 import type { Platform } from "./platform";
 import type { Connection } from "./ssh-access";
+import { VolumeService } from "./volume-service";
 
 export interface MachineProps {
   readonly name: string;
@@ -64,6 +65,8 @@ export class Machine extends Construct {
   readonly pushes: Push[] = [];
   private readonly joined?: (connections: Connections) => void;
   private readonly services = new Map<string, Service>();
+  private readonly kept = new Set<string>();
+  private volume?: Push;
   private readonly daemons: { readonly of: string; readonly listening: () => readonly Listening[] }[] = [];
 
   /** Is it a machine, and not the description of a new node? By a symbol: several copies of this package may be loaded. */
@@ -109,6 +112,25 @@ export class Machine extends Construct {
   join(connections: Connections): void {
     this.groups.push(connections);
     this.joined?.(connections);
+  }
+
+  /**
+   * These directories lie on the data volume, where the machine has one: whoever puts something there comes after what is
+   * returned.
+   */
+  keep(scope: Construct, ...paths: readonly string[]): readonly ITerraformDependable[] {
+    if (!this.aws?.dataVolume) return [];
+    for (const path of paths) this.kept.add(path);
+    this.volume ??= this.mountVolume(scope);
+    return [this.volume.resource];
+  }
+
+  private mountVolume(scope: Construct): Push {
+    const service = new VolumeService(() => [...this.kept]);
+    this.register(scope, service);
+    const push = new Push(this, "volume", { machine: this, service });
+    this.pushes.push(push);
+    return push;
   }
 
   /** Takes a service in, under a name that is its own on this machine. */

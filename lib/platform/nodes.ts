@@ -1,16 +1,33 @@
 import type { Construct } from "constructs";
 import { refuse, warn } from "../problem";
+import type { DataVolume } from "./aws/data-volume";
 import { Machine } from "./machine";
 import type { NodeProps, Nodes, Platform } from "./platform";
+
+export interface MachinesOptions {
+  /** What the user calls them. @default "nodes" */
+  readonly called?: "nodes" | "members";
+  /** For each new machine that names none itself. @default none */
+  readonly dataVolume?: DataVolume;
+  /** Where the data is, for whoever has to mount a disk there by hand. */
+  readonly dataDirectory?: string;
+}
 
 /** The machines of a cluster: new ones of the platform, or those that are named as machines. */
 export function machinesOf(
   scope: Construct,
   platform: Platform,
   nodes: Nodes,
-  /** What the user calls them. */
-  called: "nodes" | "members" = "nodes",
+  { called = "nodes", dataVolume, dataDirectory }: MachinesOptions = {},
 ): Machine[] {
+  if (dataVolume && platform.placesByHost) {
+    refuse(scope, {
+      code: "conflicting-setting",
+      what: "'dataVolume' on hosts that exist already",
+      allowed: "AWS, where the platform makes the volume",
+      fix: `leave it out, and mount a disk of the host at ${dataDirectory}`,
+    });
+  }
   const entries: (readonly [string, NodeProps | Machine])[] = isList(nodes)
     ? nodes.map((name) => [name, {}])
     : Object.entries(nodes);
@@ -35,7 +52,11 @@ export function machinesOf(
   const machines = entries.map(([name, node]) =>
     Machine.isMachine(node)
       ? node
-      : platform.machine(scope, name, { ...node, zone: node.zone ?? zoneOf(scope, platform, name) }),
+      : platform.machine(scope, name, {
+          dataVolume,
+          ...node,
+          zone: node.zone ?? zoneOf(scope, platform, name),
+        }),
   );
   warnOfOneZone(scope, machines);
   return machines;

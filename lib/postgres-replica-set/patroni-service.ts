@@ -42,7 +42,9 @@ export const CERTIFICATE = `${TLS}/member.pem`;
 const FACTS = `${CONFIG}/facts.json`;
 export const PROGRAMS = "/usr/local/lib/cdktf-ha/postgres";
 export const VERSION = 15;
-export const DATA_DIRECTORY = `/var/lib/postgresql/${VERSION}/cdktf-ha`;
+/** What outlives an instance with its volume. */
+export const DATA_ROOT = "/var/lib/postgresql";
+export const DATA_DIRECTORY = `${DATA_ROOT}/${VERSION}/cdktf-ha`;
 const BIN_DIRECTORY = `/usr/lib/postgresql/${VERSION}/bin`;
 
 const PACKAGES: readonly ServicePackage[] = [

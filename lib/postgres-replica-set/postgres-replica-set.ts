@@ -8,6 +8,7 @@ import { checkProps } from "../input/guard";
 import { compareNames } from "../names";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
+import type { DataVolume } from "../platform/aws/data-volume";
 import type { Nodes, Platform } from "../platform/platform";
 import { checkAtSynth, checkCount, refuse, tell } from "../problem";
 import { Rollout, RolloutOrder } from "../push/rollout";
@@ -24,6 +25,7 @@ import {
   CERTIFICATE,
   CertificateService,
   CONFIG,
+  DATA_ROOT,
   passwordFile,
   PatroniService,
   script,
@@ -61,6 +63,12 @@ export interface PostgresReplicaSetProps {
    * @default - members of its own on the first three machines, by name; on the first one where there are fewer
    */
   readonly etcd?: EtcdCluster;
+  /**
+   * On AWS: a volume for each member's data and etcd's, apart from its instance; with a file system at the first start, mounted
+   * at /var/lib/postgresql and /var/lib/etcd. On hosts that exist, mount a disk there yourself.
+   * @default - the data is on the root volume and goes with the instance
+   */
+  readonly dataVolume?: DataVolume;
   /** Created, and given to their owners, by an apply. One that leaves the code stays. @default none */
   readonly databases?: readonly DatabaseProps[];
   /** Logins for clients. One that leaves the code stays, and may no longer log in. @default none */
@@ -141,7 +149,11 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     this.tls = props.tls;
     this.memoryMiB = props.memoryMiB;
     this.cloneWithin = props.cloneWithin ?? 86_400;
-    const machines = machinesOf(this, props.platform, this.memberNames(id), "members");
+    const machines = machinesOf(this, props.platform, this.memberNames(id), {
+      called: "members",
+      dataVolume: props.dataVolume,
+      dataDirectory: DATA_ROOT,
+    });
     this.machines = [...machines].sort((a, b) => compareNames(a.name, b.name));
     this.synchronous = props.synchronous ?? (this.machines.length >= 3 ? "on" : "off");
     checkReplicaSet(this);
@@ -296,7 +308,10 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
         ],
       })),
       order: RolloutOrder.allAtOnce(),
-      dependsOn: [...this.etcd.ready, ...machines.map(({ base }) => base.resource)],
+      dependsOn: [
+        ...this.etcd.ready,
+        ...machines.flatMap((machine) => [machine.base.resource, ...machine.keep(this, DATA_ROOT)]),
+      ],
     });
     const patroni = new PatroniService(this);
     const members = new Rollout(this, "rollout", {

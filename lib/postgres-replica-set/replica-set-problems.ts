@@ -1,7 +1,6 @@
 import { memoryGiBOf } from "../platform/aws/instance-memory";
 import { checkCount, isToken, refuse, refuseToken, refuseTwice, warn, type Problem } from "../problem";
 import type { Secret } from "../secret/secret";
-import { refuseDataVolumes } from "../platform/data-volume-refusal";
 import { checkSqlName } from "./databases";
 import { checkDurability, checkParameters, mebibytes } from "./parameters";
 import { MOMENT } from "./recovery";
@@ -34,7 +33,6 @@ export function checkReplicaSet(set: PostgresReplicaSet): void {
   }
   checkParameters(set, props.parameters ?? {}, machines.length);
   checkDurability(set, props.parameters ?? {}, synchronous !== "off");
-  refuseDataVolumes(set, machines);
   checkArchiving(set);
   checkDatabases(set);
   if (set.tls?.authority) checkShared(set, "tls.authority", set.tls.authority);

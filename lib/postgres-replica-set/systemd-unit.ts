@@ -11,6 +11,8 @@ export function renderPatroniUnit({ configDirectory, program, watchdog }: UnitMo
 Description=PostgreSQL, led by Patroni
 After=network-online.target etcd.service
 Wants=network-online.target
+# a volume that is not there yet is waited for: without it the member would begin again, with nothing
+RequiresMountsFor=/var/lib/postgresql
 
 [Service]
 Type=simple

@@ -1,14 +1,14 @@
 import {
   Backups,
+  MachineImage,
   Peer,
   PostgresReplicaSet,
   Secret,
   type NodeProps,
-  type PostgresReplicaSetProps,
 } from "cdktf-ha-clusters";
 import type { TerraformStack } from "cdktf";
 import type { Cloud } from "../../machines/aws/cloud";
-import type { Lab } from "../../machines/lab";
+import type { Lab, LabMachine } from "../../machines/lab";
 import { waitUntil } from "../../machines/run";
 import { awaitMembers, membersOf } from "../machines/support/replica-set";
 import { figure } from "../machines/support/ring-site";
@@ -31,6 +31,8 @@ const CLIENT = "10.77.1.31";
 const BUCKET = "archive-backups";
 const PASSWORDS = { members: "the-members-own-0123", esmond: "it's esmond's" };
 const BACKUP = "/usr/local/lib/cdktf-ha/postgres/backup";
+/** Another image of the same release: see machines/aws/images.json. */
+const OTHER_IMAGE = "ami-0d12000000000aaaa";
 const policy = new DeployerPolicy(DeployerPolicy.MACHINES);
 let lab: Lab;
 let cloud: Cloud;
@@ -40,11 +42,11 @@ let deployment: AwsDeployment;
 let before: Record<string, number>;
 
 const set =
-  (names: readonly Member[], props: Partial<PostgresReplicaSetProps> = {}) =>
+  (names: readonly Member[], nodes: Partial<Record<Member, NodeProps>> = {}) =>
   (stack: TerraformStack): void => {
     const members = names.map((name, index): [string, NodeProps] => [
       name,
-      { zone: ["a", "b", "c"][index % 3]!, privateAddress: SET[name] },
+      { zone: ["a", "b", "c"][index % 3]!, privateAddress: SET[name], ...nodes[name] },
     ]);
     new PostgresReplicaSet(stack, "metadata", {
       platform: platformOf(stack, lab, network),
@@ -60,7 +62,7 @@ const set =
         restoreTest: "never",
       }),
       memoryMiB: 256,
-      ...props,
+      dataVolume: { sizeGiB: 2, protected: false, finalSnapshot: false },
     });
   };
 
@@ -171,6 +173,35 @@ test("a member more and a member less: the others are not touched, every row is 
   expect(await ask("select count(*) from numbers")).toBe("101");
   expect((await deployment.plan()).actions).toEqual({});
 }, 900_000);
+
+test("an instance is replaced by one of another image: its member goes on with its rows, and etcd's with its vote", async () => {
+  const had = await ids();
+  const leader = await leaderOf(3);
+  const replaced = THREE.find((name) => name !== leader)!;
+  const machine = (): LabMachine => lab.machine(replaced);
+  const lives = async (): Promise<string[]> => {
+    const id = `ETCDCTL_API=3 etcdctl --endpoints ${SET[replaced]}:2379 endpoint status --write-out=json | grep -o '"member_id":[0-9]*'`;
+    const made = "stat --format=%W /var/lib/postgresql/15/cdktf-ha/PG_VERSION";
+    return (await machine().ssh(`findmnt -no FSTYPE /var/lib/postgresql; ${id}; ${made}`)).stdout
+      .trim()
+      .split("\n");
+  };
+  const before = await lives();
+  expect(before[0]).toBe("xfs");
+  expect(before).toHaveLength(3);
+  const image = MachineImage.id(OTHER_IMAGE, { user: "admin" });
+  deployment = deployment.changed(set(THREE, { [replaced]: { image } }));
+  const { actions } = await deployment.plan();
+  expect(actions).toMatchObject({ [`aws_instance.metadata_${replaced}_instance`]: "replace" });
+  expect(Object.keys(actions).filter((each) => each.startsWith("aws_ebs_volume"))).toEqual([]);
+  const { ok, seconds, output } = await deployment.carryOut();
+  if (!ok) throw new Error(output.slice(-3000));
+  figure(`AWS: a member's instance replaced: ${seconds.toFixed(0)} s`);
+  expect((await ids())[replaced]).not.toBe(had[replaced]);
+  expect(await lives()).toEqual(before);
+  expect(await ask("select count(*) from numbers")).toBe("101");
+  expect((await deployment.plan()).actions).toEqual({});
+}, 600_000);
 
 test("each machine may call what it has called, on what is its own, and nothing else", async () => {
   // what the nightly ones call as well

@@ -1,8 +1,5 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import type { Lab } from "../../machines/lab";
-import { waitUntil } from "../../machines/run";
-import { Deployment, type Outcome } from "../support/deployment";
+import { Deployment } from "../support/deployment";
 import {
   ALL_UP,
   FIRST_THREE,
@@ -29,25 +26,6 @@ beforeAll(async () => {
   deployment = new Deployment(`${lab.directory}/deployment`, ringOf(lab, { keyspaces }), VARIABLES);
 }, 120_000);
 afterAll(() => lab.stop());
-
-/** What a command of Terraform's did that is killed by `kill -9` as soon as something is so. */
-async function killedWhen(prepared: Deployment, isSo: () => Promise<boolean>): Promise<Outcome> {
-  const start = performance.now();
-  const terraform = spawn("terraform", ["apply", "-auto-approve", "-input=false", "-lock=false"], {
-    cwd: prepared.stackDirectory,
-    env: prepared.environment,
-    stdio: "ignore",
-  });
-  const ended = once(terraform, "exit");
-  try {
-    await waitUntil(isSo, 300, () => "it never came to that", 300);
-  } finally {
-    terraform.kill("SIGKILL");
-  }
-  await ended;
-  const seconds = (performance.now() - start) / 1000;
-  return { ok: false, output: "", seconds, added: 0, changed: 0, destroyed: 0, steps: [] };
-}
 
 test("three nodes deployed", async () => {
   const { seconds } = await deployment.deploy();
@@ -76,14 +54,14 @@ test("terraform is killed while a fourth node joins; the next apply goes on, and
   const before = await startsOf(lab, FIRST_THREE);
   const larger = await deployment.changed(ringOf(lab, { keyspaces, nodes: four })).prepare();
   const outcome = await underLoad(lab, "from 3 to 4 nodes, terraform killed in between", async () => {
-    const killed = await killedWhen(larger, async () => {
+    const killed = await larger.killedWhen(async () => {
       const { stdout } = await lab
         .machine("cassandra-4")
         .ssh("systemctl is-active cassandra; cat /var/lib/cassandra/cdktf-ha-node", { allowFailure: true });
       return stdout.startsWith("active\nNODE_STATE=joining");
     });
     const again = await larger.deploy();
-    return { ...again, seconds: killed.seconds + again.seconds };
+    return { ...again, seconds: killed + again.seconds };
   });
   expect(outcome.ok).toBe(true);
   for (const name of four)
@@ -110,9 +88,9 @@ test("a name leaves the code, and terraform is killed: the node hands over its r
   const leaving = async (): Promise<boolean> =>
     (await notesOf(lab, ["cassandra-4"])).some(({ text }) => text.startsWith("leaves the ring"));
   await underLoad(lab, "from 4 to 3 nodes, terraform killed in between", async () => {
-    const killed = await killedWhen(smaller, leaving);
+    const killed = await smaller.killedWhen(leaving);
     const again = await smaller.deploy();
-    return { ...again, seconds: killed.seconds + again.seconds };
+    return { ...again, seconds: killed + again.seconds };
   });
   for (const name of FIRST_THREE) expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
   expect(await startsOf(lab, FIRST_THREE)).toEqual(before);

@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
 import { Load } from "../../machines/load";
 import type { Lab } from "../../machines/lab";
@@ -175,26 +174,10 @@ test("terraform killed in the middle of a push: the machine finishes by itself, 
   const changed = deployment.changed(site(lab, { checkPath: "/index.html" }));
   changed.synth();
   const result = await underLoad(async () => {
-    const child = spawn("terraform", ["apply", "-auto-approve", "-input=false"], {
-      cwd: changed.stackDirectory,
-      env: changed.environment,
-      stdio: ["ignore", "pipe", "ignore"],
-      detached: true,
-    });
-    let output = "";
-    child.stdout.on("data", (data) => (output += String(data)));
-    await waitUntil(
-      () => output.includes("haproxy] checked"),
-      60,
-      () => `no push began: ${output}`,
-      5,
-    );
-    process.kill(-child.pid!, "SIGKILL");
-    await new Promise((resolve) => child.once("exit", resolve));
+    await changed.killedWhen((output) => output.includes("haproxy] checked"), { seconds: 60, everyMs: 5 });
   });
   expect(result.failed).toEqual([]);
-  await changed.terraform("force-unlock", "-force", "any").catch(() => undefined);
-  await changed.deploy("-lock=false");
+  await changed.deploy();
   expect(await changed.isUpToDate()).toBe(true);
   for (const name of ["lb-1", "lb-2"]) {
     const { stdout } = await lab

@@ -250,13 +250,16 @@ const restartedFor = async (since: number): Promise<string[]> =>
     .filter(({ at, text }) => at > since && text.includes("restarted for settings"))
     .map(({ text }) => text.split(" ")[0]!);
 
-test("connections are raised, replicas first, and lowered, the primary first", async () => {
+test("connections are raised, replicas first, and lowered, the primary first; Terraform is killed in between", async () => {
   const raised = { parameters: { shared_buffers: "48MB", max_connections: 120 } };
   const lowered = { parameters: { shared_buffers: "48MB", max_connections: 80 } };
   for (const [what, props] of Object.entries({ raised, lowered })) {
     const since = Date.now() / 1000;
     const changed = await deployment.changed(replicaSet(lab, props)).prepare();
-    const writes = await underWrites(`max_connections ${what}`, () => changed.deploy());
+    const writes = await underWrites(`max_connections ${what}`, async () => {
+      await changed.killedWhen(async () => (await restartedFor(since)).length > 0);
+      await changed.deploy();
+    });
     figure(
       `max_connections ${what}: longest gap of writes ${(writes.result.longestGapMs / 1000).toFixed(1)} s`,
     );

@@ -29,7 +29,6 @@ const withRoles =
       ...props,
     });
 const timers = { ttl: 30, loopWait: 10, retryTimeout: 10, primaryStartTimeout: 60 };
-const withVolume = { zone: "a", dataVolume: { sizeGiB: 100 } };
 const trusted = { trusted: [CERTIFICATE] };
 const authority = (stack: TerraformStack, name: string): PostgresTls =>
   PostgresTls.authority(Secret.variable(stack, "authority"), { ...trusted, names: [name] });
@@ -136,13 +135,6 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     "only-by-balancer": [
       ["a connection string", (stack) => newSet(stack).synchronousReplica.connectionString("a", "a")],
     ],
-    "volume-not-mounted": [
-      ["a member's", (stack) => newSet(stack, { platform: newAws(stack), members: { "pg-1": withVolume } })],
-      [
-        "etcd's",
-        (stack) => new EtcdCluster(stack, "e", { platform: newAws(stack), nodes: { "etcd-1": withVolume } }),
-      ],
-    ],
     "secret-not-shared": [
       ["the members'", set({ memberPassword: Secret.generated("members") })],
       ["a role's", set({ roles: [{ name: "a", password: Secret.generated("a") }] })],
@@ -153,6 +145,7 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
       ["a member has none", set({ tls: PostgresTls.given({}, trusted) })],
     ],
     "conflicting-setting": [
+      ["a volume for hosts", set({ dataVolume: { sizeGiB: 100 } })],
       [
         "the replica that has every commit, where none has",
         (stack) => newSet(stack, { synchronous: "off" }).synchronousReplica.balanceTarget(),

@@ -1,9 +1,10 @@
+import { spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { App, LocalBackend, TerraformStack } from "cdktf";
 import { CARRIER_CONTEXT, Carrier } from "../../lib";
 import { Template } from "../../lib/testing";
-import { run } from "../../machines/run";
+import { run, waitUntil } from "../../machines/run";
 
 export interface Outcome {
   readonly ok: boolean;
@@ -15,6 +16,18 @@ export interface Outcome {
   readonly destroyed: number;
   /** Our own lines, `[lb-1 haproxy] reloaded ...`, in the order in which they came. */
   readonly steps: readonly string[];
+}
+
+/** An apply that goes on. */
+export interface Running {
+  /** What Terraform printed, once it has ended. */
+  readonly ended: Promise<string>;
+  /** What it has printed so far. */
+  soFar(): string;
+  /** What a CI server that cancels a job sends first. */
+  interrupt(): void;
+  /** The computer that ran it is gone. */
+  kill(): void;
 }
 
 /** A stack that is applied by the real Terraform, again and again, as its author changes the code. */
@@ -80,6 +93,46 @@ export class Deployment {
     if (!outcome.ok)
       throw new Error(`apply failed:\n${outcome.steps.join("\n")}\n${outcome.output.slice(-3000)}`);
     return outcome;
+  }
+
+  /** Begins an apply, which may be interrupted. */
+  begin(...args: string[]): Running {
+    const child = spawn("terraform", ["apply", "-auto-approve", "-input=false", ...args], {
+      cwd: this.stackDirectory,
+      env: this.environment,
+      detached: true, // a group of its own: terraform and its providers
+    });
+    let output = "";
+    for (const stream of [child.stdout, child.stderr])
+      stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
+    const ended = new Promise<string>((resolve) => child.once("exit", () => resolve(output)));
+    return {
+      ended,
+      soFar: () => output,
+      interrupt: () => void child.kill("SIGINT"),
+      kill: () => void process.kill(-child.pid!, "SIGKILL"),
+    };
+  }
+
+  /** An apply whose computer is gone as soon as something is so; for how many seconds it ran. */
+  async killedWhen(
+    isSo: (output: string) => boolean | Promise<boolean>,
+    { seconds = 300, everyMs = 300 } = {},
+  ): Promise<number> {
+    const start = performance.now();
+    const job = this.begin();
+    try {
+      await waitUntil(
+        () => isSo(job.soFar()),
+        seconds,
+        () => `it never came to that: ${job.soFar()}`,
+        everyMs,
+      );
+    } finally {
+      job.kill();
+      await job.ended;
+    }
+    return (performance.now() - start) / 1000;
   }
 
   /** Does Terraform find nothing to do? */

@@ -11,7 +11,9 @@ is_running() { systemctl is-active --quiet "$RING_UNIT"; }
 
 prepare_machine() {
   if command -v chronyd >/dev/null; then systemctl enable --now --quiet chrony 2>/dev/null || true; fi
-  bash "$RING_LIB/volume.sh"
+  if [[ -n $RING_VOLUME ]]; then
+    bash /usr/local/lib/cdktf-ha/volume.sh "$RING_VOLUME" "$RING_DEVICE" ha-cassandra "$RING_DATA" var-lib-cassandra.mount
+  fi
   install --directory --mode=0750 --owner=cassandra --group=cassandra "$RING_DATA"
   chmod 751 "$RING_DATA"
   bash "$RING_LIB/install.sh"

@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AwsProvider } from "@cdktf/provider-aws/lib/provider";
@@ -24,16 +23,6 @@ export interface AwsDeploymentProps {
   readonly policy?: object;
   /** Where the state is kept, and locked. Default: a local file, unlocked. */
   readonly bucket?: string;
-}
-
-/** An apply that goes on. */
-export interface Running {
-  /** What Terraform printed, once it has ended. */
-  readonly ended: Promise<string>;
-  /** What a CI server that cancels a job sends first. */
-  interrupt(): void;
-  /** The computer that ran it is gone. */
-  kill(): void;
 }
 
 export const STATE_KEY = "load-balancer.tfstate";
@@ -82,24 +71,6 @@ export class AwsDeployment extends Deployment {
     }
     new S3Backend(stack, { bucket: this.bucket, key: STATE_KEY, region: REGION, encrypt: true });
     stack.addOverride("terraform.backend.s3.use_lockfile", true); // the bindings do not know it yet
-  }
-
-  /** Begins an apply, which may be interrupted. */
-  begin(...args: string[]): Running {
-    const child = spawn("terraform", ["apply", "-auto-approve", "-input=false", ...args], {
-      cwd: this.stackDirectory,
-      env: this.environment,
-      detached: true, // a group of its own: terraform and its providers
-    });
-    let output = "";
-    for (const stream of [child.stdout, child.stderr])
-      stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
-    const ended = new Promise<string>((resolve) => child.once("exit", () => resolve(output)));
-    return {
-      ended,
-      interrupt: () => void child.kill("SIGINT"),
-      kill: () => void process.kill(-child.pid!, "SIGKILL"),
-    };
   }
 
   override get environment(): NodeJS.ProcessEnv {
