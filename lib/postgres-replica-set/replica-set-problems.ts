@@ -3,6 +3,7 @@ import { checkCount, isToken, refuse, refuseToken, refuseTwice, warn, type Probl
 import type { Secret } from "../secret/secret";
 import { refuseDataVolumes } from "../platform/data-volume-refusal";
 import { checkSqlName } from "./databases";
+import { checkMembers, warnOfMembers } from "./member-problems";
 import { checkDurability, checkParameters, mebibytes } from "./parameters";
 import { MOMENT } from "./recovery";
 import type { PostgresReplicaSet } from "./postgres-replica-set";
@@ -32,6 +33,7 @@ export function checkReplicaSet(set: PostgresReplicaSet): void {
       fix: 'add a member, or synchronous: "on"',
     });
   }
+  checkMembers(set);
   checkParameters(set, props.parameters ?? {}, machines.length);
   checkDurability(set, props.parameters ?? {}, synchronous !== "off");
   refuseDataVolumes(set, machines);
@@ -145,6 +147,7 @@ function checkShared(set: PostgresReplicaSet, name: string, secret: Secret): voi
 
 /** What works, but not as well as its author may think. */
 export function warnOfReplicaSet(set: PostgresReplicaSet): void {
+  warnOfMembers(set);
   if (set.machines.length === 1) {
     warn(set, {
       code: "one-member",
