@@ -91,6 +91,10 @@ export const PROBLEM_CODES = {
   // PostgreSQL
   "timers-break-rule": "A primary could lose its lock while it still tries to renew it.",
   "no-standby": "A commit cannot wait for a member that is not there.",
+  "nobody-leads": "Where no member may lead nobody takes writes.",
+  "no-successor": "Nobody takes over from the only member that may lead.",
+  "replication-circle": "Members that copy each other in a circle hear nothing of the primary.",
+  "bad-duration": "Without a unit the number would mean milliseconds.",
   "one-member": "While the only member is away nobody serves, and there is no copy.",
   "two-members": "While one of two is away, commits have no copy.",
   "one-etcd": "Without its only member of etcd nobody takes over.",

@@ -68,6 +68,7 @@ export const SHAPES: Shapes = {
     "Port.udp": { port: "number" },
     "Port.udpRange": { first: "number", last: "number" },
     "PostgresReplicaSet#credentials": { role: "text" },
+    "PostgresReplicaSet#role": { name: "text" },
     "PostgresTls#alternatives": { address: "text" },
     "PostgresTls.authority": { authority: ["is", "Secret"], props: ["is", "PostgresAuthorityProps"] },
     "PostgresTls.given": { certificates: ["record", ["is", "Secret"]], props: ["is", "PostgresTlsProps"] },
@@ -556,6 +557,20 @@ export const SHAPES: Shapes = {
         "aws?": ["is", "AwsMachine"],
       },
     },
+    MemberProps: {
+      settings: {
+        "noFailover?": "flag",
+        "noLoadBalance?": "flag",
+        "noSync?": "flag",
+        "replicateFrom?": "text",
+        "applyDelay?": "text",
+        "zone?": "text",
+        "instanceType?": "text",
+        "privateAddress?": "text",
+        "image?": ["is", "MachineImage"],
+        "dataVolume?": ["is", "DataVolume"],
+      },
+    },
     MetricsAgent: { members: ["path"] },
     MetricsProps: {
       settings: {
@@ -640,7 +655,7 @@ export const SHAPES: Shapes = {
           "or",
           "number",
           ["list", "text"],
-          ["record", ["or", ["is", "Machine"], ["is", "NodeProps"]]],
+          ["record", ["or", ["is", "Machine"], ["is", "MemberProps"]]],
         ],
         memberPassword: ["is", "Secret"],
         "name?": "text",

@@ -17,6 +17,7 @@ export class PostgresEndpoint implements Balanceable, Connectable {
       readonly tls?: { readonly client: "optional" | "required" };
       readonly synchronous: Synchronous;
       credentials(role: string): object;
+      role(name: string): { readonly noLoadBalance: boolean };
       databasesByRole(): Readonly<Record<string, readonly string[]>>;
     },
     private readonly check: HealthCheck,
@@ -34,7 +35,8 @@ export class PostgresEndpoint implements Balanceable, Connectable {
   }
 
   /**
-   * A connection string of libpq's that names every member: the client finds the one that plays the part. With TLS it wants
+   * A connection string of libpq's that names every member (the one of `replicas`: but those with `noLoadBalance` or
+   * `applyDelay`): the client finds the one that plays the part. With TLS it wants
    * to see a certificate for the address; libpq looks for whom it trusts in `~/.postgresql/root.crt`, unless it is told where.
    * @throws for `synchronousReplica`: which replica has every commit only a load balancer's check tells
    */
@@ -48,7 +50,7 @@ export class PostgresEndpoint implements Balanceable, Connectable {
       });
     }
     this.checkAccess(database, role);
-    const hosts = this.set.machines.map(
+    const hosts = (this.targetSessionAttributes === "primary" ? this.set.machines : this.readers()).map(
       ({ privateAddress }) => `${bracketed(privateAddress)}:${POSTGRES_PORT}`,
     );
     const list = hosts.join(",");
@@ -65,12 +67,26 @@ export class PostgresEndpoint implements Balanceable, Connectable {
         fix: "synchronous: \"on\" with three members; or balance 'replicas', which may be a moment behind",
       });
     }
+    if (this.targetSessionAttributes !== "primary") this.readers();
     return {
+      // all of them: what a member is for may change, and its check says what it is now
       servers: this.set.machines.map(({ name, privateAddress }) => ({ name, address: privateAddress, port })),
       connections: this.set.connections,
       mode: "tcp",
       check: this.check,
     };
+  }
+
+  /** Members that clients may be sent to while they follow. */
+  private readers(): readonly Machine[] {
+    const readers = this.set.machines.filter(({ name }) => !this.set.role(name).noLoadBalance);
+    if (readers.length) return readers;
+    return refuse(this.set, {
+      code: "no-servers",
+      what: "'replicas' or 'synchronousReplica' is asked for, and no member is read from",
+      allowed: "two members at least without 'noLoadBalance' and 'applyDelay': one of them may lead",
+      fix: "take 'noLoadBalance' off a member, or use 'primary'",
+    });
   }
 
   /** Names of the set need no escaping; and pg_hba.conf lets nobody else in. */

@@ -22,6 +22,7 @@ const OWNED: Readonly<Record<string, string>> = {
   primary_conninfo: "Patroni",
   primary_slot_name: "Patroni",
   promote_trigger_file: "Patroni",
+  recovery_min_apply_delay: "a member's 'applyDelay'",
   recovery_target_timeline: "Patroni",
   restore_command: "Patroni",
   synchronous_standby_names: "'synchronous'",

@@ -10,6 +10,7 @@ import {
   type AccessModel,
   type DynamicModel,
 } from "./patroni-yml";
+import { tagsOf, type MemberRole } from "./members";
 import type { ParameterValue } from "./parameters";
 import { ARCHIVE_PROGRAM } from "./pgbackrest-conf";
 import type { Recovery } from "./recovery";
@@ -31,6 +32,7 @@ export interface MemberSource {
   /** What the set begins from. */
   readonly recovery?: Recovery;
   access(machine: Machine): AccessModel;
+  role(name: string): MemberRole;
 }
 
 export const CONFIG = "/etc/patroni/cdktf-ha";
@@ -162,6 +164,7 @@ export class PatroniService implements Service {
 
   describe(machine: Machine): ServiceDescription {
     const { source } = this;
+    const role = source.role(machine.name);
     return {
       files: [
         {
@@ -181,6 +184,8 @@ export class PatroniService implements Service {
               program: `${PROGRAMS}/backup.py`,
             },
             parameters: source.ownParameters,
+            tags: tagsOf(role),
+            applyDelay: role.applyDelay,
           }),
           mode: "0640",
           group: "postgres",

@@ -30,6 +30,10 @@ export interface PatroniModel {
   readonly dynamic: DynamicModel;
   readonly recovery?: { readonly set: string; readonly to?: string; readonly program: string };
   readonly parameters: Readonly<Record<string, ParameterValue>>;
+  /** What the member is for, in Patroni's words. */
+  readonly tags?: Readonly<Record<string, boolean | string>>;
+  /** How late it shows what it has. */
+  readonly applyDelay?: string;
 }
 
 /** Who may come in, and where etcd is: what changes without anybody's restart. Plain data. */
@@ -135,9 +139,22 @@ export function renderPatroniYml(model: PatroniModel): string {
         password_encryption: "scram-sha-256",
         ...model.parameters,
       },
+      ...delayed(model),
     },
+    ...(model.tags && { tags: model.tags }),
     watchdog: { mode: model.watchdog, device: "/dev/watchdog", safety_margin: 5 },
   });
+}
+
+/** A member's own part takes the place of the one in etcd, so it says all of it. */
+function delayed({ applyDelay, dynamic: { archive } }: PatroniModel): object {
+  if (applyDelay === undefined) return {};
+  return {
+    recovery_conf: {
+      ...(archive === undefined ? {} : { restore_command: restoreCommand(archive) }),
+      recovery_min_apply_delay: applyDelay,
+    },
+  };
 }
 
 /** What the very first member begins with; the others copy it. */

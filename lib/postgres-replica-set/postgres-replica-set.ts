@@ -9,7 +9,7 @@ import { compareNames } from "../names";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import type { DataVolume } from "../platform/aws/data-volume";
-import type { Nodes, Platform } from "../platform/platform";
+import type { Platform } from "../platform/platform";
 import { checkAtSynth, checkCount, refuse, tell } from "../problem";
 import { Rollout, RolloutOrder } from "../push/rollout";
 import { SchemaService } from "../push/schema-service";
@@ -19,6 +19,7 @@ import { ArchiveService, BackupService, RepositoryService } from "./backup-servi
 import type { Backups } from "./backups";
 import { renderSchema, type DatabaseProps, type DatabaseRoleProps, type SchemaModel } from "./databases";
 import { PostgresEndpoint } from "./endpoint";
+import { nodesOf, roleOf, saidOf, tagsOf, type MemberRole, type Members } from "./members";
 import { splitParameters, type Parameters, type ParameterValue } from "./parameters";
 import {
   AccessService,
@@ -49,8 +50,11 @@ import { Workload } from "./workload";
 
 export interface PostgresReplicaSetProps {
   readonly platform: Platform;
-  /** By name, with their zones; or how many, which are then called after the set: `metadata-1`, `metadata-2`, ... */
-  readonly members: Nodes | number;
+  /**
+   * By name, with their zones, and what they are for where that differs; or how many, which are then called after the set:
+   * `metadata-1`, `metadata-2`, ...
+   */
+  readonly members: Members | number;
   /**
    * What the members show each other: for replication, pg_rewind and Patroni's REST interface. The same value for all of them.
    * The superuser has no password: it logs in on the machine itself, as the system's user postgres.
@@ -114,7 +118,7 @@ export interface PostgresReplicaSetProps {
 export class PostgresReplicaSet extends Construct implements Connectable, MemberSource {
   readonly connections: Connections;
   readonly name: string;
-  /** In the order in which they begin and change: by name. */
+  /** In the order in which they begin and change: by name, whatever they are for (Terraform cannot turn an order round). */
   readonly machines: readonly Machine[];
   readonly etcd: EtcdCluster;
   /** The one that leads: for writes. */
@@ -149,7 +153,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     this.tls = props.tls;
     this.memoryMiB = props.memoryMiB;
     this.cloneWithin = props.cloneWithin ?? 86_400;
-    const machines = machinesOf(this, props.platform, this.memberNames(id), {
+    const machines = machinesOf(this, props.platform, nodesOf(this.memberNames(id)), {
       called: "members",
       dataVolume: props.dataVolume,
       dataDirectory: DATA_ROOT,
@@ -190,7 +194,11 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     return {
       kind: "PostgresReplicaSet",
       path: this.node.path,
-      members: this.machines.map(({ name, zone }) => ({ name, zone, roles: ["member"] })),
+      members: this.machines.map(({ name, zone }) => ({
+        name,
+        zone,
+        roles: ["member", ...Object.keys(tagsOf(this.role(name)) ?? {})],
+      })),
       addresses: [],
       needs: [
         {
@@ -213,7 +221,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
 
   /** Members that may fail, whichever they are: where etcd is on the same machines, its quorum counts too. */
   private get tolerance(): number {
-    const all = this.machines.length - 1;
+    const all = this.machines.filter(({ name }) => !this.role(name).noFailover).length - 1;
     const shared = this.etcd.machines.some((machine) => this.machines.includes(machine));
     return shared ? Math.min(all, this.etcd.tolerance) : all;
   }
@@ -265,7 +273,12 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     };
   }
 
-  private memberNames(id: string): Nodes {
+  /** What a member is for. */
+  role(name: string): MemberRole {
+    return roleOf(saidOf(this.props.members, name));
+  }
+
+  private memberNames(id: string): Members {
     const { members } = this.props;
     if (typeof members !== "number") return members;
     checkCount(this, "members", members, 1, 99, "one at least");

@@ -2,6 +2,7 @@ import { memoryGiBOf } from "../platform/aws/instance-memory";
 import { checkCount, isToken, refuse, refuseToken, refuseTwice, warn, type Problem } from "../problem";
 import type { Secret } from "../secret/secret";
 import { checkSqlName } from "./databases";
+import { checkMembers, warnOfMembers } from "./member-problems";
 import { checkDurability, checkParameters, mebibytes } from "./parameters";
 import { MOMENT } from "./recovery";
 import type { PostgresReplicaSet } from "./postgres-replica-set";
@@ -31,6 +32,7 @@ export function checkReplicaSet(set: PostgresReplicaSet): void {
       fix: 'add a member, or synchronous: "on"',
     });
   }
+  checkMembers(set);
   checkParameters(set, props.parameters ?? {}, machines.length);
   checkDurability(set, props.parameters ?? {}, synchronous !== "off");
   checkArchiving(set);
@@ -143,6 +145,7 @@ function checkShared(set: PostgresReplicaSet, name: string, secret: Secret): voi
 
 /** What works, but not as well as its author may think. */
 export function warnOfReplicaSet(set: PostgresReplicaSet): void {
+  warnOfMembers(set);
   if (set.machines.length === 1) {
     warn(set, {
       code: "one-member",

@@ -25,7 +25,7 @@ export function replicaSetCases(): { name: string; files: Record<string, string>
       const set = newSet(stack, {
         platform,
         name: "archive",
-        members: ["pg-1", "pg-2", "pg-3", "pg-4"],
+        members: { "pg-1": {}, "pg-2": {}, "pg-3": {}, "pg-4": { replicateFrom: "pg-2", applyDelay: "1h" } },
         etcd: new EtcdCluster(stack, "etcd", { platform, nodes: ["pg-5", "pg-6", "pg-7"] }),
         databases: [
           { name: "esmond", owner: "esmond", extensions: ["pgcrypto", "btree_gist"] },
@@ -101,6 +101,7 @@ function setCase(
       "firewall.nft": file("/etc/cdktf-ha/firewall.nft"),
       ...(set.props.backups
         ? {
+            "delayed-member.yml": file(`${patroni}/50-member.yml`, "pg-4"),
             "pgbackrest.conf": file("/etc/pgbackrest/pgbackrest.conf"),
             "postgres-backup-full.service": file("/etc/systemd/system/postgres-backup-full.service"),
             "postgres-backup-full.timer": file("/etc/systemd/system/postgres-backup-full.timer"),

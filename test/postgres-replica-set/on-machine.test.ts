@@ -158,6 +158,18 @@ told(member.waits_for_others)`;
   expect(python(program("", '"replica"', '"127.0.0.3"'))).toEqual(["ok False"]);
 });
 
+test("a set begins with a member that never leads: it waits for the next one, and the other ones do not", () => {
+  const start = (tags: string): string[] =>
+    python(`
+serve()
+patch(own_state=lambda: {"state": "stopped"}, members=lambda: [], tags=lambda: ${tags})
+if os.path.exists(os.path.join(DATA, "PG_VERSION")): os.remove(os.path.join(DATA, "PG_VERSION"))
+node.FACTS["members"]["db-3"] = "127.0.0.3"
+told(member.start)`);
+  expect(start('{"nofailover": True}')).toEqual(["ok None"]);
+  expect(start("{}")).toEqual(["refused: the server is 'stopped' after 60 s, and neither leads nor follows"]);
+});
+
 test("an answer that does not come does not make a member the only one", () => {
   const lines = python(`
 patch(members=lambda: [])
@@ -167,6 +179,63 @@ told(node.is_alone)
 node.members = lambda: [{"name": "db-1"}, {"name": "db-2"}]
 told(node.is_alone)`);
   expect(lines).toEqual(["refused: Patroni does not tell who the members are", "ok True", "ok False"]);
+});
+
+test("a member that never leads is nobody to hand over to, and who is never waited for is not missed", () => {
+  const lines = python(`
+never = {"nofailover": True, "nosync": True}
+found = [{"name": "db-1", "role": "leader", "state": "running"},
+         {"name": "db-2", "role": "replica", "state": "streaming", "tags": never}]
+patch(members=lambda: found, settings=lambda: {"synchronous_mode": True})
+told(node.is_alone)
+told(lambda: node.lacks_synchronous(found))
+told(node.switch_over)
+patch(is_active=lambda: True, leads=lambda: True)
+told(member.leave)
+found.append({"name": "db-3", "role": "replica", "state": "streaming"})
+told(node.is_alone)
+told(lambda: node.lacks_synchronous(found))
+found[2]["role"] = "sync_standby"
+told(lambda: node.lacks_synchronous(found))`);
+  expect(lines.map((line) => line.split(":").slice(0, 2).join(":").slice(0, 60))).toEqual([
+    "ok True",
+    "ok False",
+    "refused: no other member could lead",
+    "refused: this member leads, and no other one runs that could",
+    "ok False",
+    "ok True",
+    "ok False",
+  ]);
+});
+
+test("a delayed member is well with what it has, and while it waits for its hour; not where it lacks the log", () => {
+  const lines = python(`
+yaml = '{"tags": {"noloadbalance": true, "apply_delay": "2h"}}'
+open("50-member.yml", "w").write(yaml)
+found = [{"name": "db-2", "role": "leader", "state": "running", "host": "127.0.0.2"}]
+answers = {"pg_settings": ["7200000"], "wal_receiver": ["1"], "pg_stat_activity": []}
+patch(sql=lambda text: next(answer for name, answer in answers.items() if name in text), members=lambda: found,
+      own_state=lambda: {"xlog": {"received_location": 1000, "replayed_location": 0}})
+server = serve(patroni=(200, {"xlog": {"location": 100 << 20}}))
+told(member.check_following)
+server.shutdown(); server = serve(patroni=(200, {"xlog": {"location": 1 << 20}}))
+told(member.check_following)
+server.shutdown()
+told(member.check_following)
+answers["wal_receiver"] = []
+told(member.check_following)
+answers["pg_stat_activity"] = ["1"]
+told(member.check_following)
+answers["pg_settings"] = ["0"]
+told(member.check_following)`);
+  expect(lines).toEqual([
+    "refused: this member lacks 104856600 bytes of its primary's log, more than 16 MB",
+    "ok None",
+    "refused: this member lacks an unknown number of bytes of its primary's log, more than 16 MB",
+    "refused: this member does not follow anybody",
+    "ok None",
+    "refused: this member applies what it has after ['0'] ms, not yet after 7200000",
+  ]);
 });
 
 test("a cluster of Debian's own is empty when it holds no database, table or tablespace of anybody's", () => {
@@ -220,6 +289,19 @@ test("fewer connections restart the primary first", () => {
 told(settings.apply)
 print(restarted, state["postgresql"]["parameters"])`);
   expect(lines).toEqual(["ok None", "['db-2', 'db-1', 'db-3'] {'max_connections': 80}"]);
+});
+
+test("fewer connections: a delayed member takes them when it hears of them, and nobody waits for that", () => {
+  const lines = python(`${patroni(of(120), of(80), '["db-1", "db-2", "db-3"]')}
+late = lambda: [{"name": name, "role": role, "state": "running", "tags": {"apply_delay": "1h"} if name == "db-1" else {}}
+                for name, role in roles.items()]
+def restart(name):
+    restarted.append(name)
+    if name != "db-1": waiting.remove(name)
+patch(members=late, restart=restart)
+told(settings.apply)
+print(restarted)`);
+  expect(lines).toEqual(["ok None", "['db-2', 'db-1', 'db-3']"]);
 });
 
 test("a member starts with the certificate it has where it cannot make a new one, and not without one", () => {

@@ -188,6 +188,37 @@ test("who is there, as plain data", () => {
   expect(timers[0]).toMatchObject({ seconds: 28 });
 });
 
+test("what members are for, in Patroni's words; what follows from it is said too", () => {
+  const stack = newStack();
+  const set = newSet(stack, {
+    members: {
+      "pg-1": { noFailover: true },
+      "pg-2": { noLoadBalance: true },
+      "pg-3": { noSync: true },
+      "pg-4": { replicateFrom: "pg-2", applyDelay: "90min" },
+      "pg-5": {},
+    },
+    databases: [{ name: "a", owner: "a" }],
+    roles: [{ name: "a", password: Secret.variable(stack, "a") }],
+  });
+  const template = Template.synth(stack).hasNoErrors();
+  const tags = (name: string): unknown => {
+    const file = template.file(name, "/etc/patroni/cdktf-ha/50-member.yml");
+    return (JSON.parse(file.replace(/^#.*\n/, "")) as { tags?: unknown }).tags;
+  };
+  expect(["pg-1", "pg-2", "pg-3", "pg-4", "pg-5"].map(tags)).toEqual([
+    { nofailover: true, nosync: true },
+    { noloadbalance: true },
+    { nosync: true },
+    { nofailover: true, noloadbalance: true, nosync: true, replicatefrom: "pg-2", apply_delay: "90min" },
+    undefined,
+  ]);
+  const named = (text: string): string[] => text.match(/10\.0\.1\.4\d/g) ?? [];
+  expect(named(set.replicas.connectionString("a", "a"))).toEqual(["10.0.1.41", "10.0.1.43", "10.0.1.45"]);
+  expect(named(set.primary.connectionString("a", "a"))).toHaveLength(5);
+  expect(set.topology().members.map(({ roles }) => roles.length)).toEqual([3, 2, 2, 6, 1]);
+});
+
 test("what a set survives: its members but one, where etcd is elsewhere", () => {
   const failures = (nodes: readonly string[]): number => {
     const stack = newStack();
@@ -198,6 +229,11 @@ test("what a set survives: its members but one, where etcd is elsewhere", () => 
   expect(failures(["pg-5", "pg-6", "pg-7"])).toBe(2);
   expect(failures(["pg-3", "pg-6", "pg-7"])).toBe(1);
   expect(newSet(newStack(), { members: ["pg-1", "pg-2"] }).topology().survives.failures).toBe(0);
+  const late = { "pg-1": {}, "pg-2": {}, "pg-3": { applyDelay: "1h" }, "pg-4": { noFailover: true } };
+  const stack = newStack();
+  const platform = setHosts(stack);
+  const etcd = new EtcdCluster(stack, "etcd", { platform, nodes: ["pg-5", "pg-6", "pg-7"] });
+  expect(newSet(stack, { platform, etcd, members: late }).topology().survives.failures).toBe(1);
 });
 
 test("what is wrong with members is said of members", () => {

@@ -9,6 +9,7 @@ import {
   ServerTls,
   Timers,
   VirtualIp,
+  type MemberProps,
   type PostgresReplicaSetProps,
   type ProblemCode,
 } from "../../lib";
@@ -29,6 +30,9 @@ const withRoles =
       ...props,
     });
 const timers = { ttl: 30, loopWait: 10, retryTimeout: 10, primaryStartTimeout: 60 };
+/** The second and the third of three members with a part of their own. */
+const roles = (second: MemberProps, third: MemberProps = {}, more: Partial<PostgresReplicaSetProps> = {}) =>
+  set({ members: { "pg-1": {}, "pg-2": second, "pg-3": third }, ...more });
 const trusted = { trusted: [CERTIFICATE] };
 const authority = (stack: TerraformStack, name: string): PostgresTls =>
   PostgresTls.authority(Secret.variable(stack, "authority"), { ...trusted, names: [name] });
@@ -75,8 +79,38 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     "no-standby": [
       ["synchronous alone", set({ members: ["pg-1"], synchronous: "on" })],
       ["strict with two", set({ members: ["pg-1", "pg-2"], synchronous: "strict" })],
+      ["one that may be waited for", roles({ noSync: true }, { applyDelay: "1h" })],
+      ["copies of copies", roles({ replicateFrom: "pg-1" }, { replicateFrom: "pg-1" })],
+      ["strict with two that may be waited for", roles({}, { noFailover: true }, { synchronous: "strict" })],
+    ],
+    "nobody-leads": [
+      [
+        "nobody",
+        set({ members: { "pg-1": { noFailover: true }, "pg-2": { applyDelay: "1d" } }, synchronous: "off" }),
+      ],
+      ["the only one", set({ members: { "pg-1": { noFailover: true } } })],
+    ],
+    "unknown-node": [["a source", roles({ replicateFrom: "pg-9" })]],
+    "replication-circle": [
+      ["itself", roles({ replicateFrom: "pg-2" })],
+      ["each other", roles({ replicateFrom: "pg-3" }, { replicateFrom: "pg-2" }, { synchronous: "off" })],
+    ],
+    "bad-duration": [
+      ["no unit", roles({ applyDelay: "3600" })],
+      ["nothing", roles({ applyDelay: "0h" })],
+      ["a word", roles({ applyDelay: "1 hour" })],
+    ],
+    "no-servers": [
+      [
+        "nobody is read from",
+        (stack) =>
+          newSet(stack, {
+            members: { "pg-1": { noLoadBalance: true }, "pg-2": { applyDelay: "1h" } },
+          }).replicas.balanceTarget(),
+      ],
     ],
     "patroni-owns": [
+      ["a delay for all", set({ parameters: { recovery_min_apply_delay: "1h" } })],
       ["the port", set({ parameters: { port: 5433 } })],
       ["who is waited for", set({ parameters: { synchronous_standby_names: "*" } })],
       ["where recovery ends", set({ parameters: { recovery_target_time: "now" } })],
@@ -146,6 +180,12 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     ],
     "conflicting-setting": [
       ["a volume for hosts", set({ dataVolume: { sizeGiB: 100 } })],
+      ["a delayed one that leads", roles({ applyDelay: "1h", noFailover: false })],
+      ["one that never leads and is waited for", roles({ noFailover: true, noSync: false })],
+      [
+        "a copy of a delayed one",
+        roles({ applyDelay: "1h" }, { replicateFrom: "pg-2" }, { synchronous: "off" }),
+      ],
       [
         "the replica that has every commit, where none has",
         (stack) => newSet(stack, { synchronous: "off" }).synchronousReplica.balanceTarget(),
@@ -206,6 +246,7 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
       ["no members", set({ members: 0 })],
       ["connections that Patroni would ignore", set({ parameters: { max_connections: 20 } })],
       ["a lag", set({ maximumLagOnFailover: -1 })],
+      ["a delay of a month", roles({ applyDelay: "30d" })],
     ],
   };
 }
@@ -215,6 +256,7 @@ export function warnedSets(): Partial<Record<ProblemCode, (stack: TerraformStack
   return {
     "one-member": set({ members: ["pg-1"] }),
     "two-members": set({ members: ["pg-1", "pg-2"] }),
+    "no-successor": roles({ noFailover: true }, { applyDelay: "1h" }, { synchronous: "off" }),
     "one-etcd": set({ members: ["pg-1", "pg-2"] }),
     "quorum-in-one-zone": etcd(["pg-1", "pg-4", "pg-2"]),
   };

@@ -20,10 +20,11 @@ import time
 import certificates
 import yaml
 from node import (
-    DATA, ETC, FACTS, LIB, NAME, UNIT, Refused, another_leads, dissolves, is_active, is_alone, leader_of, leads, listens,
-    member_password, members, note, other_addresses, own_state, rest, run, settings, sql, streams, switch_over, wait_until,
+    DATA, ETC, FACTS, LIB, NAME, RUNNING, UNIT, Refused, another_leads, behind, dissolves, follows, is_active, is_alone,
+    lacks_synchronous, leader_of, leads, listens, may_lead, member_password, members, note, other_addresses, own_state, rest, run,
+    sql, streams, switch_over, wait_until,
 )  # fmt: skip
-from render import check, fingerprint, read, render
+from render import check, fingerprint, read, render, tags
 
 # What this machine is, beside the data: a machine without data remembers nothing.
 MARKER = os.path.join(os.path.dirname(DATA), "cdktf-ha-member")
@@ -109,7 +110,16 @@ def access():
     if own_state().get("state") == "running":
         if certificates.TLS:
             wait_until(certificates.is_served, 60, "PostgreSQL or Patroni does not show the member's certificate; its log says why")
-        wait_until(password_is_known, 90, "no member leads that would tell the others the members' new password", every=1)
+        if not delayed():  # it hears of it late, and nobody copies from it
+            wait_until(password_is_known, 90, "no member leads that would tell the others the members' new password", every=1)
+
+
+def delayed():
+    return tags().get("apply_delay")
+
+
+def never_leads():
+    return not may_lead({"tags": tags()})
 
 
 def certificate():
@@ -134,10 +144,16 @@ def password_is_known():
 
 
 def active():
-    """Only a restart is better left for last: everything else may reach the primary in its turn."""
+    """Only a restart, and what takes the lead away, is better left for last: all else may reach the primary in its turn."""
     if not leads():
         return False
-    return os.environ.get("HA_DIR") is None or needs_restart()
+    return os.environ.get("HA_DIR") is None or gives_up_the_lead() or needs_restart()
+
+
+def gives_up_the_lead():
+    staged = os.path.join(os.environ["HA_DIR"], "root", ETC.lstrip("/"), "50-member.yml")
+    with open(staged) as file:
+        return not may_lead(yaml.safe_load(file))
 
 
 def needs_restart():
@@ -192,7 +208,7 @@ def remember(**more):
 
 def start():
     had_data = os.path.exists(os.path.join(DATA, "PG_VERSION"))
-    remember(waits=had_data)
+    remember(waits=had_data or never_leads())
     run("systemctl", "reset-failed", UNIT, check=False)
     run("systemctl", "start", UNIT)
     await_server(FACTS["cloneWithin"])
@@ -202,6 +218,7 @@ def waits_for_others():
     """
     After all were stopped (a destroy, and a deploy on the same machines) members come back one after the other. Nobody leads
     until the one is there that has every commit: who has data, and whose others say themselves that nothing runs there yet, waits.
+    So does, in a set that begins, who may not lead it.
     """
     if not marker().get("waits") or not own_state() or leader_of(members()) is not None:
         return False
@@ -233,11 +250,11 @@ def await_server(seconds):
     until, idle, restarts = time.monotonic() + seconds, time.monotonic(), times_restarted()
     while True:
         state = own_state().get("state", "unknown")
-        if state == "running" and (leads() or streams()):
+        if state == "running" and (leads() or follows()):
             remember()
             return
         if waits_for_others():
-            note("runs with the data it has, and waits for the others, which are not started yet")
+            note("waits for the others, which are not started yet")
             return
         if state in BUSY or is_recovering():
             idle = time.monotonic()
@@ -265,6 +282,8 @@ def restart_patroni():
 
 
 def take_up():
+    if never_leads() and leads():
+        switch_over()  # before it says so itself: nobody else need have every commit by then
     run("systemctl", "reload", UNIT)
     wait_until(is_taken_up, 120, "Patroni does not take the new files up")
     if not pending():
@@ -301,18 +320,33 @@ def healthy():
     if certificates.TLS and not certificates.is_served():
         raise Refused("PostgreSQL or Patroni does not show the member's certificate")
     if leads():
-        found = members()
-        standby = [m["name"] for m in found if m["role"] == "sync_standby"]
-        running = [m for m in found if m["state"] in ("running", "streaming") and m["name"] != NAME]
-        if settings().get("synchronous_mode") and running and not standby:
+        if lacks_synchronous(members()):
             raise Refused("no other member has every commit yet")
         return
-    if not streams():
-        raise Refused("this member does not follow anybody")
-    if rest("/replica?lag=16MB")[0] != 200:
-        raise Refused("this member is more than 16 MB behind, or Patroni does not let it serve")
-    if settings().get("synchronous_mode") and not any(m["role"] == "sync_standby" for m in members()):
+    check_following()
+    if lacks_synchronous(members()):
         raise Refused("no member has every commit yet")
+
+
+def check_following():
+    wanted, used = parsed_delay(delayed()), sql("select setting from pg_settings where name = 'recovery_min_apply_delay'")
+    if used != [str(wanted)]:
+        raise Refused(f"this member applies what it has after {used} ms, not yet after {wanted}")
+    if not follows():
+        raise Refused("this member does not follow anybody")
+    if not tags().get("noloadbalance"):
+        if rest("/replica?lag=16MB")[0] != 200:
+            raise Refused("this member is more than 16 MB behind, or Patroni does not let it serve")
+        return
+    lag = behind()
+    # what it has counts, not what it shows; and what a delayed one lacks while it waits is kept for it
+    if (lag is None or lag > 16 << 20) and streams():
+        raise Refused(f"this member lacks {'an unknown number of' if lag is None else lag} bytes of its primary's log, more than 16 MB")
+
+
+def parsed_delay(text):
+    number, unit = re.fullmatch(r"(\d+)(\w+)", text or "0ms").groups()
+    return int(number) * {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}[unit]
 
 
 REMEDY = (
@@ -333,7 +367,7 @@ def leave():
         note("the whole set goes: stopped, the data stays")
         return
     if is_active() and leads():
-        if not any(member["name"] != NAME and member["state"] in ("running", "streaming") for member in members()):
+        if not any(member["name"] != NAME and member["state"] in RUNNING and may_lead(member) for member in members()):
             raise Refused(f"this member leads, and no other one runs that could. {REMEDY}")
         switch_over()
     others, was_active = other_addresses(), is_active()

@@ -136,8 +136,23 @@ def leads():
     return rest("/primary")[0] == 200
 
 
+RUNNING = ("running", "streaming")
+
+
+def may_lead(member):
+    return not member.get("tags", {}).get("nofailover")
+
+
+def lacks_synchronous(found):
+    """Do commits wait for nobody yet, though a member runs that they could wait for?"""
+    if not settings().get("synchronous_mode") or any(member["role"] == "sync_standby" for member in found):
+        return False
+    leader = leader_of(found)
+    return any(m["name"] != leader and m["state"] in RUNNING and not m.get("tags", {}).get("nosync") for m in found)
+
+
 def is_alone():
-    """Is nobody else in the set? An answer that does not come is no answer."""
+    """Is nobody else in the set that may lead? An answer that does not come is no answer."""
     found = []
 
     def told():
@@ -145,7 +160,7 @@ def is_alone():
         return bool(found)
 
     wait_until(told, 30, "Patroni does not tell who the members are")
-    return len(found) == 1
+    return not any(member["name"] != NAME and may_lead(member) for member in found)
 
 
 def leader_of(found):
@@ -179,12 +194,27 @@ def streams():
     return sql("select 1 from pg_stat_wal_receiver where status = 'streaming'") == ["1"]
 
 
+def follows():
+    """A delayed member asks for more only when it has applied what it has: its source keeps the rest for it until then."""
+    return streams() or sql("select 1 from pg_stat_activity where wait_event = 'RecoveryApplyDelay'") == ["1"]
+
+
+def behind():
+    """Bytes of the log that this member has not received yet; None where nobody tells."""
+    host = next((member.get("host") for member in members() if member["role"] == "leader"), None)
+    leader = rest("/patroni", address=host)[1] if host else None
+    own = own_state().get("xlog", {}).get("received_location")
+    if own is None or not isinstance(leader, dict) or "location" not in leader.get("xlog", {}):
+        return None
+    return max(0, leader["xlog"]["location"] - own)
+
+
 def switch_over():
     """Another member leads, which has every commit; this one follows it when this returns."""
     def candidate():
         found = members()
         wanted = ("sync_standby",) if settings().get("synchronous_mode") else ("sync_standby", "replica")
-        return any(m["role"] in wanted and m["state"] in ("running", "streaming") for m in found)
+        return any(m["role"] in wanted and m["state"] in RUNNING and may_lead(m) for m in found)
 
     wait_until(candidate, 60, lambda: f"no other member could lead: {json.dumps(members())}")
     started = time.monotonic()

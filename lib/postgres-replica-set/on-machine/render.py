@@ -36,6 +36,11 @@ def read(name):
         return file.read()
 
 
+def tags():
+    """What this member is for, in Patroni's words."""
+    return yaml.safe_load(read("50-member.yml")).get("tags", {})
+
+
 def machine_part():
     own = tuning(memory_mib())
     # what a running server shows of it: it has read exactly this

@@ -43,6 +43,11 @@ def is_done(text):
 
 
 def main():
+    from render import tags
+
+    if tags().get("apply_delay"):
+        print(f"delayed: sees it when {tags()['apply_delay']} are over")
+        return
     text = json.dumps(model(), sort_keys=True)
     until = time.monotonic() + 120
     while not is_done(text):

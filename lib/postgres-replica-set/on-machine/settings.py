@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-from node import ETC, FACTS, Refused, leader_of, members, note, rest, settings, wait_until
+from node import ETC, FACTS, RUNNING, Refused, lacks_synchronous, leader_of, members, note, rest, settings, wait_until
 from render import check_parameters
 
 # A replica refuses to start with less of these than its primary had: it goes last when they get smaller. With what Patroni
@@ -112,6 +112,7 @@ def restart_in_turn(primary_first, is_new):
         raise Refused("nobody leads: no member is restarted now")
     replicas = sorted(member["name"] for member in found if member["name"] != leader and member["name"] in FACTS["members"])
     order = [leader, *replicas] if primary_first else [*replicas, leader]
+    late = {m["name"]: m["tags"]["apply_delay"] for m in found if m.get("tags", {}).get("apply_delay")} if primary_first else {}
     if is_new:
         await_marks(order)
     for last in (False, True):
@@ -121,8 +122,12 @@ def restart_in_turn(primary_first, is_new):
                 time.sleep(FACTS["loopWait"] + 2)
             if pending(name):
                 restart(name)
+        await_restarts = [name for name in order if name not in late]
         try:
-            wait_until(lambda: not any(pending(name) for name in order), THREE_LOOPS, lambda: still_waiting(order), every=1)
+            wait_until(lambda: not any(pending(name) for name in await_restarts), THREE_LOOPS, lambda: still_waiting(await_restarts), every=1)
+            for name in late:
+                # it hears of its primary's smaller values when it applies them
+                note(f"{name} is delayed: it takes the smaller values with its first restart in {late[name]}")
             return
         except Refused:
             # where a change was cut off, nobody knows whether values got smaller: then replicas can take them only now
@@ -145,9 +150,7 @@ def restart(name):
 def is_back(name):
     found = members()
     me = next((member for member in found if member["name"] == name), {})
-    if me.get("state") not in ("running", "streaming") or leader_of(found) is None:
-        return False
-    return not settings().get("synchronous_mode") or len(found) < 2 or any(m["role"] == "sync_standby" for m in found)
+    return me.get("state") in RUNNING and leader_of(found) is not None and not lacks_synchronous(found)
 
 
 if __name__ == "__main__":

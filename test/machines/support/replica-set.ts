@@ -32,15 +32,22 @@ export interface SetProps extends Partial<PostgresReplicaSetProps> {
   readonly also?: (stack: TerraformStack, rack: SshPlatform, db: PostgresReplicaSet) => void;
   /** Counted up with new passwords. */
   readonly passwords?: string;
+  /** Without the pair: for tests that ask the members themselves. */
+  readonly alone?: true;
 }
 
 /** A replica set behind a pair, as a user would write it; what differs is little memory. */
 export const replicaSet =
-  (lab: Lab, { addresses = {}, generations = {}, passwords: version = "1", also, ...props }: SetProps = {}) =>
+  (
+    lab: Lab,
+    { addresses = {}, generations = {}, passwords: version = "1", also, alone, ...props }: SetProps = {},
+  ) =>
   (stack: TerraformStack): void => {
     const all = ["lb-1", "lb-2", "db-1", "db-2", "db-3", "db-4"] as const;
     // who took another one's place is not there under its own name
-    const names = all.filter((name) => !Object.values(addresses).includes(ADDRESSES[name]));
+    const names = all.filter(
+      (name) => !Object.values(addresses).includes(ADDRESSES[name]) && !(alone && name.startsWith("lb")),
+    );
     const rack = new SshPlatform(stack, "rack", {
       hosts: Object.fromEntries(
         names.map((name): [string, SshHost] => [
@@ -67,6 +74,10 @@ export const replicaSet =
       memoryMiB: 256,
       ...props,
     });
+    if (alone) {
+      also?.(stack, rack, db);
+      return;
+    }
     const lb = new HaproxyKeepalivedPair(stack, "lb", {
       platform: rack,
       nodes: ["lb-1", "lb-2"],

@@ -1,0 +1,112 @@
+import type { PostgresReplicaSetProps } from "cdktf-ha-clusters";
+import type { Lab } from "../../machines/lab";
+import { waitUntil } from "../../machines/run";
+import { Deployment } from "../support/deployment";
+import { awaitMembers, MEMBERS, membersOf, PASSWORDS, replicaSet } from "./support/replica-set";
+import { figure } from "./support/ring-site";
+import { ADDRESSES, startSite, type Name } from "./support/site";
+
+/** Members that are for something else than to take over, in a set whose roles change while it lives. */
+let lab: Lab;
+let deployment: Deployment;
+
+const setOf = (members: PostgresReplicaSetProps["members"]): Deployment =>
+  deployment.changed(replicaSet(lab, { alone: true, members }), PASSWORDS);
+const local = async (name: string, statement: string): Promise<string> => {
+  const { stdout } = await lab
+    .machine(name)
+    .ssh(`cd /; runuser --user postgres -- psql -XAtq --dbname numbers --command "${statement}"`);
+  return stdout.trim();
+};
+const startsOf = (names: readonly string[]): Promise<string[]> =>
+  Promise.all(names.map((name) => local(name, "select pg_postmaster_start_time()")));
+const rows = (name: string): Promise<string> => local(name, "select count(*) from numbers");
+/** The address of whom a member copies. */
+const sourceOf = (name: string): Promise<string> =>
+  local(name, "select sender_host from pg_stat_wal_receiver where status = 'streaming'");
+/** What a load balancer hears that looks for replicas. */
+const asReplica = async (name: string): Promise<string> => {
+  const { stdout } = await lab
+    .machine(name)
+    .ssh(
+      `curl --silent --output /dev/null --write-out '%{http_code}' 'http://${ADDRESSES[name as Name]}:8008/replica?lag=10MB'`,
+    );
+  return stdout;
+};
+const until = (
+  what: string,
+  found: () => Promise<string>,
+  wanted: string,
+  seconds = 30,
+): Promise<unknown> => {
+  let last = "";
+  return waitUntil(
+    async () => (last = await found()) === wanted,
+    seconds,
+    () => `${what}: ${last}, not ${wanted}`,
+    300,
+  );
+};
+
+beforeAll(async () => {
+  lab = await startSite([...MEMBERS, "db-4"], "tests");
+  deployment = new Deployment(`${lab.directory}/deployment`, () => undefined, PASSWORDS);
+});
+afterAll(() => lab.stop());
+
+test("a set whose first member by name never leads: the next one does", async () => {
+  const { seconds } = await setOf({ "db-1": { noFailover: true }, "db-2": {}, "db-3": {} }).deploy();
+  figure(`deploy of three members: ${seconds.toFixed(0)} s`);
+  expect(await awaitMembers(lab.machine("db-1"), 3)).toEqual({ leader: "db-2", standby: "db-3" });
+  await local("db-2", "create table numbers (n int); insert into numbers values (1), (2)");
+}, 400_000);
+
+test("other roles, and nobody restarts: one member copies another one, and shows an hour later what was deleted", async () => {
+  const before = await startsOf(MEMBERS);
+  const changed = setOf({ "db-1": { replicateFrom: "db-3", applyDelay: "1h" }, "db-2": {}, "db-3": {} });
+  const { seconds } = await changed.deploy();
+  figure(`a member becomes a delayed one: ${seconds.toFixed(0)} s`);
+  expect(await startsOf(MEMBERS)).toEqual(before);
+  await until("db-1 copies", () => sourceOf("db-1"), ADDRESSES["db-3"]);
+  expect(await asReplica("db-1")).toBe("503");
+  expect(await asReplica("db-3")).toBe("200");
+  await local("db-2", "delete from numbers where n = 2");
+  const written = await local("db-2", "select pg_current_wal_flush_lsn()");
+  await until("rows of db-3", () => rows("db-3"), "1");
+  await until(
+    "db-1 has the log",
+    () => local("db-1", `select pg_last_wal_receive_lsn() >= '${written}'`),
+    "t",
+  );
+  expect(await rows("db-1")).toBe("2");
+  expect(await changed.isUpToDate()).toBe(true);
+}, 300_000);
+
+test("the primary's power is cut: the one that may lead does, and the delayed one is well", async () => {
+  await lab.machine("db-2").cutPower();
+  await until(
+    "leader",
+    async () => {
+      const found = await membersOf(lab.machine("db-3"));
+      return found.find(({ role }) => role === "leader")?.name ?? "";
+    },
+    "db-3",
+    90,
+  );
+  await until("writes", () => local("db-3", "insert into numbers values (3) returning n"), "3");
+  expect(await rows("db-1")).toBe("2");
+  // it asks its source for more when the hour is over, which is no reason to call it ill
+  await lab.machine("db-1").ssh("/usr/local/lib/cdktf-ha/postgres/member healthy");
+  await lab.machine("db-2").powerOn();
+  expect(await awaitMembers(lab.machine("db-3"), 3, "db-3")).toMatchObject({ standby: "db-2" });
+}, 300_000);
+
+test("the primary itself is never to lead again: it hands over, and what was delayed is shown at once", async () => {
+  const { seconds } = await setOf({ "db-1": {}, "db-2": {}, "db-3": { noFailover: true } }).deploy();
+  figure(`the primary hands over for good: ${seconds.toFixed(0)} s`);
+  const { leader } = await awaitMembers(lab.machine("db-3"), 3);
+  expect(leader).not.toBe("db-3");
+  for (const name of MEMBERS) await until(`rows of ${name}`, () => rows(name), "2");
+  const { stdout } = await lab.machine("db-1").ssh("patronictl -c /etc/patroni/cdktf-ha list");
+  expect(stdout).toMatch(/db-3 .*nofailover: true/);
+}, 300_000);
