@@ -54,6 +54,8 @@ export * from "./postgres-replica-set/postgres-replica-set";
 export type { Access, DatabaseProps, DatabaseRoleProps } from "./postgres-replica-set/databases";
 export { Backups, type BackupProps, type S3BackupProps } from "./postgres-replica-set/backups";
 export type { PostgresEndpoint } from "./postgres-replica-set/endpoint";
+export type { PooledEndpoint } from "./postgres-replica-set/pooled-endpoint";
+export type { PoolerModel, PoolerProps } from "./postgres-replica-set/pooler";
 export type { Parameters, ParameterValue } from "./postgres-replica-set/parameters";
 export type { Synchronous } from "./postgres-replica-set/patroni-yml";
 export type { Recovery } from "./postgres-replica-set/recovery";

@@ -177,19 +177,3 @@ def wait_until(is_so, seconds, problem, every=0.3):
 
 def streams():
     return sql("select 1 from pg_stat_wal_receiver where status = 'streaming'") == ["1"]
-
-
-def switch_over():
-    """Another member leads, which has every commit; this one follows it when this returns."""
-    def candidate():
-        found = members()
-        wanted = ("sync_standby",) if settings().get("synchronous_mode") else ("sync_standby", "replica")
-        return any(m["role"] in wanted and m["state"] in ("running", "streaming") for m in found)
-
-    wait_until(candidate, 60, lambda: f"no other member could lead: {json.dumps(members())}")
-    started = time.monotonic()
-    status, answer = rest("/switchover", "POST", {"leader": NAME}, seconds=120)
-    if status != 200:
-        raise Refused(f"Patroni does not switch over: {answer}")
-    note(f"switched over in {time.monotonic() - started:.1f} s: {answer}")
-    wait_until(lambda: own_state().get("state") == "running" and streams(), 300, "the old primary does not follow the new one")
