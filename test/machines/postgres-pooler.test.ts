@@ -114,6 +114,23 @@ test("passwords are in no file that an ordinary user can read, and in no log", a
   }
 });
 
+test("the primary's power is cut: the poolers find the next one, and no acknowledged row is lost", async () => {
+  const old = leader;
+  const work = await underWork("the primary's power is cut", async () => {
+    await lab.machine(old).cutPower();
+    await waitUntil(
+      async () => ![ADDRESSES[old as Name], ""].includes(await leads().catch(() => "")),
+      90,
+      () => "nobody leads who can be reached by way of the poolers",
+      500,
+    );
+  });
+  figure(`the primary's power is cut, pooled: no transaction for ${work.longestGap.toFixed(1)} s`);
+  await lab.machine(old).powerOn();
+  ({ leader } = await awaitMembers(lab.machine(old), 3));
+  expect(work.longestGap).toBeGreaterThan(5); // else nobody had to take over
+}, 300_000);
+
 test("parameters that are read at the start only, by a switchover and by the primary's own restart: nothing fails", async () => {
   const old = leader;
   const since = Date.now() / 1000;
@@ -168,17 +185,16 @@ test("whoever pauses the poolers is killed: they go on by themselves", async () 
   expect(work.longestGap).toBeLessThan(20);
 }, 200_000);
 
-test("the primary's power is cut: the poolers find the next one, and no acknowledged row is lost", async () => {
-  const old = leader;
-  const work = await underWork("the primary's power is cut", async () => {
-    await lab.machine(old).cutPower();
-    await waitUntil(
-      async () => ![ADDRESSES[old as Name], ""].includes(await leads().catch(() => "")),
-      90,
-      () => "nobody leads who can be reached by way of the poolers",
-      500,
+test("the poolers leave the code: stopped, and no password stays with them", async () => {
+  const parameters = { shared_buffers: "48MB", max_connections: 120 };
+  await deployment.changed(set({ parameters, pooler: undefined }), secrets).deploy();
+  for (const name of MEMBERS) {
+    const machine = lab.machine(name);
+    const { stdout } = await machine.ssh(
+      "systemctl is-active pgbouncer pgbouncer-follow; systemctl is-enabled pgbouncer; true",
     );
-  });
-  figure(`the primary's power is cut, pooled: no transaction for ${work.longestGap.toFixed(1)} s`);
-  expect(work.longestGap).toBeGreaterThan(5); // else nobody had to take over
+    expect(stdout.trim().split("\n")).toEqual(["inactive", "inactive", "disabled"]);
+    const left = await machine.ssh("ls /etc/pgbouncer/cdktf-ha 2>/dev/null", { allowFailure: true });
+    expect(left.stdout).toBe("");
+  }
 }, 300_000);

@@ -373,7 +373,7 @@ for at, held, waits in ${JSON.stringify(looks.map(([at, { holds = false, waits =
         [32, holds],
         [33, holds],
       ]),
-    ).toEqual([false, false, true, true]);
+    ).toEqual([false, false, true, false]);
   });
 
   test("goes on where whoever paused it was gone before anybody looked", () => {

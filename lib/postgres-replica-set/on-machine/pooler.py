@@ -159,14 +159,16 @@ class Guard:
         """Is a pause to end, if there is one? `waits`: somebody is kept waiting, and nobody may be known to have paused."""
         if held:
             self.since = now if self.since is None else self.since
-            return now - self.since > PAUSED_AT_MOST
+            return now - self.since > PAUSED_AT_MOST and self.is_time(now)
         was, self.since = self.since is not None, None
-        if was:
-            return True
-        if waits and now - self.tried > 5:
-            self.tried = now
-            return True
-        return False
+        return was or (waits and self.is_time(now))
+
+    def is_time(self, now):
+        """Where nobody has paused, clients wait for other reasons: asked for now and then."""
+        if now - self.tried < 5:
+            return False
+        self.tried = now
+        return True
 
 
 def look(console):
