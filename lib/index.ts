@@ -55,6 +55,8 @@ export type { Access, DatabaseProps, DatabaseRoleProps } from "./postgres-replic
 export { Backups, type BackupProps, type S3BackupProps } from "./postgres-replica-set/backups";
 export type { PostgresEndpoint } from "./postgres-replica-set/endpoint";
 export type { MemberProps, MemberRole, Members } from "./postgres-replica-set/members";
+export type { PooledEndpoint } from "./postgres-replica-set/pooled-endpoint";
+export type { PoolerModel, PoolerProps } from "./postgres-replica-set/pooler";
 export type { Parameters, ParameterValue } from "./postgres-replica-set/parameters";
 export type { Synchronous } from "./postgres-replica-set/patroni-yml";
 export type { Recovery } from "./postgres-replica-set/recovery";

@@ -100,6 +100,10 @@ export const PROBLEM_CODES = {
   "one-etcd": "Without its only member of etcd nobody takes over.",
   "patroni-owns": "Patroni or the set decides this parameter, and would overwrite it.",
   "too-few-slots": "Each other member takes a connection and a slot; the last one would get none.",
+  "no-pooler": "The set has no poolers, so nobody listens there.",
+  "nobody-pooled": "A pooler whose set has no role with a database could let nobody in.",
+  "pool-above-connections":
+    "Pools that fill up would be refused by PostgreSQL, each in the other ones' place.",
   "unknown-role": "The set has no role of this name.",
   "unknown-database": "The set has no database of this name.",
   "memory-above-machine": "The machine has not that much memory.",

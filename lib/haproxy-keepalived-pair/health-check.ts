@@ -101,6 +101,19 @@ export class HealthCheck {
     return this.patroni("/sync", props);
   }
 
+  /** PgBouncer answers a client's first question, whether it speaks TLS: it is alive, and its clients are let in. */
+  static pgbouncer(): HealthCheck {
+    return new HealthCheck({
+      kind: "postgresql",
+      lines: [
+        "option tcp-check",
+        "tcp-check connect",
+        "tcp-check send-binary 0000000804d2162f",
+        "tcp-check expect rstring ^[SN]",
+      ],
+    });
+  }
+
   private static patroni(path: string, { port = 8008, trusted }: PatroniCheckProps): HealthCheck {
     return new HealthCheck({
       kind: "postgresql",

@@ -637,6 +637,14 @@ export const SHAPES: Shapes = {
         "zones",
       ],
     },
+    PoolerProps: {
+      settings: {
+        "poolMode?": ["or", ["word", "session"], ["word", "transaction"]],
+        "maxClientConnections?": "number",
+        "defaultPoolSize?": "number",
+        "queryWaitTimeout?": "number",
+      },
+    },
     Port: { members: ["first", "last", "overlaps", "protocol", "toString"] },
     PostgresAuthorityProps: {
       settings: {
@@ -674,6 +682,7 @@ export const SHAPES: Shapes = {
         "parameters?": ["record", ["or", "flag", "number", "text"]],
         "memoryMiB?": "number",
         "locale?": "text",
+        "pooler?": ["is", "PoolerProps"],
         "backups?": ["is", "Backups"],
         "recovery?": ["is", "Recovery"],
         "cloneWithin?": "number",

@@ -13,6 +13,7 @@ import {
 import { tagsOf, type MemberRole } from "./members";
 import type { ParameterValue } from "./parameters";
 import { ARCHIVE_PROGRAM } from "./pgbackrest-conf";
+import type { PoolerModel } from "./pooler";
 import type { Recovery } from "./recovery";
 import { renderCertificateTimer, renderPatroniUnit } from "./systemd-unit";
 import type { PostgresTls } from "./tls";
@@ -27,6 +28,8 @@ export interface MemberSource {
   readonly tls?: PostgresTls;
   readonly memoryMiB?: number;
   readonly cloneWithin: number;
+  /** In front of each member. */
+  readonly pooler?: PoolerModel;
   readonly dynamic: DynamicModel;
   readonly ownParameters: Readonly<Record<string, ParameterValue>>;
   /** What the set begins from. */
@@ -96,6 +99,7 @@ export class AccessService implements Service {
               cloneWithin: source.cloneWithin,
               loopWait: source.dynamic.timers.loopWait,
               archives: source.dynamic.archive !== undefined,
+              ...(source.pooler && { pooler: { pauses: source.pooler.poolMode === "transaction" } }),
               ...(tls && {
                 tls: {
                   certificate: CERTIFICATE,
@@ -121,9 +125,11 @@ export class AccessService implements Service {
         { path: ARCHIVE_PROGRAM, text: script("archive.sh"), mode: "0755", onChange: "none" },
         program("member.py"),
         program("node.py"),
+        program("pooler.py"),
         program("render.py"),
         program("certificates.py"),
         program("schema.py"),
+        program("switchover.py"),
         { path: `${PROGRAMS}/member`, text: script("member.sh"), mode: "0755", onChange: "none" },
         ...(tls ? this.tlsFiles(tls, machine) : []),
       ],

@@ -4,6 +4,8 @@ export interface HbaModel {
   readonly members: readonly string[];
   /** Networks of those whom the connections let in at 5432, in any order. */
   readonly clients: readonly string[];
+  /** Networks of the members whose poolers log in for their clients. */
+  readonly poolers?: readonly string[];
   /** Databases by the role that may use them. */
   readonly databases: Readonly<Record<string, readonly string[]>>;
   /** Nothing: whoever may come in does so as it likes. */
@@ -18,7 +20,7 @@ export interface HbaModel {
  * Lines of pg_hba.conf, exactly what the connections say. Pure. The superuser logs in on the machine itself only, as the
  * system's user postgres; what no line names is refused.
  */
-export function renderHba({ members, clients, databases, tls }: HbaModel): string[] {
+export function renderHba({ members, clients, poolers = [], databases, tls }: HbaModel): string[] {
   const host = (use?: "optional" | "required"): string => (use === "required" ? "hostssl" : "host");
   const [among, from] = [host(tls?.members), host(tls?.client)];
   const method = `scram-sha-256${tls?.clientCertificates ? " clientcert=verify-ca" : ""}`;
@@ -26,6 +28,10 @@ export function renderHba({ members, clients, databases, tls }: HbaModel): strin
   const roles = Object.entries(databases)
     .filter(([, names]) => names.length)
     .sort(([a], [b]) => (a < b ? -1 : 1));
+  const lines = (networks: readonly string[], how: string): string[] =>
+    unique(networks).flatMap((network) =>
+      roles.map(([role, names]) => `${from} ${[...names].sort().join(",")} ${role} ${network} ${how}`),
+    );
   return [
     "local all postgres peer",
     "local replication replicator scram-sha-256",
@@ -33,8 +39,8 @@ export function renderHba({ members, clients, databases, tls }: HbaModel): strin
       `${among} replication replicator ${network} scram-sha-256`,
       `${among} postgres rewind ${network} scram-sha-256`,
     ]),
-    ...unique(clients).flatMap((network) =>
-      roles.map(([role, names]) => `${from} ${[...names].sort().join(",")} ${role} ${network} ${method}`),
-    ),
+    // who showed a certificate showed it to the pooler; and the first line that fits counts
+    ...lines(poolers, "scram-sha-256"),
+    ...lines(clients, method),
   ];
 }

@@ -20,6 +20,9 @@ import type { Backups } from "./backups";
 import { renderSchema, type DatabaseProps, type DatabaseRoleProps, type SchemaModel } from "./databases";
 import { PostgresEndpoint } from "./endpoint";
 import { nodesOf, roleOf, saidOf, tagsOf, type MemberRole, type Members } from "./members";
+import { PooledEndpoint } from "./pooled-endpoint";
+import { poolerModel, POOLER_PORT, type PoolDemand, type PoolerModel, type PoolerProps } from "./pooler";
+import { PoolerService, type PoolerSource } from "./pooler-service";
 import { splitParameters, type Parameters, type ParameterValue } from "./parameters";
 import {
   AccessService,
@@ -42,6 +45,7 @@ import {
   type Synchronous,
 } from "./patroni-yml";
 import { renderHba } from "./pg-hba";
+import { checkPooler } from "./pooler-problems";
 import { checkReplicaSet, problemsOfReplicaSet, warnOfReplicaSet } from "./replica-set-problems";
 import { RecoveryService, type Recovery } from "./recovery";
 import { Timers } from "./timers";
@@ -106,6 +110,12 @@ export interface PostgresReplicaSetProps {
   readonly memoryMiB?: number;
   /** Of the data, for its whole life. @default "C.UTF-8" - sorts the same after every upgrade of the system's library */
   readonly locale?: string;
+  /**
+   * PgBouncer on each member, port 6432: few connections to the primary serve many clients, who only wait while it moves by an apply or by
+   * command. Clients and load balancers are given `pooled`.
+   * @default none
+   */
+  readonly pooler?: PoolerProps;
   /** Where copies go, and when; may come later, and change. @default none: a dropped table is gone from every member */
   readonly backups?: Backups;
   /** A new set begins as a copy of another one, from its backups; of no account once there is data. @default - with nothing */
@@ -135,6 +145,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
   readonly tls?: PostgresTls;
   readonly memoryMiB?: number;
   readonly cloneWithin: number;
+  readonly pooler?: PoolerModel;
   /** What whoever comes after the set depends on: members are up, databases and roles are there. */
   readonly ready: Rollout["last"];
 
@@ -161,6 +172,10 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     this.machines = [...machines].sort((a, b) => compareNames(a.name, b.name));
     this.synchronous = props.synchronous ?? (this.machines.length >= 3 ? "on" : "off");
     checkReplicaSet(this);
+    if (props.pooler) {
+      checkPooler(this, props.pooler, this.poolDemand);
+      this.pooler = poolerModel(props.pooler, this.poolDemand);
+    }
     this.etcd = props.etcd ?? this.ownEtcd();
     this.etcd.claim(this.name, this);
     this.connections = this.connect(id);
@@ -174,6 +189,21 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     warnOfReplicaSet(this);
     this.tellTimes();
     checkAtSynth(this, () => problemsOfReplicaSet(this));
+  }
+
+  /**
+   * The poolers, for writes and for reads that want every commit: through whichever of them, a client gets to the member that leads, and stays
+   * connected when another one leads.
+   * @throws without `pooler`
+   */
+  get pooled(): PooledEndpoint {
+    if (this.props.pooler) return new PooledEndpoint(this);
+    return refuse(this, {
+      code: "no-pooler",
+      what: "'pooled' of a set without 'pooler'",
+      allowed: "poolers on its members",
+      fix: "pooler: {}",
+    });
   }
 
   /** Name and password of a role, for whoever connects with it. */
@@ -260,6 +290,8 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
       hba: renderHba({
         members: others.map(({ privateAddress }) => singleNetwork(privateAddress)),
         clients: clientNetworks(this.connections, Port.tcp(POSTGRES_PORT)),
+        // each logs in at whichever member leads, its own one too
+        poolers: this.pooler ? this.memberNetworks : [],
         databases: this.databasesByRole(),
         tls,
       }),
@@ -294,15 +326,26 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
   }
 
   private connect(id: string): Connections {
-    const connections = new Connections(this, { name: id, ports: { postgres: Port.tcp(POSTGRES_PORT) } });
+    const ports = {
+      postgres: Port.tcp(POSTGRES_PORT),
+      ...(this.pooler ? { pooler: Port.tcp(POOLER_PORT) } : {}),
+    };
+    const connections = new Connections(this, { name: id, ports });
     for (const machine of this.machines) {
       connections.addMachine(machine);
       const { privateAddress: address } = machine;
       machine.listens(this, () =>
-        [POSTGRES_PORT, REST_PORT].map((port) => ({ port: Port.tcp(port), address })),
+        [POSTGRES_PORT, REST_PORT, ...(this.pooler ? [POOLER_PORT] : [])].map((port) => ({
+          port: Port.tcp(port),
+          address,
+        })),
       );
     }
-    if (this.machines.length > 1) connections.allowInternally("postgres", Port.tcp(REST_PORT));
+    if (this.machines.length > 1) {
+      // whoever moves the primary lets all poolers wait
+      const pooler = this.pooler ? ["pooler"] : [];
+      connections.allowInternally("postgres", Port.tcp(REST_PORT), ...pooler);
+    }
     for (const client of this.props.clients ?? []) connections.allowFrom(client, "postgres");
     this.etcd.allowFrom(connections);
     return connections;
@@ -356,14 +399,54 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
       passwords: () => this.rolePasswords(),
       settle: script("schema.sh"),
     });
-    return new Rollout(this, "schema", {
+    const schemas = new Rollout(this, "schema", {
       nodes: machines.map((machine) => ({
         machine,
         services: [schema, ...(this.tls?.authority ? [new CertificateService()] : [])],
       })),
       order: RolloutOrder.allAtOnce(), // whoever leads by then does it, and the others see it done
       dependsOn: settings.last,
+    });
+    const { pooler } = this;
+    if (!pooler) return schemas.last;
+    const service = new PoolerService(() => this.poolerSource(pooler));
+    return new Rollout(this, "pooler", {
+      nodes: machines.map((machine) => ({ machine, services: [service] })),
+      dependsOn: schemas.last, // with the passwords that PostgreSQL has by then
     }).last;
+  }
+
+  private poolerSource(model: PoolerModel): PoolerSource {
+    const databases = this.databasesByRole();
+    return {
+      model,
+      hba: {
+        members: this.memberNetworks,
+        clients: clientNetworks(this.connections, Port.tcp(POOLER_PORT)),
+        databases,
+        tls: this.tls,
+      },
+      passwords: Object.fromEntries(
+        (this.props.roles ?? [])
+          .filter(({ name }) => databases[name]?.length)
+          .map(({ name, password }) => [name, password]),
+      ),
+    };
+  }
+
+  private get memberNetworks(): string[] {
+    return this.machines.map(({ privateAddress }) => singleNetwork(privateAddress));
+  }
+
+  private get poolDemand(): PoolDemand {
+    return {
+      members: this.machines.length,
+      databases: this.databasesByRole(),
+      connectionLimits: Object.fromEntries(
+        (this.props.roles ?? []).map(({ name, connectionLimit }) => [name, connectionLimit]),
+      ),
+      maxConnections: this.parameters.max_connections,
+    };
   }
 
   /** Databases that each role may use. */

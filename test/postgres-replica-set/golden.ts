@@ -52,6 +52,7 @@ export function replicaSetCases(): { name: string; files: Record<string, string>
         workload: Workload.manySmallUpdates(),
         parameters: { max_connections: 300, work_mem: "16MB", wal_level: "logical", log_connections: true },
         memoryMiB: 4096,
+        pooler: { maxClientConnections: 5000, queryWaitTimeout: 60 },
         backups: Backups.s3("s3://archive-backups/postgres", {
           endpoint: "store.example.net:9000",
           region: "us-east-1",
@@ -75,6 +76,7 @@ export function replicaSetCases(): { name: string; files: Record<string, string>
           .reduce((all, host) => ({ ...all, [host.name]: host }), {}),
         virtualIp: VirtualIp.layer2("10.0.1.90/24"),
       }).balance("metadata", { port: 5432, to: set.primary, clients: [Peer.cidr("10.0.8.0/24")] });
+      set.pooled.allowFrom(Peer.cidr("10.0.9.0/24"));
       return set;
     }),
   ];
@@ -99,6 +101,14 @@ function setCase(
       "patroni.service": file("/etc/systemd/system/patroni.service"),
       etcd: file("/etc/default/etcd", set.etcd.machines[0]!.name),
       "firewall.nft": file("/etc/cdktf-ha/firewall.nft"),
+      ...(set.pooler
+        ? {
+            "pgbouncer.ini": file("/etc/pgbouncer/cdktf-ha/pgbouncer.ini"),
+            "pgbouncer-hba.conf": file("/etc/pgbouncer/cdktf-ha/hba.conf"),
+            "pgbouncer.service": file("/etc/systemd/system/pgbouncer.service"),
+            "pgbouncer-follow.service": file("/etc/systemd/system/pgbouncer-follow.service"),
+          }
+        : {}),
       ...(set.props.backups
         ? {
             "delayed-member.yml": file(`${patroni}/50-member.yml`, "pg-4"),

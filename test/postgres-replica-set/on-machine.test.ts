@@ -50,7 +50,7 @@ afterEach(() => rmSync(directory, { recursive: true }));
 function python(program: string): string[] {
   const prelude = `
 import json, os, sys, threading, time, http.server
-import member, node, settings
+import member, node, settings, switchover
 from node import DATA, Refused
 clock = [0]
 time.monotonic = lambda: clock[0]
@@ -63,7 +63,7 @@ def run(*command, **more):
     class Done: returncode, stdout, stderr = 0, "", ""
     return Done
 def patch(**names):
-    for module in (member, node, settings):
+    for module in (member, node, settings, switchover):
         for name, value in names.items():
             if hasattr(module, name): setattr(module, name, value)
 patch(run=run, note=lambda text: None)
@@ -189,7 +189,7 @@ found = [{"name": "db-1", "role": "leader", "state": "running"},
 patch(members=lambda: found, settings=lambda: {"synchronous_mode": True})
 told(node.is_alone)
 told(lambda: node.lacks_synchronous(found))
-told(node.switch_over)
+told(switchover.switch_over)
 patch(is_active=lambda: True, leads=lambda: True)
 told(member.leave)
 found.append({"name": "db-3", "role": "replica", "state": "streaming"})
@@ -418,5 +418,82 @@ describe("a segment of the log", () => {
     utimesSync(away(), past, past);
     expect(archive("push db pg_wal/1", "exit 0")).toBe(0);
     expect(existsSync(away())).toBe(false);
+  });
+});
+
+describe("a pooler that was paused", () => {
+  /** By the seconds at which somebody looks: is a pause to end? `holds`: whoever paused has its connection still. */
+  const over = (looks: [number, { holds?: boolean; waits?: boolean }][]): boolean[] => {
+    const said = python(`
+import pooler
+guard = pooler.Guard()
+for at, held, waits in ${JSON.stringify(looks.map(([at, { holds = false, waits = false }]) => [at, holds ? 1 : 0, waits ? 1 : 0]))}:
+    print(guard.is_over(bool(held), bool(waits), at))
+`);
+    return said.map((word) => word === "True");
+  };
+  const holds = { holds: true };
+  const waits = { waits: true };
+
+  test("goes on when whoever paused it has gone, and only then", () => {
+    expect(
+      over([
+        [0, {}],
+        [1, holds],
+        [2, holds],
+        [3, {}],
+        [4, {}],
+      ]),
+    ).toEqual([false, false, false, true, false]);
+  });
+
+  test("goes on after half a minute, whoever is still there", () => {
+    expect(
+      over([
+        [1, holds],
+        [30, holds],
+        [32, holds],
+        [33, holds],
+      ]),
+    ).toEqual([false, false, true, false]);
+  });
+
+  test("goes on where whoever paused it was gone before anybody looked", () => {
+    expect(
+      over([
+        [1, waits],
+        [2, waits],
+        [7, waits],
+      ]),
+    ).toEqual([true, false, true]);
+    expect(over([[1, { holds: true, waits: true }]])).toEqual([false]);
+  });
+
+  test("a transaction that does not end holds nothing up for longer than ten seconds", () => {
+    expect(
+      python(`
+import pooler
+class Console:
+    def __init__(self, busy): self.busy, self.asked = busy, []
+    def ask(self, statement):
+        self.asked.append(statement)
+        if statement == "PAUSE" and self.busy: threading.Event().wait()
+        return []
+pooler.PAUSE_WITHIN = 0.2
+import time as real
+pooler.note = lambda text: None
+quick, busy = Console(False), Console(True)
+class Clock:
+    monotonic = staticmethod(lambda: __import__("_strptime") and __import__("datetime").datetime.now().timestamp())
+    sleep = staticmethod(lambda seconds: None)
+pooler.time = Clock
+print(sorted(pooler.pause({"db-1": ("127.0.0.1", quick), "db-2": ("127.0.0.2", busy)})), quick.asked[-1], busy.asked[-1])
+sys.stdout.flush(); os._exit(0)
+`),
+    ).toEqual(["['db-2'] PAUSE PAUSE"]);
+  });
+
+  test("passwords are written as PgBouncer reads them", () => {
+    expect(python(`import pooler\nprint(pooler.quoted('a "b" \\\\ c'))`)).toEqual(['"a ""b"" \\ c"']);
   });
 });

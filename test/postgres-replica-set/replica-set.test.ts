@@ -7,11 +7,14 @@ import {
   Port,
   PostgresReplicaSet,
   PostgresTls,
+  type PostgresTlsProps,
   Secret,
   Timers,
   VirtualIp,
 } from "../../lib";
 import { mebibytes, splitParameters } from "../../lib/postgres-replica-set/parameters";
+import { renderPgbouncerIni } from "../../lib/postgres-replica-set/pgbouncer-ini";
+import { largestPool, LEAST_FREE, poolerModel, poolsOf } from "../../lib/postgres-replica-set/pooler";
 import { renderHba, type HbaModel } from "../../lib/postgres-replica-set/pg-hba";
 import { Template } from "../../lib/testing";
 import { CERTIFICATE } from "../golden/certificate";
@@ -298,4 +301,89 @@ test("a set begins to archive into nothing, and hears of the repository when tha
     recovery_conf: { restore_command: `${ARCHIVE} get metadata %f "%p"` },
   });
   expect(() => template.file("pg-1", "/etc/systemd/system/postgres-restore-test.timer")).toThrow();
+});
+
+describe("poolers", () => {
+  const demand = {
+    members: 3,
+    databases: { app: ["a", "b"], reader: ["a"], idle: [] },
+    connectionLimits: {},
+    maxConnections: undefined,
+  };
+
+  test("fill up what the primary has, and no more", () => {
+    expect(poolsOf(demand)).toBe(9);
+    // (100 - 20) / 9
+    expect(poolerModel({}, demand).defaultPoolSize).toBe(8);
+    expect(largestPool(demand, LEAST_FREE)).toBe(10);
+    expect(poolerModel({}, { ...demand, maxConnections: "500" }).defaultPoolSize).toBe(20);
+    // 12 connections over 3 members * 2 databases
+    expect(poolerModel({}, { ...demand, connectionLimits: { app: 12 } }).defaultPoolSize).toBe(2);
+  });
+
+  const pooled = (tls?: PostgresTls): { template: Template; set: PostgresReplicaSet } => {
+    const stack = newStack();
+    const set = newSet(stack, {
+      tls,
+      databases: [{ name: "a", owner: "a" }],
+      roles: [
+        { name: "a", password: Secret.variable(stack, "a") },
+        { name: "b", password: Secret.variable(stack, "b") },
+      ],
+      pooler: {},
+    });
+    set.pooled.allowFrom(Peer.cidr("10.0.7.0/24"));
+    return { set, template: Template.synth(stack).hasNoErrors() };
+  };
+
+  test("are on every member, open to each other and to those who were let in, and log in as those", () => {
+    const { template } = pooled();
+    for (const member of ["pg-1", "pg-2", "pg-3"]) {
+      expect(template.file(member, "/etc/cdktf-ha/firewall.nft")).toMatch(
+        / 10\.0\.7\.0\/24 } tcp dport 6432 /,
+      );
+      expect(template.file(member, "/etc/patroni/cdktf-ha/20-access.yml")).toContain(
+        "host a a 10.0.1.41/32 scram-sha-256",
+      );
+      expect(template.file(member, "/etc/patroni/cdktf-ha/20-access.yml")).not.toContain("10.0.7.0");
+    }
+    const hba = template.file("pg-1", "/etc/pgbouncer/cdktf-ha/hba.conf");
+    expect(hba.split("\n").filter((line) => line.startsWith("host"))).toEqual([
+      "host pgbouncer cdktf_ha_switch 10.0.1.41/32 scram-sha-256",
+      "host pgbouncer cdktf_ha_switch 10.0.1.42/32 scram-sha-256",
+      "host pgbouncer cdktf_ha_switch 10.0.1.43/32 scram-sha-256",
+      "host a a 10.0.7.0/24 scram-sha-256",
+    ]);
+    // who has no database has no password there
+    expect(template.file("pg-1", "/etc/pgbouncer/cdktf-ha/pooler.json")).toBe(
+      '{"databases":["a"],"roles":["a"]}\n',
+    );
+  });
+
+  test("speak TLS as the set does", () => {
+    const words = (props: Partial<PostgresTlsProps>): string[] => {
+      const tls = PostgresTls.authority(Secret.variable(newStack(), "authority"), {
+        trusted: [CERTIFICATE],
+        ...props,
+      });
+      return renderPgbouncerIni({ ...poolerModel({}, demand), address: "10.0.1.41", tls })
+        .split("\n")
+        .filter((line) => line.includes("sslmode"));
+    };
+    expect(words({})).toEqual(["client_tls_sslmode = require", "server_tls_sslmode = verify-ca"]);
+    expect(words({ client: "optional" })).toEqual([
+      "client_tls_sslmode = prefer",
+      "server_tls_sslmode = prefer",
+    ]);
+    expect(words({ clientCertificates: true })[0]).toBe("client_tls_sslmode = verify-ca");
+    expect(renderPgbouncerIni({ ...poolerModel({}, demand), address: "10.0.1.41" })).not.toContain("tls");
+  });
+
+  test("are asked whether they live, and not who leads: a role that changes takes none of them out", () => {
+    const { set } = pooled();
+    const { servers, mode, check } = set.pooled.balanceTarget();
+    expect(servers.map(({ port }) => port)).toEqual([6432, 6432, 6432]);
+    expect([mode, check!.model.port]).toEqual(["tcp", undefined]);
+    expect(check!.model.lines.join()).not.toContain("http");
+  });
 });

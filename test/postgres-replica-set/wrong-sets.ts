@@ -10,6 +10,7 @@ import {
   Timers,
   VirtualIp,
   type MemberProps,
+  type PoolerProps,
   type PostgresReplicaSetProps,
   type ProblemCode,
 } from "../../lib";
@@ -29,6 +30,9 @@ const withRoles =
       roles: names.map((name, index) => ({ name, password: Secret.variable(stack, `password-${index}`) })),
       ...props,
     });
+/** A set whose role owns a database, with poolers. */
+const pooled = (pooler: PoolerProps, props: Partial<PostgresReplicaSetProps> = {}) =>
+  withRoles({ databases: [{ name: "a", owner: "app" }], pooler, ...props }, "app");
 const timers = { ttl: 30, loopWait: 10, retryTimeout: 10, primaryStartTimeout: 60 };
 /** The second and the third of three members with a part of their own. */
 const roles = (second: MemberProps, third: MemberProps = {}, more: Partial<PostgresReplicaSetProps> = {}) =>
@@ -128,6 +132,31 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
         set({ members: ["pg-1", "pg-2", "pg-3", "pg-4", "pg-5"], parameters: { max_replication_slots: 4 } }),
       ],
     ],
+    "no-pooler": [["asked for", (stack) => newSet(stack).pooled]],
+    "nobody-pooled": [
+      ["no roles", set({ pooler: {}, databases: [{ name: "a" }] })],
+      ["a role without a database", withRoles({ pooler: {} }, "app")],
+    ],
+    "pool-above-connections": [
+      ["three members' pools", pooled({ defaultPoolSize: 31 })],
+      ["a parameter", pooled({ defaultPoolSize: 20 }, { parameters: { max_connections: 60 } })],
+      [
+        "of a role with few connections",
+        (stack) =>
+          newSet(stack, {
+            pooler: {},
+            databases: [{ name: "a", owner: "app" }],
+            roles: [{ name: "app", password: Secret.variable(stack, "app"), connectionLimit: 2 }],
+          }),
+      ],
+      [
+        "more databases than connections",
+        withRoles(
+          { pooler: {}, databases: many(31).map((_, index) => ({ name: `a${index}`, owner: "app" })) },
+          "app",
+        ),
+      ],
+    ],
     "unknown-role": [
       ["an owner", set({ databases: [{ name: "esmond", owner: "esmond" }] })],
       ["asked for", (stack) => newSet(stack).credentials("nobody")],
@@ -215,6 +244,14 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
       ["a role of the set's own", withRoles({}, "rewind")],
       ["a parameter", set({ parameters: { "work mem": 1 } })],
       ["a name in a certificate", (stack) => authority(stack, "a b")],
+      [
+        "PgBouncer's own database",
+        withRoles({ databases: [{ name: "pgbouncer", owner: "app" }], pooler: {} }, "app"),
+      ],
+      [
+        "a role of PgBouncer's console",
+        withRoles({ databases: [{ name: "a", owner: "cdktf_ha_switch" }], pooler: {} }, "cdktf_ha_switch"),
+      ],
       ["an extension", set({ databases: [{ name: "a", extensions: ["a b"] }] })],
     ],
     "duplicate-name": [
@@ -247,6 +284,9 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
       ["connections that Patroni would ignore", set({ parameters: { max_connections: 20 } })],
       ["a lag", set({ maximumLagOnFailover: -1 })],
       ["a delay of a month", roles({ applyDelay: "30d" })],
+      ["no client of a pooler", pooled({ maxClientConnections: 0 })],
+      ["an empty pool", pooled({ defaultPoolSize: 0 })],
+      ["who waits for no switchover", pooled({ queryWaitTimeout: 5 })],
     ],
   };
 }

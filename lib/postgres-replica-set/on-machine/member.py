@@ -10,6 +10,7 @@
   member.py leave       hands the lead over, and stops
   member.py switchover  hands the lead over
 """
+import contextlib
 import json
 import os
 import re
@@ -18,13 +19,15 @@ import sys
 import time
 
 import certificates
+import pooler
 import yaml
 from node import (
     DATA, ETC, FACTS, LIB, NAME, RUNNING, UNIT, Refused, another_leads, behind, dissolves, follows, is_active, is_alone,
     lacks_synchronous, leader_of, leads, listens, may_lead, member_password, members, note, other_addresses, own_state, rest, run,
-    sql, streams, switch_over, wait_until,
+    sql, streams, wait_until,
 )  # fmt: skip
 from render import check, fingerprint, read, render, tags
+from switchover import switch_over
 
 # What this machine is, beside the data: a machine without data remembers nothing.
 MARKER = os.path.join(os.path.dirname(DATA), "cdktf-ha-member")
@@ -112,6 +115,7 @@ def access():
             wait_until(certificates.is_served, 60, "PostgreSQL or Patroni does not show the member's certificate; its log says why")
         if not delayed():  # it hears of it late, and nobody copies from it
             wait_until(password_is_known, 90, "no member leads that would tell the others the members' new password", every=1)
+    pooler.take_up()
 
 
 def delayed():
@@ -126,6 +130,7 @@ def certificate():
     if certificates.issue():
         run("systemctl", "reload", UNIT)
         wait_until(certificates.is_served, 120, "PostgreSQL or Patroni does not show the member's new certificate; its log says why")
+        pooler.take_up()
 
 
 def password_is_known():
@@ -294,9 +299,10 @@ def take_up():
         wait_until(is_taken_up, 60, "Patroni does not take the new files up")
         if not pending():
             return  # it has started anew as a replica, with the new values
-    status, answer = rest("/restart", "POST", seconds=900)
-    if status != 200:
-        raise Refused(f"PostgreSQL does not start with the new parameters: {answer}")
+    with pooler.paused() if leads() else contextlib.nullcontext():
+        status, answer = rest("/restart", "POST", seconds=900)
+        if status != 200:
+            raise Refused(f"PostgreSQL does not start with the new parameters: {answer}")
     await_server(600)
     note("restarted for parameters that are read at the start only")
 

@@ -207,19 +207,3 @@ def behind():
     if own is None or not isinstance(leader, dict) or "location" not in leader.get("xlog", {}):
         return None
     return max(0, leader["xlog"]["location"] - own)
-
-
-def switch_over():
-    """Another member leads, which has every commit; this one follows it when this returns."""
-    def candidate():
-        found = members()
-        wanted = ("sync_standby",) if settings().get("synchronous_mode") else ("sync_standby", "replica")
-        return any(m["role"] in wanted and m["state"] in RUNNING and may_lead(m) for m in found)
-
-    wait_until(candidate, 60, lambda: f"no other member could lead: {json.dumps(members())}")
-    started = time.monotonic()
-    status, answer = rest("/switchover", "POST", {"leader": NAME}, seconds=120)
-    if status != 200:
-        raise Refused(f"Patroni does not switch over: {answer}")
-    note(f"switched over in {time.monotonic() - started:.1f} s: {answer}")
-    wait_until(lambda: own_state().get("state") == "running" and streams(), 300, "the old primary does not follow the new one")

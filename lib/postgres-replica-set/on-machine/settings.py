@@ -3,12 +3,14 @@
   settings.py check    PostgreSQL's own parser reads them
   settings.py apply
 """
+import contextlib
 import json
 import os
 import sys
 import time
 
 from node import ETC, FACTS, RUNNING, Refused, lacks_synchronous, leader_of, members, note, rest, settings, wait_until
+from pooler import paused
 from render import check_parameters
 
 # A replica refuses to start with less of these than its primary had: it goes last when they get smaller. With what Patroni
@@ -140,9 +142,10 @@ def still_waiting(order):
 
 
 def restart(name):
-    status, answer = rest("/restart", "POST", address=FACTS["members"][name], seconds=900)
-    if status != 200:
-        raise Refused(f"{name} does not restart with the new settings: {answer}")
+    with paused() if leader_of(members()) == name else contextlib.nullcontext():
+        status, answer = rest("/restart", "POST", address=FACTS["members"][name], seconds=900)
+        if status != 200:
+            raise Refused(f"{name} does not restart with the new settings: {answer}")
     wait_until(lambda: is_back(name), 300, f"{name} does not come back")
     note(f"{name} restarted for settings that are read at the start only")
 

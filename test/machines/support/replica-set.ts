@@ -21,6 +21,8 @@ export const PASSWORDS = {
   "reader-password": "readers-only-0123456789",
 };
 export const WRITES = { host: VIP, port: 5432, password: PASSWORDS["numbers-password"], database: "numbers" };
+/** The same by way of the poolers. */
+export const POOLED = { ...WRITES, port: 6432 };
 export const READS = { ...WRITES, port: 5433 };
 
 export interface SetProps extends Partial<PostgresReplicaSetProps> {
@@ -88,6 +90,7 @@ export const replicaSet =
     const checkInterval = 1;
     lb.balance("primary", { port: 5432, to: db.primary, clients, checkInterval });
     lb.balance("replicas", { port: 5433, to: db.replicas, clients, checkInterval });
+    if (db.pooler) lb.balance("pooled", { port: 6432, to: db.pooled, clients, checkInterval });
     also?.(stack, rack, db);
     if (db.synchronous !== "off")
       lb.balance("synchronous", { port: 5434, to: db.synchronousReplica, clients, checkInterval });

@@ -1,6 +1,7 @@
-"""sql-client.py write|read HOST PORT PASSWORD STOP-FILE DATABASE: statements until the file is there; a JSON line for each.
+"""sql-client.py write|transact|read HOST PORT PASSWORD STOP-FILE DATABASE SECONDS-TO-CONNECT: statements until the file is there; a JSON line for each.
 
 write: numbers, one after the other, over a connection that is kept as long as it lives, as an application does.
+transact: the same, each in a transaction of several statements.
 read: how many numbers there are, over a connection of its own each time.
 """
 
@@ -11,14 +12,14 @@ import time
 
 import psycopg2
 
-kind, host, port, password, stop, database = sys.argv[1:]
+kind, host, port, password, stop, database, seconds = sys.argv[1:]
 
 
 def connect():
     connection = psycopg2.connect(
-        host=host, port=port, user="app", password=password, dbname=database, connect_timeout=2
+        host=host, port=port, user="app", password=password, dbname=database, connect_timeout=int(seconds)
     )
-    connection.autocommit = True
+    connection.autocommit = kind != "transact"
     return connection
 
 
@@ -38,11 +39,14 @@ while not os.path.exists(stop):
     start = time.time()
     number += 1
     try:
-        if kind == "write":
+        if kind != "read":
             kept = kept or connect()
             _, server = ask(
                 kept, "insert into numbers values (%s) returning n, host(inet_server_addr())", number
             )
+            if kind == "transact":
+                ask(kept, "select count(*) from numbers where n = %s", number)
+                kept.commit()
             note(start, ok=True, number=number, server=server)
         else:
             connection = connect()

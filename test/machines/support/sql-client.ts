@@ -25,6 +25,8 @@ export interface SqlTarget {
   readonly password: string;
   /** @default "postgres" */
   readonly database?: string;
+  /** How long a new connection may take. @default 2 */
+  readonly connectSeconds?: number;
 }
 
 /** Output of a statement, by psql on a machine, over a connection of its own. */
@@ -50,12 +52,12 @@ export class SqlClient {
 
   constructor(
     private readonly machine: LabMachine,
-    kind: "write" | "read",
-    { host, port, password, database = "postgres" }: SqlTarget,
+    kind: "write" | "transact" | "read",
+    { host, port, password, database = "postgres", connectSeconds = 2 }: SqlTarget,
   ) {
     this.output = readFile(join(__dirname, "sql-client.py"), "utf8").then((input) =>
       machine.ssh(
-        `timeout 400 python3 - ${kind} ${host} ${port} ${shellQuoted(password)} ${this.stopFile} ${database}`,
+        `timeout 400 python3 - ${kind} ${host} ${port} ${shellQuoted(password)} ${this.stopFile} ${database} ${connectSeconds}`,
         {
           input,
           timeoutSeconds: 410,

@@ -1,0 +1,3 @@
+#!/bin/bash
+# What an operator and systemd call: see pooler.py.
+exec python3 -B /usr/local/lib/cdktf-ha/postgres/pooler.py "$@"
