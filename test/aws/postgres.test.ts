@@ -1,11 +1,4 @@
-import {
-  Backups,
-  MachineImage,
-  Peer,
-  PostgresReplicaSet,
-  Secret,
-  type NodeProps,
-} from "cdktf-ha-clusters";
+import { Backups, MachineImage, Peer, PostgresReplicaSet, Secret, type NodeProps } from "cdktf-ha-clusters";
 import type { TerraformStack } from "cdktf";
 import type { Cloud } from "../../machines/aws/cloud";
 import type { Lab, LabMachine } from "../../machines/lab";
