@@ -95,9 +95,9 @@ export class GeoDnsService {
         checkTimeout: 0,
         because: `${failureThreshold} checks, every ${checkInterval} s, and ${ttl} s in resolvers`,
       },
-      (scope, { plan, site }) => {
+      (scope, { plan, site, tier }) => {
         if (latency) refuseLatency(scope, plan, latency);
-        makeRoute53Records(scope, plan, site, settings);
+        makeRoute53Records(scope, plan, site, settings, tier.ready);
       },
       Object.keys(latency ?? {}),
     );
@@ -139,20 +139,13 @@ export class GeoDnsService {
     return new GeoDnsService(
       timing,
       (scope, { plan, site, tier }) => {
-        servers.addName(scope, {
-          site,
-          ttl,
-          plan,
-          networks,
-          nextNearest,
-          check: {
-            interval: checkInterval,
-            timeout: checkTimeout,
-            fall: failureThreshold,
-            rise: recoveryThreshold,
-          },
-          dnssecKey,
-        });
+        const check = {
+          interval: checkInterval,
+          timeout: checkTimeout,
+          fall: failureThreshold,
+          rise: recoveryThreshold,
+        };
+        servers.addName(scope, { site, ttl, plan, networks, nextNearest, check, dnssecKey }, tier.ready);
         const port = Port.tcp(site.port);
         for (const { connections } of Object.values(tier.regions)) {
           const letIn = connections && clientNetworks(connections, port);

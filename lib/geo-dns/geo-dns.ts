@@ -3,6 +3,7 @@ import type { Connections } from "../firewall/connections";
 import { checkProps } from "../input/guard";
 import { isHostName, isIp, isIpv6 } from "../net";
 import { isToken, refuse, refuseToken, warn } from "../problem";
+import type { Rollout } from "../push/rollout";
 import type { TopologyTimer } from "../topology/topology";
 import type { GeoDnsService } from "./geo-dns-service";
 import { planOf, type GeoPlan } from "./geo-plan";
@@ -13,6 +14,8 @@ export interface RegionalTier {
   readonly regions: Readonly<Record<string, TierRegion>>;
   /** Of plain HTTP, of HTTPS, or of both. */
   readonly publicPorts: { readonly http?: number; readonly https?: number };
+  /** What has to be there before visitors are sent there: a new region's proxies. Of the same stack. @default - nothing */
+  readonly ready?: Rollout["last"];
 }
 
 export interface TierRegion {

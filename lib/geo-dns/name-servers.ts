@@ -9,6 +9,7 @@ import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import type { NodeProps, Platform } from "../platform/platform";
 import { checkAtSynth, isToken, refuse, refuseToken, refuseTwice, warn, warnAtSynth } from "../problem";
+import { ofSameStack } from "../push/push";
 import { Rollout } from "../push/rollout";
 import type { Secret } from "../secret/secret";
 import type { ClusterTopology } from "../topology/topology";
@@ -58,6 +59,8 @@ export class NameServers extends Construct implements Connectable {
   readonly ready: Rollout["last"];
   private readonly names = new Map<string, ServedName>();
   private readonly propsOf = new Map<Machine, NameServerProps>();
+  /** Read at synth: names come later. */
+  private readonly waitsFor: Rollout["last"][number][];
 
   constructor(
     scope: Construct,
@@ -88,9 +91,10 @@ export class NameServers extends Construct implements Connectable {
       database,
       packageVersion,
     });
+    this.waitsFor = this.machines.map(({ base }) => base.resource);
     this.ready = new Rollout(this, "rollout", {
       nodes: this.machines.map((machine) => ({ machine, services: [service] })),
-      dependsOn: this.machines.map(({ base }) => base.resource),
+      dependsOn: this.waitsFor,
     }).last;
     if (this.machines.length < 2) {
       warn(this, {
@@ -104,10 +108,11 @@ export class NameServers extends Construct implements Connectable {
     warnAtSynth(this, () => problemsOfGlue(this.zones, props));
   }
 
-  /** Answers for one more name. */
-  addName(scope: Construct, name: ServedName): void {
+  /** Answers for one more name, once what it leads to is there. */
+  addName(scope: Construct, name: ServedName, tier: Rollout["last"] = []): void {
     refuseTwice(scope, "GeoDns for the name", this.names, name.site.name);
     refuseName(scope, name, this);
+    this.waitsFor.push(...ofSameStack(this, tier));
     this.names.set(name.site.name, name);
   }
 

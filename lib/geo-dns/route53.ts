@@ -1,6 +1,8 @@
 import { Route53HealthCheck } from "@cdktf/provider-aws/lib/route53-health-check";
 import { Route53Record } from "@cdktf/provider-aws/lib/route53-record";
 import type { Construct } from "constructs";
+import { after, ofSameStack } from "../push/push";
+import type { Rollout } from "../push/rollout";
 import { latencyRecords, type CheckedSite, type GeoPlan } from "./geo-plan";
 
 export interface Route53Settings {
@@ -12,12 +14,13 @@ export interface Route53Settings {
   readonly latency?: Readonly<Record<string, string>>;
 }
 
-/** Records of one name in a hosted zone, each held back while its region does not answer. */
+/** Records of one name in a hosted zone, each held back while its region does not answer, made when the tier is there. */
 export function makeRoute53Records(
   scope: Construct,
   plan: GeoPlan,
   site: CheckedSite,
   settings: Route53Settings,
+  tier: Rollout["last"] = [],
 ): void {
   const checks = new Map(
     plan.regions.map((region) => [region.name, healthOf(scope, region, site, settings)]),
@@ -25,7 +28,7 @@ export function makeRoute53Records(
   const { latency } = settings;
   const records = latency ? latencyRecords(plan) : plan.records;
   for (const { id, region, type, addresses, place } of records) {
-    new Route53Record(scope, `${type.toLowerCase()}-${id}`, {
+    const record = new Route53Record(scope, `${type.toLowerCase()}-${id}`, {
       zoneId: settings.zoneId,
       name: site.name,
       type,
@@ -40,6 +43,7 @@ export function makeRoute53Records(
               place?.kind === "continent" ? { continent: place.code } : { country: place?.code ?? "*" },
           }),
     });
+    after(scope, record, () => ofSameStack(scope, tier));
   }
 }
 

@@ -740,6 +740,7 @@ export const SHAPES: Shapes = {
       settings: {
         regions: ["record", ["is", "TierRegion"]],
         publicPorts: ["settings", { "http?": "number", "https?": "number" }],
+        "ready?": ["list", ["is", "ITerraformDependable"]],
       },
     },
     RingNode: { settings: { name: "text", machine: ["is", "Machine"], datacenter: "text", rack: "text" } },

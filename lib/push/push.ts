@@ -254,6 +254,15 @@ export function after(
   );
 }
 
+/** Without those of other stacks, where these may depend on this one already. */
+export function ofSameStack(
+  scope: Construct,
+  all: readonly ITerraformDependable[],
+): readonly ITerraformDependable[] {
+  const stack = TerraformStack.of(scope);
+  return all.filter((each) => !TerraformElement.isTerraformElement(each) || each.cdktfStack === stack);
+}
+
 function addressOf(other: ITerraformDependable): string {
   return TerraformResource.isTerraformResource(other)
     ? `${other.terraformResourceType}.${other.friendlyUniqueId}`

@@ -129,6 +129,8 @@ function record(
     records: addresses,
     health_check_id: idOf(stack, health),
     geolocation_routing_policy: place,
+    // the last step of the last region: no visitor comes to proxies that are not there
+    depends_on: [expect.stringContaining("front-au-1-complete")],
   };
 }
 

@@ -1,8 +1,9 @@
 import { parse } from "yaml";
-import { Token } from "cdktf";
+import { TerraformStack, Testing, Token } from "cdktf";
 import { Construct } from "constructs";
 import { GeoDatabase, GeoDnsService, Peer, Port, Secret, ServiceTier, type RegionalTier } from "../../lib";
 import { Template } from "../../lib/testing";
+import { newTier } from "../squid-geo-proxy-tier/tiers";
 import { newRack, newStack } from "../support/stack";
 import { newPowerDns } from "./servers";
 
@@ -169,4 +170,23 @@ test("how long a region that is gone is still answered", () => {
     checkTimeout: 1,
     failureThreshold: 3,
   });
+});
+
+test("visitors are sent to proxies that are there: name servers come after the tier", () => {
+  const stack = newStack();
+  const tier = newTier(stack);
+  newPowerDns(stack, { tier, serves: {}, defaultRegion: "uk" });
+  const template = Template.synth(stack).hasNoErrors();
+  const pushes = Object.entries(template.resources("terraform_data"));
+  const first = pushes.find(([name]) => name.includes("ns-uk-powerdns"))![1] as { depends_on: string[] };
+  expect(first.depends_on).toContainEqual(expect.stringContaining("front-uk-1-complete"));
+});
+
+test("a tier of another stack comes by the order of the stacks", () => {
+  const app = Testing.app();
+  const [there, here] = [new TerraformStack(app, "there"), new TerraformStack(app, "here")];
+  newPowerDns(here, { tier: newTier(there), serves: {}, defaultRegion: "uk" });
+  expect(JSON.stringify(Template.synth(here).hasNoErrors().resources("terraform_data"))).not.toContain(
+    "front-uk-1",
+  );
 });

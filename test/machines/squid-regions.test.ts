@@ -1,106 +1,193 @@
-import { Peer, ServiceTier, SquidGeoProxyTier, VirtualIp } from "cdktf-ha-clusters";
-import type { TerraformStack } from "cdktf";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Lab } from "../../machines/lab";
-import { Load } from "../../machines/load";
+import { Load, type LoadResult } from "../../machines/load";
+import { waitUntil } from "../../machines/run";
 import { Deployment } from "../support/deployment";
 import { ask } from "./support/ask";
+import {
+  addressOf,
+  DNS,
+  frontSite,
+  NAME,
+  proxiesOf,
+  startFront,
+  Visitor,
+  type FrontSiteProps,
+  type Place,
+  type Region,
+} from "./support/front-site";
+import { DATABASE } from "./support/geo-site";
 import { report } from "./support/haproxy";
-import { OPERATOR, rackOf, startSite, VIP } from "./support/site";
-import { originService, SITE } from "./support/squid-site";
 
-/** Regions come and go; each shares its cache among its own nodes only. */
+/** A whole front: DNS sends visitors to the proxies of their region, regions come, go and die. */
 let lab: Lab;
-const FAR_VIP = "10.77.0.101";
+let first: Deployment;
+const ALL = ["uk", "us", "au"] as const;
+let serial = 0;
+const fresh = (below: string): string => `${below}${++serial}`;
 
 beforeAll(async () => {
-  lab = await startSite(["lb-1", "lb-2", "db-1", "db-2", "web-1"], "tests");
-});
+  lab = await startFront();
+  const input = readFileSync(join(__dirname, "../geo-dns/database/countries.mmdb")).toString("base64");
+  for (const server of ["ns-uk", "ns-us"])
+    await lab.machine(server).ssh(`mkdir -p "$(dirname ${DATABASE})" && base64 -d >${DATABASE}`, { input });
+  first = new Deployment(`${lab.directory}/deployment`, frontSite(lab, { regions: ["uk", "us"] }));
+}, 180_000);
 afterAll(() => lab.stop());
 
-/** The near region on lb-1 and lb-2; the far one, where it is wanted, on db-1 and db-2. */
-const tier =
-  (far: boolean) =>
-  (stack: TerraformStack): void => {
-    const rack = rackOf(stack, lab);
-    const web = new ServiceTier(stack, "web", {
-      platform: rack,
-      nodes: ["web-1"],
-      port: 8080,
-      services: [originService],
-    });
-    const region = (
-      nodes: string[],
-      address: string,
-    ): { platform: typeof rack; nodes: string[]; virtualIp: VirtualIp } => ({
-      platform: rack,
-      nodes,
-      virtualIp: VirtualIp.layer2(`${address}/24`),
-    });
-    new SquidGeoProxyTier(stack, "front", {
-      regions: {
-        near: region(["lb-1", "lb-2"], VIP),
-        ...(far ? { far: region(["db-1", "db-2"], FAR_VIP) } : {}),
-      },
-      sites: [".site.example"],
-      origins: web,
-      siblings: { protocol: "htcp" },
-      clients: [Peer.cidr(OPERATOR)],
-      cache: { memoryMiB: 32, disk: false },
-      openFiles: 4096,
-    });
-  };
+const changed = (props: FrontSiteProps): Promise<Deployment> =>
+  first.changed(frontSite(lab, props)).prepare();
 
-const statusOf = async (path: string, address: string): Promise<number> =>
-  (await ask({ path, address, name: SITE })).status;
-
-async function fetches(path: string): Promise<number> {
-  const { stdout } = await lab.machine("web-1").ssh(`grep -cF ' ${path} ' /var/log/nginx/seen.log || true`);
-  return Number(stdout);
+/** Where visitors of each place are sent to, by visitors who have not asked before. */
+async function sentTo(...places: Place[]): Promise<Record<string, string>> {
+  const found = await Promise.all(places.map((place) => new Visitor(place).region()));
+  return Object.fromEntries(places.map((place, index) => [place, found[index]!]));
 }
 
-test("a region is added while the other one serves", async () => {
-  const first = new Deployment(`${lab.directory}/deployment`, tier(false));
-  await first.deploy();
-  const both = await first.changed(tier(true)).prepare();
-  const load = Load.start({
-    url: `http://${VIP}/static/steady`,
-    perSecond: 40,
-    headers: { Host: SITE },
-    timeoutMs: 15_000,
+/** Visitors of one place, 10 requests a second, each on a connection of its own. */
+function visit(place: Place, timeoutMs: number): Load {
+  const visitor = new Visitor(place);
+  return Load.start({
+    perSecond: 10,
+    timeoutMs,
+    request: async (signal) => {
+      const region = await visitor.region();
+      const { status } = await visitor.get("/static/steady", signal);
+      return { ok: status === 200, status, body: region };
+    },
   });
-  const { output } = await both.deploy();
-  const result = await load.stop();
-  report("a region added", result);
-  expect(output).toContain("db-2 squid");
-  expect(result.failed).toEqual([]);
-  expect(await statusOf("/page/far", FAR_VIP)).toBe(200);
-}, 300_000);
+}
 
-test("siblings share by HTCP within a region: one fetch for each region, and one only", async () => {
-  const path = "/static/shared";
-  for (const name of ["lb-1", "lb-2"]) expect(await statusOf(path, lab.machine(name).address)).toBe(200);
-  expect(await fetches(path)).toBe(1);
-  for (const name of ["db-1", "db-2"]) expect(await statusOf(path, lab.machine(name).address)).toBe(200);
-  expect(await fetches(path)).toBe(2);
-  for (const name of ["lb-2", "db-2"]) {
-    const { stdout } = await lab.machine(name).ssh(`grep -F ${path} /var/log/squid/access.log`);
+/** They are patient, as browsers are, unless `hurried` says that they try anew. */
+async function whileVisited(
+  places: readonly Place[],
+  action: () => Promise<unknown>,
+  hurried?: Place,
+): Promise<LoadResult[]> {
+  const loads = places.map((place) => visit(place, place === hurried ? 2000 : 15_000));
+  try {
+    await delay(500);
+    await action();
+    await delay(1500);
+  } finally {
+    await Promise.all(loads.map((load) => load.stop()));
+  }
+  return Promise.all(loads.map((load) => load.stop()));
+}
+
+/** How often origins were asked for a path. */
+async function fetches(path: string): Promise<number> {
+  const counts = ["app-1", "app-2"].map(async (name) => {
+    const { stdout } = await lab.machine(name).ssh(`grep -cF ' ${path} ' /var/log/nginx/seen.log || true`);
+    return Number(stdout);
+  });
+  return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+}
+
+async function siblingsShare(regions: readonly Region[]): Promise<void> {
+  const path = fresh("/static/shared-");
+  for (const [index, region] of regions.entries()) {
+    for (const name of proxiesOf(region)) {
+      const { status } = await ask({ path, name: NAME, address: lab.machine(name).address });
+      expect(status).toBe(200);
+    }
+    expect([region, await fetches(path)]).toEqual([region, index + 1]);
+    const { stdout } = await lab
+      .machine(`front-${region}-2`)
+      .ssh(`grep -F ${path} /var/log/squid/access.log`);
     expect(stdout).toContain("SIBLING_HIT");
   }
-});
+}
 
-test("a region leaves: its nodes serve no more, the other one goes on", async () => {
-  const fewer = await new Deployment(`${lab.directory}/deployment`, tier(false)).prepare();
-  const load = Load.start({
-    url: `http://${VIP}/static/steady`,
-    perSecond: 40,
-    headers: { Host: SITE },
-    timeoutMs: 15_000,
+test("one stack: visitors are sent to their own region, strangers to the default one, and get their pages there", async () => {
+  await first.deploy();
+  expect(await sentTo("uk", "us", "au", "apps")).toEqual({ uk: "uk", us: "us", au: "us", apps: "us" });
+  for (const place of ["uk", "us", "au", "apps"] as const)
+    expect((await new Visitor(place).get("/page/first")).status).toBe(200);
+  // by the country of the network that a resolver asks for
+  const ofNetwork = async (network: string): Promise<string> =>
+    (await lab.machine("app-1").ssh(`dig @10.77.0.53 ${NAME} A +short +subnet=${network}`)).stdout.trim();
+  expect(await ofNetwork("198.51.100.0/26")).toBe(addressOf("uk"));
+  expect(await ofNetwork("203.0.113.0/25")).toBe(addressOf("us"));
+  expect(await first.isUpToDate()).toBe(true);
+}, 400_000);
+
+test("a region is added: its visitors come when its proxies are there, nobody misses a page", async () => {
+  const more = await changed({ regions: ALL });
+  const [uk, us, au] = await whileVisited(ALL, async () => {
+    const { steps } = await more.deploy();
+    const at = (pattern: RegExp): number => steps.findIndex((step) => pattern.test(step));
+    expect(at(/^\[front-au-[12] squid\] .*healthy after/)).toBeGreaterThanOrEqual(0);
+    expect(at(/^\[ns-uk powerdns\]/)).toBeGreaterThan(at(/^\[front-au-2 keepalived\] .*healthy after/));
+    await delay(DNS.ttl * 1000);
   });
-  await fewer.deploy();
-  const result = await load.stop();
-  report("a region removed", result);
-  expect(result.failed).toEqual([]);
-  const { stdout } = await lab.machine("db-1").ssh("systemctl is-active squid keepalived || true");
-  expect(stdout).toBe("inactive\ninactive\n");
-  expect(await fewer.isUpToDate()).toBe(true);
+  for (const [place, result] of Object.entries({ uk, us, au })) report(`added, seen from ${place}`, result!);
+  for (const result of [uk, us, au]) expect(result!.failed).toEqual([]);
+  expect(au!.requests.at(-1)!.body).toBe("au");
+  expect(await sentTo("uk", "us", "au", "apps")).toEqual({ uk: "uk", us: "us", au: "au", apps: "us" });
+}, 400_000);
+
+test("a page asked for at both nodes of a pair is fetched once, in each region", () => siblingsShare(ALL));
+
+test("a region loses power, its name server too: its visitors go on in the next one, others see nothing; it comes back", async () => {
+  const gone = ["front-uk-1", "front-uk-2", "ns-uk"];
+  const bound = DNS.checkInterval * DNS.failureThreshold + DNS.checkInterval + DNS.ttl;
+  let cut = 0;
+  const [uk, us] = await whileVisited(
+    ["uk", "us"],
+    async () => {
+      cut = performance.timeOrigin + performance.now();
+      await Promise.all(gone.map((name) => lab.machine(name).cutPower()));
+      const start = performance.now();
+      await waitUntil(
+        async () => (await sentTo("uk")).uk === "us",
+        40,
+        () => "visitors are still sent to the region that is gone",
+        100,
+      );
+      report("out of the answers after", `${((performance.now() - start) / 1000).toFixed(1)} s`);
+      await delay(DNS.ttl * 1000 + 2000);
+    },
+    "uk",
+  );
+  report("a region without power, seen from it", uk!);
+  report("a region without power, seen from another one", us!);
+  expect(us!.failed).toEqual([]);
+  const next = uk!.succeeded.find(({ at, body }) => at > cut && body === "us");
+  const seconds = (next!.at - cut) / 1000;
+  report("visitors go on in the next region after", `${seconds.toFixed(1)} s; ${bound} s by the settings`);
+  expect(seconds).toBeLessThan(bound + 15); // the rest is this computer's own slowness
+  expect(uk!.requests.slice(-10).filter(({ ok }) => !ok)).toEqual([]);
+  await Promise.all(gone.map((name) => lab.machine(name).powerOn()));
+  const back = performance.now();
+  // a name server that boots with its region sends visitors there at once; it finds out within the same time as ever
+  await waitUntil(
+    async () => {
+      const visitor = new Visitor("uk");
+      const answer = await visitor.get(fresh("/page/back-")).catch(() => undefined);
+      return answer?.status === 200 && (await visitor.region()) === "uk";
+    },
+    60,
+    () => "the region does not come back",
+    200,
+  );
+  report("visitors are back after", `${((performance.now() - back) / 1000).toFixed(1)} s`);
 }, 300_000);
+
+test("a region leaves: first the answers, then the proxies, and nobody misses a page; siblings share by HTCP too", async () => {
+  const unvisited = await changed({ regions: ALL, visited: ["uk", "us"] });
+  const [before] = await whileVisited(["au"], () => unvisited.deploy());
+  await delay(DNS.ttl * 1000);
+  const fewer = await changed({ regions: ["uk", "us"], tier: { siblings: { protocol: "htcp" } } });
+  const [after, uk] = await whileVisited(["au", "uk"], () => fewer.deploy());
+  report("out of the answers", before!);
+  report("proxies removed and siblings' protocol changed, seen from there", after!);
+  report("the same, seen from another region", uk!);
+  for (const result of [before, after, uk]) expect(result!.failed).toEqual([]);
+  const { stdout } = await lab.machine("front-au-1").ssh("systemctl is-active squid keepalived || true");
+  expect(stdout).toBe("inactive\ninactive\n");
+  await siblingsShare(["uk", "us"]);
+  expect(await fewer.isUpToDate()).toBe(true);
+}, 400_000);

@@ -93,6 +93,18 @@ function raw(text: string, port = 80): Promise<string> {
   });
 }
 
+/** How many answers with 200 come on one connection for what is written at once. */
+function answersWith200(text: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(80, VIP, () => socket.write(text));
+    let answers = "";
+    socket.setTimeout(2000, () => socket.destroy());
+    socket.on("data", (data) => (answers += String(data)));
+    socket.on("error", reject);
+    socket.on("close", () => resolve(answers.match(/HTTP\/1\.1 200/g)?.length ?? 0));
+  });
+}
+
 async function settle(): Promise<{ active: LabMachine; standby: LabMachine }> {
   for (const name of ["lb-1", "lb-2", "web-1", "web-2"])
     if (!lab.machine(name).isOn) await lab.machine(name).powerOn();
@@ -189,6 +201,61 @@ test("strangers' tricks: other sites, other ports, other protocols, the manager,
   const path = fresh("/static/poison-");
   await get(path, { headers: { "X-Forwarded-Host": "evil.example" } });
   expect((await get(path)).body).not.toContain("evil");
+});
+
+test("request smuggling: origins see as many requests as were answered, each with one length", async () => {
+  const chunked = "Transfer-Encoding: chunked";
+  const end = "0\r\n\r\n";
+  let sample = 0;
+  /** A request with both, whose body is or is followed by another request. */
+  const both = (build: (inner: string) => [headers: string, body: string], version = "1.1"): string => {
+    const inner = `GET /inner-${++sample} HTTP/1.1\r\nHost: ${SITE}\r\n\r\n`;
+    const [headers, body] = build(inner);
+    return `POST /outer-${sample} HTTP/${version}\r\nHost: ${SITE}\r\n${headers}\r\n\r\n${body}`;
+  };
+  const length = (text: string): string => `Content-Length: ${text.length}`;
+  const follows =
+    (encoding: string) =>
+    (inner: string): [string, string] => [`${length(end + inner)}\r\n${encoding}`, end + inner];
+  const samples = [
+    both(follows(chunked)),
+    both((inner) => [
+      `${chunked}\r\nContent-Length: 4`,
+      `${inner.length.toString(16)}\r\n${inner}\r\n${end}`,
+    ]),
+    both(follows("Transfer-Encoding:\tchunked")),
+    both(follows("Transfer-Encoding: \x0bchunked")),
+    both(follows("Transfer-Encoding:\r\n chunked")),
+    both(follows("Transfer-Encoding : chunked")),
+    both(follows("Transfer-Encoding: xchunked")),
+    both(follows(`${chunked}\r\nTransfer-Encoding: identity`)),
+    both(follows("X: y\rTransfer-Encoding: chunked")),
+    both(follows(chunked), "1.0"),
+    both((inner) => ["Content-Length: +5", `abcde${inner}`]),
+    both((inner) => [`${length(inner)}\r\nContent-Length: 0`, inner]),
+  ];
+  const answers: number[] = [];
+  for (const text of samples) answers.push(await answersWith200(text));
+  const honest = `POST /honest HTTP/1.1\r\nHost: ${SITE}\r\n${chunked}\r\n\r\n5\r\nhello\r\n${end}`;
+  expect(await answersWith200(honest)).toBe(1);
+  const logs = await Promise.all(
+    ["web-1", "web-2"].map(
+      async (name) =>
+        (await lab.machine(name).ssh("grep -E ' /(inner|outer|honest)' /var/log/nginx/seen.log || true"))
+          .stdout,
+    ),
+  );
+  const seen = logs.join("").trim().split("\n");
+  for (const [index, answered] of answers.entries()) {
+    const number = index + 1;
+    const requests = seen.filter((line) => new RegExp(` /(inner|outer)-${number} `).test(line));
+    expect([samples[index], requests.length]).toEqual([samples[index], answered]);
+  }
+  // the one whose chunks hold a request: it stays a body
+  expect(seen.filter((line) => line.includes(" /inner-2 "))).toEqual([]);
+  expect(seen.filter((line) => line.includes(" /outer-2 "))).toHaveLength(1);
+  expect(seen.filter((line) => line.includes(" /honest "))).toHaveLength(1);
+  for (const line of seen) expect(line).not.toMatch(/length=\d+ encoding=[^-]/);
 });
 
 test("those who are named may purge, on each node, and nobody else reaches that port", async () => {

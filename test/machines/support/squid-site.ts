@@ -26,7 +26,7 @@ export const originService: Service = {
     files: [
       {
         path: "/etc/nginx/sites-enabled/origin",
-        text: `log_format seen '$request_method $request_uri "$http_user_agent"';
+        text: `log_format seen '$request_method $request_uri "$http_user_agent" length=$http_content_length encoding=$http_transfer_encoding';
 server {
   listen 8080;
   access_log /var/log/nginx/seen.log seen;
