@@ -99,7 +99,12 @@ export class AccessService implements Service {
               cloneWithin: source.cloneWithin,
               loopWait: source.dynamic.timers.loopWait,
               archives: source.dynamic.archive !== undefined,
-              ...(source.pooler && { pooler: { pauses: source.pooler.poolMode === "transaction" } }),
+              ...(source.pooler && {
+                pooler: {
+                  pauses: source.pooler.poolMode === "transaction",
+                  certificates: tls?.clientCertificates ?? false,
+                },
+              }),
               ...(tls && {
                 tls: {
                   certificate: CERTIFICATE,

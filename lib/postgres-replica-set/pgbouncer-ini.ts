@@ -63,7 +63,8 @@ export function renderPgbouncerIni(model: PgbouncerModel): string {
           `client_tls_sslmode = ${tls.client === "optional" ? "prefer" : tls.clientCertificates ? "verify-ca" : "require"}`,
           `client_tls_cert_file = ${POOLER_CONFIG}/member.pem`,
           `client_tls_key_file = ${POOLER_CONFIG}/member.pem`,
-          ...(tls.clientCertificates ? [`client_tls_ca_file = ${POOLER_CONFIG}/trusted.pem`] : []),
+          "; also where none is asked for: a client shows the one it has",
+          `client_tls_ca_file = ${POOLER_CONFIG}/trusted.pem`,
           `server_tls_sslmode = ${tls.client === "optional" ? "prefer" : "verify-ca"}`,
           `server_tls_ca_file = ${POOLER_CONFIG}/trusted.pem`,
         ]

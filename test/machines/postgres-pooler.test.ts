@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { PostgresTls, Secret, type PostgresReplicaSetProps } from "cdktf-ha-clusters";
+import { PostgresTls, Secret } from "cdktf-ha-clusters";
 import type { TerraformStack } from "cdktf";
 import type { Lab } from "../../machines/lab";
 import { portScan } from "../../machines/ports";
@@ -8,7 +8,15 @@ import { Deployment } from "../support/deployment";
 import { Authority } from "./support/certificates";
 import { filesThatHold } from "./support/disclosure";
 import { awaitServers, report } from "./support/haproxy";
-import { awaitMembers, MEMBERS, notes, PASSWORDS, POOLED, replicaSet } from "./support/replica-set";
+import {
+  awaitMembers,
+  MEMBERS,
+  notes,
+  PASSWORDS,
+  POOLED,
+  replicaSet,
+  type SetProps,
+} from "./support/replica-set";
 import { figure } from "./support/ring-site";
 import { ADDRESSES, startSite, VIP, type Name } from "./support/site";
 import { psql, SqlClient, type Statements } from "./support/sql-client";
@@ -26,7 +34,7 @@ const ask = (statement: string, target = POOLED, user?: string): Promise<string>
 const leads = (): Promise<string> => ask("select host(inet_server_addr())");
 
 const set =
-  (props: Partial<PostgresReplicaSetProps> = {}) =>
+  (props: SetProps = {}) =>
   (stack: TerraformStack): void => {
     const tls = PostgresTls.authority(Secret.variable(stack, "set-authority"), {
       trusted: [authority.certificate],
@@ -35,12 +43,16 @@ const set =
     replicaSet(lab, { tls, pooler: {}, ...props })(stack);
   };
 
+const changes = { parameters: { shared_buffers: "48MB", max_connections: 120 }, otherPasswords: "2" };
+
 interface Work {
   /** Transactions over a connection that is kept. */
   readonly kept: Statements;
   /** Questions over a connection of their own each. */
   readonly fresh: Statements;
+  /** Seconds without a transaction, and the longest one. */
   readonly longestGap: number;
+  readonly longest: number;
 }
 
 /** The action while applications come by way of the poolers all along; every acknowledged row is there afterwards. */
@@ -64,10 +76,26 @@ async function underWork(what: string, action: () => Promise<unknown>): Promise<
   expect(kept.done.filter(({ number }) => !rows.has(number!))).toEqual([]);
   expect(kept.done.length).toBeGreaterThan(10);
   expect(fresh.done.length).toBeGreaterThan(10);
-  return { kept, fresh, longestGap: kept.result.longestGapMs / 1000 };
+  return {
+    kept,
+    fresh,
+    longestGap: kept.result.longestGapMs / 1000,
+    longest: Math.max(...kept.all.map(({ ms }) => ms)) / 1000,
+  };
 }
 
-const failed = ({ kept, fresh }: Work): unknown[] => [...kept.result.failed, ...fresh.result.failed];
+/**
+ * No transaction failed. A client that was just making its TLS connection may have to try again where PgBouncer reads its files anew, once for each
+ * time: 1.18 throws handshakes away then.
+ */
+function expectUnbroken({ kept, fresh }: Work, reloads: number): void {
+  expect(kept.result.failed).toEqual([]);
+  const other = fresh.result.failed.filter(
+    ({ error }) => !error!.includes("SSL connection has been closed unexpectedly"),
+  );
+  expect(other).toEqual([]);
+  expect(fresh.result.failed.length).toBeLessThanOrEqual(reloads);
+}
 
 beforeAll(async () => {
   lab = await startSite(["lb-1", "lb-2", ...MEMBERS, "client", "stranger"], "tests");
@@ -131,21 +159,27 @@ test("the primary's power is cut: the poolers find the next one, and no acknowle
   expect(work.longestGap).toBeGreaterThan(5); // else nobody had to take over
 }, 300_000);
 
-test("parameters that are read at the start only, by a switchover and by the primary's own restart: nothing fails", async () => {
+test("new passwords, and parameters that are read at the start only, by a switchover and by the primary's own restart: nothing fails", async () => {
   const old = leader;
   const since = Date.now() / 1000;
-  const parameters = { shared_buffers: "48MB", max_connections: 120 };
-  const changed = await deployment.changed(set({ parameters }), secrets).prepare();
+  const before = { ...POOLED, password: PASSWORDS["reader-password"] };
+  secrets = { ...secrets, "member-password": `the "next" one`, "reader-password": `another "one" \\` };
+  const changed = await deployment.changed(set(changes), secrets).prepare();
   const work = await underWork("shared_buffers and max_connections changed", () => changed.deploy());
-  figure(`shared_buffers and max_connections changed: longest wait ${work.longestGap.toFixed(1)} s`);
-  expect(failed(work)).toEqual([]);
+  figure(`shared_buffers and max_connections changed: longest wait ${work.longest.toFixed(1)} s`);
+  // the members' password, who leads, the roles' passwords: each at three poolers; and their followers begin again
+  expectUnbroken(work, 12);
   ({ leader } = await awaitMembers(lab.machine(old), 3));
   expect(leader).not.toBe(old);
   expect(await ask("show shared_buffers")).toBe("48MB");
   expect(await ask("show max_connections")).toBe("120");
+  const reader = { ...POOLED, password: secrets["reader-password"]! };
+  expect(await ask("select 1", reader, "reader")).toBe("1");
+  await expect(ask("select 1", before, "reader")).rejects.toThrow("SASL authentication failed");
   const said = (await notes(lab, MEMBERS)).filter(({ at }) => at > since).map(({ text }) => text);
-  const pauses = said.filter((text) => text.includes("were paused for"));
-  expect(pauses).toHaveLength(2);
+  const pauses = said.filter((text) => text.includes("pooler") && text.includes("paused"));
+  const all = expect.stringMatching(/^the poolers of db-1, db-2, db-3 were paused for \d+\.\d s$/) as unknown;
+  expect(pauses).toEqual([all, all]);
   for (const text of pauses) figure(text);
 }, 300_000);
 
@@ -154,8 +188,8 @@ test("a switchover by command: nothing fails", async () => {
   const work = await underWork("a switchover", () =>
     lab.machine(old).ssh(`${PROGRAMS}/member switchover`, { timeoutSeconds: 120 }),
   );
-  figure(`a switchover by command, pooled: longest wait ${work.longestGap.toFixed(1)} s`);
-  expect(failed(work)).toEqual([]);
+  figure(`a switchover by command, pooled: longest wait ${work.longest.toFixed(1)} s`);
+  expectUnbroken(work, 3); // who leads
   ({ leader } = await awaitMembers(lab.machine(old), 3));
   expect(leader).not.toBe(old);
 }, 200_000);
@@ -179,15 +213,14 @@ test("whoever pauses the poolers is killed: they go on by themselves", async () 
     await machine.ssh("kill -9 $(cat /run/pausing.pid)");
     await delay(3000);
   });
-  figure(`killed while the poolers are paused: longest wait ${work.longestGap.toFixed(1)} s`);
-  expect(failed(work)).toEqual([]);
-  expect(work.longestGap).toBeGreaterThan(1.5); // they were paused
-  expect(work.longestGap).toBeLessThan(20);
+  figure(`killed while the poolers are paused: longest wait ${work.longest.toFixed(1)} s`);
+  expectUnbroken(work, 0);
+  expect(work.longest).toBeGreaterThan(1.5); // they were paused
+  expect(work.longest).toBeLessThan(20);
 }, 200_000);
 
 test("the poolers leave the code: stopped, and no password stays with them", async () => {
-  const parameters = { shared_buffers: "48MB", max_connections: 120 };
-  await deployment.changed(set({ parameters, pooler: undefined }), secrets).deploy();
+  await deployment.changed(set({ ...changes, pooler: undefined }), secrets).deploy();
   for (const name of MEMBERS) {
     const machine = lab.machine(name);
     const { stdout } = await machine.ssh(

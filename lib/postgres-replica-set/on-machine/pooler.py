@@ -41,7 +41,9 @@ class Console:
 
         more = {}
         if TLS and host != SOCKETS:
-            more = {"sslmode": "verify-ca", "sslrootcert": TLS["trusted"], "sslcert": TLS["certificate"], "sslkey": TLS["certificate"]}
+            # unasked, nobody shows a certificate: PgBouncer refuses one that it was given no authority for
+            shown = TLS["certificate"] if FACTS["pooler"]["certificates"] else "/nonexistent"
+            more = {"sslmode": "verify-ca", "sslrootcert": TLS["trusted"], "sslcert": shown, "sslkey": shown}
         self.connection = psycopg2.connect(
             host=host, port=PORT, dbname="pgbouncer", user=user, password=console_password(), connect_timeout=3,
             keepalives_idle=5, keepalives_interval=1, keepalives_count=3, **more,

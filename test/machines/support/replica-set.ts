@@ -32,17 +32,27 @@ export interface SetProps extends Partial<PostgresReplicaSetProps> {
   readonly generations?: Readonly<Record<string, string>>;
   /** What else is in the stack. */
   readonly also?: (stack: TerraformStack, rack: SshPlatform, db: PostgresReplicaSet) => void;
-  /** Counted up with new passwords. */
+  /** Counted up with new passwords of the members and the application. */
   readonly passwords?: string;
   /** Without the pair: for tests that ask the members themselves. */
   readonly alone?: true;
+  /** The same of the members and the reader. */
+  readonly otherPasswords?: string;
 }
 
 /** A replica set behind a pair, as a user would write it; what differs is little memory. */
 export const replicaSet =
   (
     lab: Lab,
-    { addresses = {}, generations = {}, passwords: version = "1", also, alone, ...props }: SetProps = {},
+    {
+      addresses = {},
+      generations = {},
+      passwords: version = "1",
+      otherPasswords = "1",
+      also,
+      alone,
+      ...props
+    }: SetProps = {},
   ) =>
   (stack: TerraformStack): void => {
     const all = ["lb-1", "lb-2", "db-1", "db-2", "db-3", "db-4"] as const;
@@ -67,11 +77,17 @@ export const replicaSet =
     const db = new PostgresReplicaSet(stack, "db", {
       platform: rack,
       members: MEMBERS,
-      memberPassword: Secret.variable(stack, "member-password", { version }),
+      memberPassword: Secret.variable(stack, "member-password", {
+        version: otherPasswords === "1" ? version : otherPasswords,
+      }),
       databases: [{ name: "numbers", owner: "app", extensions: ["pgcrypto"] }],
       roles: [
         { name: "app", password: Secret.variable(stack, "numbers-password", { version }) },
-        { name: "reader", password: Secret.variable(stack, "reader-password"), grants: { numbers: "read" } },
+        {
+          name: "reader",
+          password: Secret.variable(stack, "reader-password", { version: otherPasswords }),
+          grants: { numbers: "read" },
+        },
       ],
       memoryMiB: 256,
       ...props,
