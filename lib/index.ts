@@ -60,6 +60,7 @@ export type { PoolerModel, PoolerProps } from "./postgres-replica-set/pooler";
 export type { Parameters, ParameterValue } from "./postgres-replica-set/parameters";
 export type { Synchronous } from "./postgres-replica-set/patroni-yml";
 export type { Recovery } from "./postgres-replica-set/recovery";
+export type { StandbyOf, Standbys } from "./postgres-replica-set/standby";
 export { Timers, type TimerProps } from "./postgres-replica-set/timers";
 export { PostgresTls, type PostgresAuthorityProps, type PostgresTlsProps } from "./postgres-replica-set/tls";
 export { Workload } from "./postgres-replica-set/workload";

@@ -685,6 +685,8 @@ export const SHAPES: Shapes = {
         "pooler?": ["is", "PoolerProps"],
         "backups?": ["is", "Backups"],
         "recovery?": ["is", "Recovery"],
+        "standbyOf?": ["is", "StandbyOf"],
+        "standbys?": ["list", ["or", ["is", "Connectable"], ["is", "Peer"]]],
         "cloneWithin?": "number",
       },
     },
@@ -975,6 +977,7 @@ export const SHAPES: Shapes = {
         "carrier?": ["or", ["word", "null_resource"], ["word", "terraform_data"]],
       },
     },
+    StandbyOf: { settings: { members: ["record", "text"] } },
     StatisticsProps: {
       settings: { password: ["is", "Secret"], clients: ["list", ["is", "Peer"]], "port?": "number" },
     },

@@ -25,6 +25,8 @@ export interface DatabaseRoleProps {
 
 /** What the settle step is told: pure, without passwords, in a canonical order. */
 export interface SchemaModel {
+  /** While the set follows another one it makes nothing: all of it comes from there. */
+  readonly standby: boolean;
   readonly databases: readonly { name: string; owner: string; extensions: readonly string[] }[];
   readonly roles: readonly {
     name: string;
@@ -37,7 +39,8 @@ export interface SchemaModel {
 export function renderSchema(model: SchemaModel): string {
   const byName = <T extends { name: string }>(all: readonly T[]): T[] =>
     [...all].sort((a, b) => (a.name < b.name ? -1 : 1));
-  return `${JSON.stringify({ databases: byName(model.databases), roles: byName(model.roles) }, undefined, 2)}\n`;
+  const standby = model.standby ? { standby: true } : {};
+  return `${JSON.stringify({ ...standby, databases: byName(model.databases), roles: byName(model.roles) }, undefined, 2)}\n`;
 }
 
 /** Roles that PostgreSQL or the set has for itself. */

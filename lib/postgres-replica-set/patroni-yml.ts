@@ -16,6 +16,8 @@ export interface DynamicModel {
   readonly parameters: Readonly<Record<string, ParameterValue>>;
   /** pgBackRest's part of a repository that the log goes to. */
   readonly archive?: string;
+  /** The set that is followed. */
+  readonly standby?: { readonly host: string; readonly port: number };
 }
 
 /** What stands in a member's own file. Plain data. */
@@ -67,9 +69,11 @@ export function dynamicSettings(model: DynamicModel): object {
     retry_timeout: retryTimeout,
     primary_start_timeout: primaryStartTimeout,
     maximum_lag_on_failover: model.maximumLagOnFailover,
-    synchronous_mode: model.synchronous !== "off",
-    synchronous_mode_strict: model.synchronous === "strict",
+    // a set that follows has no commits of its own that could wait; with it Patroni would know nobody to hand over to
+    synchronous_mode: model.synchronous !== "off" && !model.standby,
+    synchronous_mode_strict: model.synchronous === "strict" && !model.standby,
     failsafe_mode: model.failsafe,
+    ...(model.standby && { standby_cluster: model.standby }),
     postgresql: {
       use_pg_rewind: true,
       use_slots: true,

@@ -48,6 +48,7 @@ import { renderHba } from "./pg-hba";
 import { checkPooler } from "./pooler-problems";
 import { checkReplicaSet, problemsOfReplicaSet, warnOfReplicaSet } from "./replica-set-problems";
 import { RecoveryService, type Recovery } from "./recovery";
+import { standbyCluster, standbyNetworks, type StandbyOf, type Standbys } from "./standby";
 import { Timers } from "./timers";
 import type { PostgresTls } from "./tls";
 import { Workload } from "./workload";
@@ -120,6 +121,14 @@ export interface PostgresReplicaSetProps {
   readonly backups?: Backups;
   /** A new set begins as a copy of another one, from its backups; of no account once there is data. @default - with nothing */
   readonly recovery?: Recovery;
+  /**
+   * A set that follows another one, and is read from only. Said from its first deploy on: a set that lives as a primary is
+   * refused. Without it, by a later apply, the set becomes a primary of its own; the other one has to be down by then.
+   * @default - a primary of its own
+   */
+  readonly standbyOf?: StandbyOf;
+  /** Machines of sets that follow this one: let in to copy it, by the same `memberPassword`. @default none */
+  readonly standbys?: Standbys;
   /** Seconds that the copy for a new member may take. @default 86400 - a terabyte at 200 Mbit/s takes half a day */
   readonly cloneWithin?: number;
 }
@@ -271,6 +280,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
       failsafe: this.props.failsafe ?? true,
       parameters: splitParameters(this.parameters).shared,
       ...(this.props.backups ? { archive: this.name } : {}),
+      ...(this.props.standbyOf ? { standby: standbyCluster(this.props.standbyOf) } : {}),
     };
   }
 
@@ -288,7 +298,10 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     return {
       etcdHosts: this.etcd.hosts,
       hba: renderHba({
-        members: others.map(({ privateAddress }) => singleNetwork(privateAddress)),
+        members: [
+          ...others.map(({ privateAddress }) => singleNetwork(privateAddress)),
+          ...standbyNetworks(this.props.standbys ?? []),
+        ],
         clients: clientNetworks(this.connections, Port.tcp(POSTGRES_PORT)),
         // each logs in at whichever member leads, its own one too
         poolers: this.pooler ? this.memberNetworks : [],
@@ -347,6 +360,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
       connections.allowInternally("postgres", Port.tcp(REST_PORT), ...pooler);
     }
     for (const client of this.props.clients ?? []) connections.allowFrom(client, "postgres");
+    for (const standby of this.props.standbys ?? []) connections.allowFrom(standby, "postgres");
     this.etcd.allowFrom(connections);
     return connections;
   }
@@ -466,8 +480,9 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
   }
 
   private schema(): SchemaModel {
-    const { databases = [], roles = [] } = this.props;
+    const { databases = [], roles = [], standbyOf } = this.props;
     return {
+      standby: standbyOf !== undefined,
       databases: databases.map(({ name, owner = "postgres", extensions = [] }) => ({
         name,
         owner,
@@ -489,6 +504,13 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
   }
 
   private tellTimes(): void {
+    if (this.props.standbyOf) {
+      tell(
+        this,
+        `follows ${Object.keys(this.props.standbyOf.members).join(", ")} and is read from only: databases and roles of the code are made ` +
+          `when 'standbyOf' has left it, and the other set must be down or fenced by then`,
+      );
+    }
     if (this.machines.length < 2) return;
     const { worst, mean, because } = this.timers.failover();
     const lost = {

@@ -5,6 +5,7 @@ import { checkSqlName } from "./databases";
 import { checkMembers, warnOfMembers } from "./member-problems";
 import { checkDurability, checkParameters, mebibytes } from "./parameters";
 import { MOMENT } from "./recovery";
+import { checkStandby } from "./standby";
 import type { PostgresReplicaSet } from "./postgres-replica-set";
 
 /** Values that are wrong on their own, or with the number of members. */
@@ -33,6 +34,7 @@ export function checkReplicaSet(set: PostgresReplicaSet): void {
     });
   }
   checkMembers(set);
+  checkStandby(set);
   checkParameters(set, props.parameters ?? {}, machines.length);
   checkDurability(set, props.parameters ?? {}, synchronous !== "off");
   checkArchiving(set);

@@ -1,4 +1,4 @@
-import type { PostgresReplicaSetProps } from "cdktf-ha-clusters";
+import { Peer, PostgresReplicaSet, type PostgresReplicaSetProps, type StandbyOf } from "cdktf-ha-clusters";
 import type { Lab } from "../../machines/lab";
 import { waitUntil } from "../../machines/run";
 import { Deployment } from "../support/deployment";
@@ -6,12 +6,13 @@ import { awaitMembers, MEMBERS, membersOf, PASSWORDS, replicaSet } from "./suppo
 import { figure } from "./support/ring-site";
 import { ADDRESSES, startSite, type Name } from "./support/site";
 
-/** Members that are for something else than to take over, in a set whose roles change while it lives. */
+/** Members that are for something else than to take over, in a set whose roles change while it lives; and a set that follows it. */
 let lab: Lab;
 let deployment: Deployment;
 
 const setOf = (members: PostgresReplicaSetProps["members"]): Deployment =>
   deployment.changed(replicaSet(lab, { alone: true, members }), PASSWORDS);
+const HANDED_OVER = { "db-1": {}, "db-2": {}, "db-3": { noFailover: true } };
 const local = async (name: string, statement: string): Promise<string> => {
   const { stdout } = await lab
     .machine(name)
@@ -102,11 +103,71 @@ test("the primary's power is cut: the one that may lead does, and the delayed on
 }, 300_000);
 
 test("the primary itself is never to lead again: it hands over, and what was delayed is shown at once", async () => {
-  const { seconds } = await setOf({ "db-1": {}, "db-2": {}, "db-3": { noFailover: true } }).deploy();
+  const { seconds } = await setOf(HANDED_OVER).deploy();
   figure(`the primary hands over for good: ${seconds.toFixed(0)} s`);
   const { leader } = await awaitMembers(lab.machine("db-3"), 3);
   expect(leader).not.toBe("db-3");
   for (const name of MEMBERS) await until(`rows of ${name}`, () => rows(name), "2");
   const { stdout } = await lab.machine("db-1").ssh("patronictl -c /etc/patroni/cdktf-ha list");
   expect(stdout).toMatch(/db-3 .*nofailover: true/);
+}, 300_000);
+
+const upstream: StandbyOf = {
+  members: Object.fromEntries(MEMBERS.map((name) => [name, ADDRESSES[name]])),
+};
+
+/** The set as it was left, and a second one of one member, which follows it or leads. */
+const withCopy = (standbyOf?: StandbyOf): Deployment =>
+  deployment.changed(
+    replicaSet(lab, {
+      alone: true,
+      members: HANDED_OVER,
+      standbys: [Peer.cidr(ADDRESSES["db-4"])],
+      also: (stack, rack, { memberPassword, props: { roles } }) =>
+        new PostgresReplicaSet(stack, "copy", {
+          platform: rack,
+          members: ["db-4"],
+          memberPassword,
+          databases: [
+            { name: "numbers", owner: "app" },
+            { name: "more", owner: "app" },
+          ],
+          roles,
+          memoryMiB: 256,
+          standbyOf,
+        }),
+    }),
+    PASSWORDS,
+  );
+const databases = (name: string): Promise<string> =>
+  local(name, "select count(*) from pg_database where datname = 'more'");
+
+test("a second set follows the first one: what is written there is here, and nothing is made or written here", async () => {
+  const following = withCopy(upstream);
+  const { seconds } = await following.deploy();
+  figure(`a standby set of one member: ${seconds.toFixed(0)} s`);
+  const { leader } = await awaitMembers(lab.machine("db-1"), 3);
+  await local(leader, "insert into numbers values (4)");
+  await until("rows of the copy", () => rows("db-4"), "3");
+  await expect(local("db-4", "insert into numbers values (5)")).rejects.toThrow("read-only transaction");
+  expect(await databases("db-4")).toBe("0");
+  expect(await following.isUpToDate()).toBe(true);
+}, 300_000);
+
+test("while the first set lives the second one stays what it is; when it is gone an apply makes it a primary", async () => {
+  const refused = await withCopy().apply();
+  expect(refused.ok).toBe(false);
+  expect(refused.output).toContain("still answers at port 5432: two primaries would take writes");
+  await expect(local("db-4", "insert into numbers values (5)")).rejects.toThrow("read-only transaction");
+  for (const name of MEMBERS) await lab.machine(name).cutPower();
+  const { seconds } = await withCopy().deploy();
+  figure(`a standby set becomes a primary: ${seconds.toFixed(0)} s`);
+  await local("db-4", "insert into numbers values (5)");
+  expect(await rows("db-4")).toBe("4");
+  expect(await databases("db-4")).toBe("1");
+  // and not back again: what it has would have to go
+  const back = await withCopy(upstream).apply();
+  expect(back.ok).toBe(false);
+  expect(back.output).toContain("this set lives as a primary");
+  await local("db-4", "insert into numbers values (6)");
 }, 300_000);

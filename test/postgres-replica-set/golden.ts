@@ -20,6 +20,7 @@ import { newSet, setHosts } from "./sets";
 export function replicaSetCases(): { name: string; files: Record<string, string> }[] {
   return [
     setCase("postgres-smallest", (stack) => newSet(stack)),
+    setCase("postgres-standby", standbySet),
     setCase("postgres-everything", (stack) => {
       const platform = setHosts(stack);
       const set = newSet(stack, {
@@ -80,6 +81,14 @@ export function replicaSetCases(): { name: string; files: Record<string, string>
       return set;
     }),
   ];
+}
+
+/** A set that follows another one, and is followed itself. */
+function standbySet(stack: TerraformStack): PostgresReplicaSet {
+  return newSet(stack, {
+    standbyOf: { members: { "old-2": "10.2.0.12", "old-1": "10.2.0.11" } },
+    standbys: [Peer.cidr("10.3.0.0/24")],
+  });
 }
 
 function setCase(

@@ -97,7 +97,7 @@ def told(call, *arguments):
 
 test("a member leaves when another one leads", () => {
   const [what, kept, ...commands] = python(`
-serve(primary=(200, {}))
+serve(leader=(200, {}))
 patch(is_active=lambda: True, leads=lambda: False)
 told(member.leave)
 print(os.path.exists(DATA))
@@ -496,4 +496,38 @@ sys.stdout.flush(); os._exit(0)
   test("passwords are written as PgBouncer reads them", () => {
     expect(python(`import pooler\nprint(pooler.quoted('a "b" \\\\ c'))`)).toEqual(['"a ""b"" \\ c"']);
   });
+});
+
+const upstream = '{"host": "127.0.0.2,127.0.0.3", "port": 5432}';
+const followed = `{"ttl": 20, "standby_cluster": ${upstream}, "postgresql": {"parameters": {}}}`;
+const alone = '{"ttl": 20, "synchronous_mode": True, "postgresql": {"parameters": {}}}';
+
+test("a set that follows becomes a primary when the other one is silent, and nothing takes that back", () => {
+  const promote = (alive: string): string[] =>
+    python(`${patroni(followed, alone, "[]")}
+promoted = []
+patch(listens=lambda host, port=None: host in ${alive}, await_promotion=lambda: promoted.append(True))
+def restarts(*of): raise Refused("a member does not restart")
+patch(restart_in_turn=restarts)
+told(settings.apply)
+print(promoted, sorted(state))`);
+  const [refused, kept] = promote('["127.0.0.3"]');
+  expect(refused).toContain("refused: 127.0.0.3 of the set that this one follows still answers at port 5432");
+  expect(kept).toBe("[] ['postgresql', 'standby_cluster', 'ttl']");
+  const [failed, leads] = promote("[]");
+  expect(failed).toBe("refused: a member does not restart");
+  expect(leads).toMatch(/^\[True\] (?!.*standby_cluster)/);
+});
+
+test("a set that leads never follows, and one that follows may follow at other addresses", () => {
+  const lines = python(`${patroni(alone, followed, "[]")}
+told(settings.apply)
+state = ${followed.replace("127.0.0.3", "127.0.0.4")}
+told(settings.apply)
+print(state["standby_cluster"]["host"])`);
+  expect(lines).toEqual([
+    "refused: this set lives as a primary, and does not become another one's standby",
+    "ok None",
+    "127.0.0.2,127.0.0.3",
+  ]);
 });

@@ -222,6 +222,26 @@ test("what members are for, in Patroni's words; what follows from it is said too
   expect(set.topology().members.map(({ roles }) => roles.length)).toEqual([3, 2, 2, 6, 1]);
 });
 
+test("a set that follows another one: each lets the other in, and nothing is made until it leads", () => {
+  const stack = newStack();
+  const platform = setHosts(stack);
+  const first = newSet(stack, { platform, standbys: [Peer.cidr("10.0.1.44")] });
+  const second = new PostgresReplicaSet(stack, "copy", {
+    platform,
+    members: ["pg-4"],
+    memberPassword: first.memberPassword,
+    databases: [{ name: "a" }],
+    standbyOf: { members: Object.fromEntries(first.machines.map((m) => [m.name, m.privateAddress])) },
+  });
+  const template = Template.synth(stack).hasNoErrors();
+  const hba = template.file("pg-1", "/etc/patroni/cdktf-ha/20-access.yml");
+  expect(hba).toContain("host replication replicator 10.0.1.44/32 scram-sha-256");
+  expect(template.file("pg-1", "/etc/cdktf-ha/firewall.nft")).toMatch(/10\.0\.1\.44/);
+  expect(second.dynamic.standby).toEqual({ host: "10.0.1.41,10.0.1.42,10.0.1.43", port: 5432 });
+  expect(template.file("pg-4", "/etc/patroni/cdktf-ha/settings.json")).toContain('"standby_cluster"');
+  expect(template.file("pg-4", "/etc/patroni/cdktf-ha/schema.json")).toContain('"standby": true');
+});
+
 test("what a set survives: its members but one, where etcd is elsewhere", () => {
   const failures = (nodes: readonly string[]): number => {
     const stack = newStack();

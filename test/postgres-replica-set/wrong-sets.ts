@@ -37,6 +37,7 @@ const timers = { ttl: 30, loopWait: 10, retryTimeout: 10, primaryStartTimeout: 6
 /** The second and the third of three members with a part of their own. */
 const roles = (second: MemberProps, third: MemberProps = {}, more: Partial<PostgresReplicaSetProps> = {}) =>
   set({ members: { "pg-1": {}, "pg-2": second, "pg-3": third }, ...more });
+const following = { standbyOf: { members: { "old-1": "10.2.0.11" } } };
 const trusted = { trusted: [CERTIFICATE] };
 const authority = (stack: TerraformStack, name: string): PostgresTls =>
   PostgresTls.authority(Secret.variable(stack, "authority"), { ...trusted, names: [name] });
@@ -59,7 +60,10 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
         set({ recovery: { from: Backups.directory("/mnt/b"), set: "old", to: "2026-11-20 14:03:59" } }),
       ],
     ],
-    "same-name": [["itself", set({ recovery: { from: Backups.directory("/mnt/b"), set: "metadata" } })]],
+    "same-name": [
+      ["a member of the set that is followed", set({ standbyOf: { members: { "pg-2": "10.2.0.12" } } })],
+      ["itself", set({ recovery: { from: Backups.directory("/mnt/b"), set: "metadata" } })],
+    ],
     "no-credentials": [
       ["hosts and a bucket", set({ backups: Backups.s3("s3://backups", { region: "eu-west-1" }) })],
     ],
@@ -76,6 +80,7 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     ],
     "bad-path": [["backups at no absolute path", () => Backups.directory("backups")]],
     "bad-address": [
+      ["a set that is followed, by a name", set({ standbyOf: { members: { old: "old.example.net" } } })],
       ["a bucket's own address", () => Backups.s3("https://backups.s3.amazonaws.com")],
       ["a store by its address", () => Backups.s3("s3://backups", { endpoint: "10.0.0.5:9000" })],
       ["a store by a URL", () => Backups.s3("s3://backups", { endpoint: "https://store.example.net" })],
@@ -162,7 +167,10 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
       ["asked for", (stack) => newSet(stack).credentials("nobody")],
       ["of a connection string", (stack) => newSet(stack).primary.connectionString("a", "a@b")],
     ],
-    "no-nodes": [["no members", set({ members: [] })]],
+    "no-nodes": [
+      ["no members", set({ members: [] })],
+      ["nobody to follow", set({ standbyOf: { members: {} } })],
+    ],
     "unknown-database": [
       [
         "of a connection string",
@@ -209,6 +217,12 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     ],
     "conflicting-setting": [
       ["a volume for hosts", set({ dataVolume: { sizeGiB: 100 } })],
+      ["a pooler of a set that follows", set({ ...following, pooler: {} })],
+      ["backups of a set that follows", set({ ...following, backups: Backups.directory("/mnt/backups") })],
+      [
+        "two beginnings",
+        set({ ...following, recovery: { from: Backups.directory("/mnt/backups"), set: "old" } }),
+      ],
       ["a delayed one that leads", roles({ applyDelay: "1h", noFailover: false })],
       ["one that never leads and is waited for", roles({ noFailover: true, noSync: false })],
       [

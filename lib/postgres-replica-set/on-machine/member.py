@@ -24,7 +24,7 @@ import yaml
 from node import (
     DATA, ETC, FACTS, LIB, NAME, RUNNING, UNIT, Refused, another_leads, behind, dissolves, follows, is_active, is_alone,
     lacks_synchronous, leader_of, leads, listens, may_lead, member_password, members, note, other_addresses, own_state, rest, run,
-    sql, streams, wait_until,
+    settings, sql, stands_by, streams, wait_until,
 )  # fmt: skip
 from render import check, fingerprint, read, render, tags
 from switchover import switch_over
@@ -45,6 +45,8 @@ def check_member():
     known = marker().get("scope", FACTS["scope"])
     if known != FACTS["scope"]:
         raise Refused(f"this machine holds a member of '{known}', which keeps its name for life; '{FACTS['scope']}' is another one")
+    if "standby_cluster" in yaml.safe_load(read("50-member.yml"))["bootstrap"]["dcs"] and "standby_cluster" not in (settings() or {"standby_cluster": 0}):
+        raise Refused("this set lives as a primary, and what it has would have to go: a new set, under another name and on other machines, can follow")
     for version, cluster, data in package_clusters():
         if holds_data(data):
             raise Refused(
@@ -340,6 +342,8 @@ def check_following():
         raise Refused(f"this member applies what it has after {used} ms, not yet after {wanted}")
     if not follows():
         raise Refused("this member does not follow anybody")
+    if stands_by():
+        return
     if not tags().get("noloadbalance"):
         if rest("/replica?lag=16MB")[0] != 200:
             raise Refused("this member is more than 16 MB behind, or Patroni does not let it serve")
@@ -372,7 +376,7 @@ def leave():
     if dissolves():
         note("the whole set goes: stopped, the data stays")
         return
-    if is_active() and leads():
+    if is_active() and (leads() or stands_by()):
         if not any(member["name"] != NAME and member["state"] in RUNNING and may_lead(member) for member in members()):
             raise Refused(f"this member leads, and no other one runs that could. {REMEDY}")
         switch_over()

@@ -86,10 +86,10 @@ def ask(scheme, path, method, body, address, seconds):
         return 0, str(error)
 
 
-def listens(address):
-    """True where a member's Patroni listens, False where the machine says itself that none does, None where nothing is known."""
+def listens(address, port=None):
+    """True where a member's Patroni (or whatever has the port) listens, False where the machine says itself that none does, None where nothing is known."""
     try:
-        with socket.create_connection((address, REST_PORT), timeout=5):
+        with socket.create_connection((address, port or REST_PORT), timeout=5):
             return True
     except ConnectionRefusedError:
         return False
@@ -104,7 +104,7 @@ def other_addresses():
 
 
 def another_leads(addresses):
-    return any(rest("/primary", address=address, seconds=3)[0] == 200 for address in addresses)
+    return any(rest("/leader", address=address, seconds=3)[0] == 200 for address in addresses)
 
 
 def dissolves():
@@ -136,7 +136,13 @@ def leads():
     return rest("/primary")[0] == 200
 
 
+def stands_by():
+    """Does this member lead a set that follows another one?"""
+    return rest("/standby-leader")[0] == 200
+
+
 RUNNING = ("running", "streaming")
+LEADERS = ("leader", "master", "primary", "standby_leader")
 
 
 def may_lead(member):
@@ -164,7 +170,7 @@ def is_alone():
 
 
 def leader_of(found):
-    return next((member["name"] for member in found if member["role"] in ("leader", "master", "primary")), None)
+    return next((member["name"] for member in found if member["role"] in LEADERS), None)
 
 
 def settings():
@@ -201,9 +207,8 @@ def follows():
 
 def behind():
     """Bytes of the log that this member has not received yet; None where nobody tells."""
-    host = next((member.get("host") for member in members() if member["role"] == "leader"), None)
+    host = next((member.get("host") for member in members() if member["role"] in LEADERS), None)
     leader = rest("/patroni", address=host)[1] if host else None
-    own = own_state().get("xlog", {}).get("received_location")
-    if own is None or not isinstance(leader, dict) or "location" not in leader.get("xlog", {}):
-        return None
-    return max(0, leader["xlog"]["location"] - own)
+    xlog = leader.get("xlog", {}) if isinstance(leader, dict) else {}
+    own, there = own_state().get("xlog", {}).get("received_location"), xlog.get("location", xlog.get("received_location"))
+    return None if own is None or there is None else max(0, there - own)

@@ -48,7 +48,11 @@ def main():
     if tags().get("apply_delay"):
         print(f"delayed: sees it when {tags()['apply_delay']} are over")
         return
-    text = json.dumps(model(), sort_keys=True)
+    wanted = model()
+    if wanted.pop("standby", False):
+        print("this set follows another one: databases and roles are made there")
+        return
+    text = json.dumps(wanted, sort_keys=True)
     until = time.monotonic() + 120
     while not is_done(text):
         if leads():

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 
-from node import ETC, FACTS, RUNNING, Refused, lacks_synchronous, leader_of, members, note, rest, settings, wait_until
+from node import ETC, FACTS, RUNNING, Refused, lacks_synchronous, leader_of, listens, members, note, rest, settings, wait_until
 from pooler import paused
 from render import check_parameters
 
@@ -41,11 +41,37 @@ def difference(current, new):
     changed.update({name: None for name in before if name not in after})
     # of the keys that the set has at times only: another one is somebody else's
     server.update({key: None for key in ("recovery_conf",) if old.get(key) is not None and key not in own})
+    if current.get("standby_cluster") and "standby_cluster" not in new:
+        patch["standby_cluster"] = None
     if changed:
         server["parameters"] = changed
     if server:
         patch["postgresql"] = server
     return patch, before
+
+
+def check_standby(current, new):
+    """A set that followed another one may lead when that one is gone; and one that leads never follows again."""
+    if current and "standby_cluster" in new and not current.get("standby_cluster"):
+        raise Refused("this set lives as a primary, and does not become another one's standby")
+    upstream = current.get("standby_cluster")
+    if not upstream or "standby_cluster" in new:
+        return
+    alive = [host for host in upstream["host"].split(",") if listens(host, upstream["port"]) is True]
+    if alive:
+        raise Refused(
+            f"{', '.join(alive)} of the set that this one follows still answers at port {upstream['port']}: two primaries would take writes. "
+            "Stop Patroni on each of its machines, or cut them off from here and from the clients, and apply again"
+        )
+
+
+def await_promotion():
+    note("this set is a primary of its own from now on; the one that it followed must stay down, and can come back as a new set that follows")
+    addresses = FACTS["members"].values()
+    wait_until(
+        lambda: any(rest("/primary", address=address, seconds=3)[0] == 200 for address in addresses),
+        THREE_LOOPS + 60, "no member has become a primary",
+    )  # fmt: skip
 
 
 def gets_less(changed, before):
@@ -68,10 +94,13 @@ def apply():
     current = settings()
     if not current:
         raise Refused("Patroni does not tell its settings")
+    check_standby(current, wanted())
     patch, before = difference(current, wanted())
     changed = patch.get("postgresql", {}).get("parameters", {})
     if patch:
         tell(patch)
+    if patch.pop("standby_cluster", current) is None:
+        await_promotion()  # what comes after may go back, this may not
     try:
         # also where nothing is new: restarts that were cut off go on
         restart_in_turn(gets_less(changed, before), bool(changed))
@@ -160,6 +189,7 @@ if __name__ == "__main__":
     try:
         if sys.argv[1:] == ["check"]:
             check_parameters(wanted()["postgresql"]["parameters"])
+            check_standby(settings(), wanted())
         else:
             apply()
     except Refused as refused:
