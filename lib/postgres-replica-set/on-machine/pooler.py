@@ -288,7 +288,8 @@ def await_followers(consoles):
 
 def take_up():
     """New facts, a new password of the members, a new certificate."""
-    if run("systemctl", "is-active", "--quiet", UNIT, check=False).returncode:
+    # one that is none of ours is nobody's business
+    if "pooler" not in FACTS or run("systemctl", "is-active", "--quiet", UNIT, check=False).returncode:
         return
     run("systemctl", "reload", UNIT)
     run("systemctl", "try-restart", FOLLOWER)
