@@ -119,6 +119,7 @@ export const PROBLEM_CODES = {
   "one-certificate": "Squid with OpenSSL shows one certificate on an address, whatever name is asked for.",
   "origin-is-a-proxy": "A request would go round from proxy to proxy until one of them gives up.",
   "cache-too-large": "A full volume stops Squid, and memory that is not there stops the machine.",
+  "array-too-small": "What one node of a pair keeps, the other one would have lost with it.",
   "far-siblings": "What no cache has is asked of every sibling first, the farthest one included.",
   // geographic DNS
   "no-default-region": "Visitors from places that nobody named would get no address.",

@@ -862,7 +862,7 @@ export const SHAPES: Shapes = {
     },
     SiblingsProps: {
       settings: {
-        "protocol?": ["or", ["word", "htcp"], ["word", "icp"]],
+        "protocol?": ["or", ["word", "carp"], ["word", "htcp"], ["word", "icp"]],
         "keepCopies?": "flag",
         "acrossRegions?": "flag",
       },

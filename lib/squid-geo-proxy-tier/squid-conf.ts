@@ -1,3 +1,5 @@
+import { siblingLines, type SquidSiblings } from "./squid-siblings";
+
 /** squid.conf of one node, from plain data. Pure. For Squid 5.7 and 6, built with OpenSSL. */
 export interface SquidModel {
   /** This node's name: what loops are found by. */
@@ -15,6 +17,8 @@ export interface SquidModel {
   /** Port of siblings and administrators, on this address and on the loopback interface. */
   readonly internal: { readonly port: number; readonly address?: string };
   readonly siblings?: SquidSiblings;
+  /** Names of the tier's nodes, where a request that came round is found out by them. */
+  readonly everyNode: readonly string[];
   readonly pools: readonly SquidPool[];
   /** Networks that may ask the cache manager. The machine itself always may. */
   readonly managers: readonly string[];
@@ -44,14 +48,6 @@ export interface SquidHttps {
   readonly port: number;
   readonly certificateFile: string;
   readonly minimumVersion: "TLSv1.2" | "TLSv1.3";
-}
-
-export interface SquidSiblings {
-  readonly protocol: "icp" | "htcp";
-  /** UDP. */
-  readonly port: number;
-  readonly nodes: readonly { readonly name: string; readonly address: string }[];
-  readonly keepCopies: boolean;
 }
 
 export interface SquidPool {
@@ -107,9 +103,7 @@ export function renderSquidConf(model: SquidModel): string {
     identityLines(model),
     aclLines(model),
     accessLines(model),
-    model.siblings
-      ? siblingLines(model.siblings, model.internal.port)
-      : ["icp_access deny all", "htcp_access deny all"],
+    siblingLines(model.siblings, model.internal.port),
     ...model.pools.map((pool, index) => poolLines(pool, model.pools.slice(0, index))),
     forwardingLines(model),
     cacheLines(model),
@@ -182,6 +176,12 @@ function aclLines(model: SquidModel): string[] {
     "acl purging method PURGE",
     "acl refused_methods method CONNECT TRACE",
     `acl state_page urlpath_regex ^${STATE_PATH}$`,
+    ...(isCarp(model)
+      ? [
+          "acl kept_methods method GET HEAD",
+          `acl came_round req_header Via [[:space:]](${model.everyNode.map(escaped).join("|")})[[:space:]]`,
+        ]
+      : []),
     ...networks("siblings", siblings?.nodes.map(({ address }) => address) ?? []),
     ...networks("managers", managers),
     ...networks("purgers", purgers),
@@ -211,6 +211,7 @@ function accessLines(model: SquidModel): string[] {
     ...(model.purgers.length ? ["http_access allow purging internal_port purgers"] : []),
     "http_access deny purging",
     "http_access deny refused_methods",
+    ...(isCarp(model) ? ["http_access deny !internal_port came_round"] : []),
     "http_access deny !usual_ports",
     "# a whole URL in the request must not claim another protocol than the connection's: origins are told by it",
     ...(httpPort === undefined ? [] : ["http_access deny public_http !http_scheme"]),
@@ -219,33 +220,11 @@ function accessLines(model: SquidModel): string[] {
     "http_access deny internal_port",
     "http_access allow sites",
     "http_access deny all",
-    ...(siblings
+    ...(siblings && !isCarp(model)
       ? ["# what a sibling asks for is answered from the cache or not at all", "miss_access deny siblings"]
       : []),
     "miss_access allow all",
   ];
-}
-
-function siblingLines({ protocol, port, nodes, keepCopies }: SquidSiblings, httpPort: number): string[] {
-  const names = nodes.map(({ name }) => siblingName(name));
-  return [
-    `${protocol}_access allow siblings`,
-    `${protocol}_access deny all`,
-    `${protocol === "icp" ? "htcp" : "icp"}_access deny all`,
-    ...nodes.map(
-      ({ name, address }) =>
-        `cache_peer ${address} sibling ${httpPort} ${port} ${protocol === "htcp" ? "htcp " : ""}no-digest no-netdb-exchange${keepCopies ? "" : " proxy-only"} connect-timeout=1 connect-fail-limit=2 name=${siblingName(name)}`,
-    ),
-    "# what comes from a sibling never goes on to another one",
-    ...names.map((name) => `cache_peer_access ${name} deny siblings`),
-    "# a sibling that lost power has 100 ms for each answer until it counts as dead",
-    "dead_peer_timeout 10 seconds",
-    "maximum_icp_query_timeout 100",
-  ];
-}
-
-function siblingName(node: string): string {
-  return `sibling-${node}`;
 }
 
 function poolLines(pool: SquidPool, earlier: readonly SquidPool[]): string[] {
@@ -299,8 +278,18 @@ function forwardingLines(model: SquidModel): string[] {
     `forward_timeout ${model.giveUpSeconds} seconds`,
     `read_timeout ${model.giveUpSeconds} seconds`,
     "# only the address that connected: what a client wrote there itself is dropped",
-    "forwarded_for truncate",
-    ...CLAIMS.map((header) => `request_header_access ${header} deny all`),
+    ...(isCarp(model)
+      ? [
+          "# between nodes it stays as the first one wrote it",
+          "forwarded_for transparent",
+          ...["X-Forwarded-For", ...CLAIMS].map(
+            (header) => `request_header_access ${header} deny !internal_port`,
+          ),
+          ...publicPorts(model).map((port) => `request_header_add X-Forwarded-For "%>a" ${port}`),
+          "# a node that asks itself would take that for a loop",
+          "request_header_access Via deny !internal_port kept_methods",
+        ]
+      : ["forwarded_for truncate", ...CLAIMS.map((header) => `request_header_access ${header} deny all`)]),
     ...(model.httpPort === undefined ? [] : ["request_header_add X-Forwarded-Proto http public_http"]),
     ...(model.https.length
       ? [
@@ -318,6 +307,13 @@ function cacheLines(model: SquidModel): string[] {
     `maximum_object_size_in_memory ${model.maximumObjectInMemoryKiB} KB`,
     `include ${STORE_CONF}`,
     `collapsed_forwarding ${model.collapsedForwarding ? "on" : "off"}`,
+    ...(isCarp(model) && model.collapsedForwarding
+      ? [
+          "# at the node that has the object: one that asks itself would wait for itself",
+          "collapsed_forwarding_access allow internal_port",
+          "collapsed_forwarding_access deny all",
+        ]
+      : []),
     "# what is older may be shown while origins fail",
     `max_stale ${model.staleIfErrorSeconds} seconds`,
     `negative_ttl ${model.negativeTtlSeconds} seconds`,
@@ -367,8 +363,21 @@ function logLines({ siblings, monitoring }: SquidModel): string[] {
 
 /** `/api` and what is below it, not `/apiary`. */
 function pathPattern(path: string): string {
-  const literal = path.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  const literal = escaped(path);
   return path.endsWith("/") ? `^${literal}` : `^${literal}(/|\\?|$)`;
+}
+
+function escaped(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+}
+
+function isCarp({ siblings }: SquidModel): boolean {
+  return siblings?.protocol === "carp";
+}
+
+/** ACLs of where visitors come in. */
+function publicPorts({ httpPort, https }: SquidModel): string[] {
+  return [...(httpPort === undefined ? [] : ["public_http"]), ...(https.length ? ["public_https"] : [])];
 }
 
 /** Squid takes no name besides a domain that covers it. */

@@ -46,10 +46,15 @@ export interface SitesHttpsProps {
 export interface SiblingsProps {
   /**
    * How siblings ask each other. HTCP sends the request's headers along, so an object in several variants (Vary) is found too.
-   * @default "icp" - on UDP 3130; HTCP on UDP 4827
+   * With CARP each object has one node of the region, which fetches and keeps it for all: the caches of three nodes or more add up, and
+   * what another node has is one more step away.
+   * @default "icp" - on UDP 3130, in full mesh; HTCP on UDP 4827; CARP needs neither
    */
-  readonly protocol?: "icp" | "htcp";
-  /** Does a node keep what it got from a sibling? @default true - it is still there when the sibling is not */
+  readonly protocol?: "icp" | "htcp" | "carp";
+  /**
+   * Does a node keep what it got from a sibling?
+   * @default - true with ICP and HTCP: it is still there when the sibling is not; false with CARP: caches add up
+   */
   readonly keepCopies?: boolean;
   /** Do the nodes of different regions ask each other? Every miss then waits for the farthest one. @default false */
   readonly acrossRegions?: boolean;
@@ -193,20 +198,21 @@ export class SquidGeoProxyTier extends Construct {
   }
 
   get siblings(): {
-    readonly protocol: "icp" | "htcp" | "none";
+    readonly protocol: "icp" | "htcp" | "carp" | "none";
     readonly port: number;
     readonly keepCopies: boolean;
   } {
     const { siblings = {} } = this.props;
     if (siblings === false) return { protocol: "none", port: 0, keepCopies: false };
-    const { protocol = "icp", keepCopies = true } = siblings;
-    return { protocol, port: protocol === "icp" ? 3130 : 4827, keepCopies };
+    const { protocol = "icp", keepCopies = protocol !== "carp" } = siblings;
+    return { protocol, port: { icp: 3130, htcp: 4827, carp: 0 }[protocol], keepCopies };
   }
 
-  /** Whom a node asks before it asks an origin. */
+  /** Whom a node asks before it asks an origin; with CARP itself too, as one of those that an object may belong to. */
   siblingsOf(machine: Machine, region: SquidRegion): Machine[] {
     const { siblings = {} } = this.props;
     if (siblings === false) return [];
+    if (siblings.protocol === "carp") return [...region.machines];
     return (siblings.acrossRegions ? this.machines : region.machines).filter((other) => other !== machine);
   }
 
@@ -219,6 +225,7 @@ export class SquidGeoProxyTier extends Construct {
     return {
       tier: this.node.id,
       sites: props.sites,
+      everyNode: this.machines.map(({ name }) => name),
       defaultSite: this.defaultSite,
       httpPort: this.publicPorts.http,
       pools: this.pools.map(({ model }) => model),

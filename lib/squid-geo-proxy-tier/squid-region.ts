@@ -118,7 +118,8 @@ export class SquidRegion extends Construct implements Connectable {
 
   /** Where siblings ask, and where they fetch. */
   private get siblingPorts(): Port[] {
-    return [Port.tcp(this.tier.internalPort), Port.udp(this.tier.siblings.port)];
+    const { internalPort, siblings } = this.tier;
+    return [Port.tcp(internalPort), ...(siblings.port ? [Port.udp(siblings.port)] : [])];
   }
 
   private listening(): Listening[] {
@@ -127,7 +128,7 @@ export class SquidRegion extends Construct implements Connectable {
       ...[internalPort, ...(publicPorts.http === undefined ? [] : [publicPorts.http])].map((port) => ({
         port: Port.tcp(port),
       })),
-      ...(siblings.protocol === "none" ? [] : [{ port: Port.udp(siblings.port) }]),
+      ...(siblings.port ? [{ port: Port.udp(siblings.port) }] : []),
       ...this.httpsPorts().map(({ port, address }) => ({ port: Port.tcp(port), address })),
     ];
   }
@@ -152,7 +153,7 @@ export class SquidRegion extends Construct implements Connectable {
       model: (machine) => this.model(machine),
       store: tier.store,
       splashPage: tier.props.splashPage,
-      originChecks: tier.pools.map((pool) => pool.checks(tier.defaultSite)).join(""),
+      originChecks: this.checks(),
       certificates: tier.https.certificates,
       authorities: tier.pools.flatMap(({ authority }) => (authority ? [authority] : [])),
       packageVersion: tier.props.packageVersions?.squid,
@@ -160,9 +161,21 @@ export class SquidRegion extends Construct implements Connectable {
     };
   }
 
+  /** Whom a node's own firewall refuses to Squid while it does not answer. A colon is in no pool's name. */
+  private checks(): string {
+    const { tier } = this;
+    // this node too: the others may all be gone, and then still are
+    const nodes = tier.siblings.protocol === "carp" ? this.machines : [];
+    return [
+      ...tier.pools.map((pool) => pool.checks(tier.defaultSite)),
+      ...nodes.map(({ privateAddress }) => `:siblings ${privateAddress} ${tier.internalPort} - -\n`),
+    ].join("");
+  }
+
   private model(machine: Machine): Omit<SquidModel, "fingerprint"> {
     const { tier } = this;
     const siblings = tier.siblingsOf(machine, this);
+    const { protocol } = tier.siblings;
     const reached =
       siblings.length > 0 || [tier.props.managers, tier.props.purgers].some((peers) => peers?.length);
     return {
@@ -172,10 +185,14 @@ export class SquidRegion extends Construct implements Connectable {
       internal: { port: tier.internalPort, address: reached ? machine.privateAddress : undefined },
       siblings: siblings.length
         ? {
-            protocol: tier.siblings.protocol === "htcp" ? "htcp" : "icp",
+            protocol: protocol === "none" ? "icp" : protocol,
             port: tier.siblings.port,
             keepCopies: tier.siblings.keepCopies,
-            nodes: siblings.map(({ name, privateAddress }) => ({ name, address: privateAddress })),
+            nodes: siblings.map((node) => ({
+              name: node.name,
+              address: node.privateAddress,
+              self: node === machine,
+            })),
           }
         : undefined,
     };

@@ -41,6 +41,7 @@ export function checkTier(tier: SquidGeoProxyTier): void {
   checkLines(tier);
   checkHttps(tier);
   checkPools(tier);
+  checkCarp(tier);
 }
 
 function checkDefaultSite(tier: SquidGeoProxyTier, name: string): void {
@@ -117,9 +118,37 @@ function checkPools(tier: SquidGeoProxyTier): void {
   });
 }
 
+function checkCarp(tier: SquidGeoProxyTier): void {
+  const { siblings } = tier.props;
+  if (!siblings || siblings.protocol !== "carp") return;
+  if (siblings.acrossRegions) {
+    refuse(tier, {
+      code: "conflicting-setting",
+      what: "'siblings.acrossRegions' with CARP",
+      allowed: "an array for each region: an object's node would be a region away for most visitors",
+      fix: "leave 'acrossRegions' out",
+    });
+  }
+  const turned = Object.entries(tier.poolProps).find(([, pool]) => pool.selection === "source-address");
+  if (turned) {
+    refuse(tier, {
+      code: "conflicting-setting",
+      what: `the pool '${turned[0]}' is chosen from by the visitor's address, and siblings share by CARP`,
+      allowed: "one of both: origins are asked by the node that an object belongs to, not by the visitor's",
+      fix: 'leave \'selection\' out, or share by "icp" or "htcp"',
+    });
+  }
+}
+
 /** What only the whole shows. */
 export function problemsOfTier(tier: SquidGeoProxyTier): Problem[] {
-  return [...portProblems(tier), ...originProblems(tier), ...memoryProblems(tier), ...nameProblems(tier)];
+  return [
+    ...portProblems(tier),
+    ...originProblems(tier),
+    ...memoryProblems(tier),
+    ...nameProblems(tier),
+    ...carpProblems(tier),
+  ];
 }
 
 function portProblems(tier: SquidGeoProxyTier): Problem[] {
@@ -179,6 +208,18 @@ function memoryProblems(tier: SquidGeoProxyTier): Problem[] {
       },
     ];
   });
+}
+
+function carpProblems(tier: SquidGeoProxyTier): Problem[] {
+  if (tier.siblings.protocol !== "carp") return [];
+  return Object.values(tier.regions)
+    .filter(({ machines }) => machines.length < 3)
+    .map(({ name, machines }) => ({
+      code: "array-too-small" as const,
+      what: `${machines.length} nodes in '${name}' that share by CARP`,
+      allowed: "three at least: of a pair, each node keeps everything and asks the other one",
+      fix: 'protocol: "icp"',
+    }));
 }
 
 /** Names of peers are words of squid.conf, and stand for one each. */

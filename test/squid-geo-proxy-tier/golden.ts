@@ -99,6 +99,19 @@ export function tierCases(): { name: string; files: Record<string, string> }[] {
         extraLines: ["client_lifetime 1 day"],
       }),
     ),
+    tierCase("squid-carp", uk, (stack) =>
+      newTier(stack, {
+        regions: {
+          uk: {
+            platform: regionHosts(stack, "uk", 1),
+            nodes: [uk, "front-uk-2", "front-uk-3"],
+            virtualIp: VirtualIp.layer2("10.1.0.90/24"),
+          },
+        },
+        https: { certificates: [{ certificate: Secret.file("/etc/ssl/private/a.pem") }] },
+        siblings: { protocol: "carp" },
+      }),
+    ),
     tierCase("squid-aws", "front-eu-1", (stack) => {
       const platform = newAws(stack);
       const web = new ServiceTier(stack, "web", {

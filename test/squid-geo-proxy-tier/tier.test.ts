@@ -83,6 +83,33 @@ test("full mesh, and on every node the guard against loops", () => {
   }
 });
 
+test("CARP: every node in its own array, no datagrams, and each asks whether the others are there", () => {
+  const stack = newStack();
+  const nodes = ["front-uk-1", "front-uk-2", "front-uk-3"];
+  const tier = newTier(stack, {
+    regions: { uk: { platform: regionHosts(stack, "uk", 1), nodes } },
+    siblings: { protocol: "carp" },
+  });
+  const template = Template.synth(stack).hasNoErrors();
+  template.hasPort(tier.regions.uk!, Port.tcp(3128)).onlyFrom(tier.regions.uk!);
+  template.hasPort(tier.regions.uk!, Port.udp(3130)).toNobody();
+  for (const node of nodes) {
+    const text = template.file(node, CONF);
+    const members = linesOf(text, "cache_peer ").filter((line) => line.includes(" carp "));
+    // the share of each is told by the names: the same everywhere
+    expect(members.map((line) => line.split("name=")[1])).toEqual(nodes.map((name) => `sibling-${name}`));
+    expect(members.filter((line) => !line.includes("proxy-only"))).toEqual([
+      expect.stringContaining(`name=sibling-${node}`),
+    ]);
+    for (const other of nodes)
+      expect(text).toContain(`cache_peer_access sibling-${other} deny internal_port\n`);
+    expect(text).not.toContain("miss_access deny");
+  }
+  expect(template.file("front-uk-1", "/etc/squid/cdktf-ha-origins")).toContain(
+    ":siblings 10.1.0.11 3128 - -\n:siblings 10.1.0.12 3128 - -\n:siblings 10.1.0.13 3128 - -\n",
+  );
+});
+
 test("siblings switched off: no port, no peer", () => {
   const stack = newStack();
   const tier = newTier(stack, { siblings: false });

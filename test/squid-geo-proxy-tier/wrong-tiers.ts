@@ -40,6 +40,7 @@ export function refusedTiers(): Partial<Record<ProblemCode, [string, (stack: Ter
       ["a node of the tier", tier({ origins: Servers.at({ app: "10.1.0.12:80" }) })],
       ["the tier's own address", tier({ origins: Servers.at({ app: "10.1.0.90:80" }) })],
     ],
+    "array-too-small": [["CARP in a pair", tier({ siblings: { protocol: "carp" } })]],
     "cache-too-large": [
       ["for the volume", tier({ cache: { disk: { volumeGiB: 10, sizeMiB: 9000 } } })],
       [
@@ -129,6 +130,11 @@ export function refusedTiers(): Partial<Record<ProblemCode, [string, (stack: Ter
     "conflicting-setting": [
       ["aufs with workers", tier({ cache: { workers: 2, disk: { kind: "aufs" } } })],
       ["a path to check at encrypted origins", tier(pool({ checkPath: "/up", tls: ServerTls.verified() }))],
+      ["CARP across regions", tier({ siblings: { protocol: "carp", acrossRegions: true } })],
+      [
+        "CARP with origins by the visitor's address",
+        tier({ ...pool({ selection: "source-address" }), siblings: { protocol: "carp" } }),
+      ],
       ["a default site that is not served", tier({ defaultSite: "www.example.net" })],
       ["a weight for who stands by", tier(pool({ settings: { "app-1": { weight: 2, standby: true } } }))],
       ["a least above the most", () => RefreshRule.everything({ minimumMinutes: 9, maximumMinutes: 1 })],
