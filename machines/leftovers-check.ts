@@ -55,18 +55,22 @@ function commandOf(pid: number): string {
   return attempt(() => readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim(), "");
 }
 
+/** Control groups of the lab that this sealed.sh began; other labs' come and go. */
+async function cgroupsOf(sealed: number): Promise<string[]> {
+  const { stdout } = await run("find", ["/sys/fs/cgroup", "-maxdepth", "2", "-name", "ha-lab-*"], {
+    allowFailure: true, // one that goes meanwhile
+  });
+  return stdout.split("\n").filter((path) => new RegExp(`[-.]${sealed}$`).test(path));
+}
+
 /** What a lab could leave on this computer outside its own processes, one text each. */
 async function surroundings(labTemporary: string): Promise<string[]> {
   const links = (await run("ip", ["-o", "link"])).stdout.trim().split("\n");
   const mounts = readFileSync("/proc/self/mountinfo", "utf8").trim().split("\n");
-  const cgroups = await run("find", ["/sys/fs/cgroup", "-maxdepth", "2", "-name", "ha-lab-*"], {
-    allowFailure: true, // other labs' come and go
-  });
   const directories = ["/run", "/run/netns", "/var/lib/machines", "/dev/shm", labTemporary];
   return [
     ...links.map((line) => `interface ${line.split(": ")[1]}`),
     ...mounts.map((line) => `mount ${line}`),
-    ...cgroups.stdout.split("\n").filter(Boolean),
     ...directories.flatMap((directory) =>
       attempt(() => readdirSync(directory), []).map((entry) => join(directory, entry)),
     ),
@@ -95,7 +99,8 @@ async function leftoversAfterKilling(victim: (typeof VICTIMS)[number]): Promise<
   const sealed = family.find(({ pid }) => commandOf(pid).includes("sealed.sh") && pid !== parent.pid);
   const inside = family.find(({ pid }) => commandOf(pid).startsWith(process.execPath));
   const pid = { [VICTIMS[0]]: parent.pid, [VICTIMS[1]]: sealed?.pid, [VICTIMS[2]]: inside?.pid }[victim];
-  if (!pid) throw new Error(`${victim} not found`);
+  if (!pid || !sealed) throw new Error(`${victim} not found`);
+  if (!(await cgroupsOf(sealed.pid)).length) throw new Error("the lab has no control group of its own");
   process.kill(pid, "SIGKILL");
 
   let left: string[] = [];
@@ -108,6 +113,7 @@ async function leftoversAfterKilling(victim: (typeof VICTIMS)[number]): Promise<
       ...alive
         .filter((each) => namespaces.has(togetherOf(each.pid)))
         .map((each) => `process ${each.pid} in the lab's namespaces: ${commandOf(each.pid)}`),
+      ...(await cgroupsOf(sealed.pid)),
       ...(await surroundings(temporary)).filter((entry) => !before.has(entry)),
     ];
     return left.length === 0;

@@ -7,6 +7,7 @@ umask 022
 mount -t tmpfs -o mode=755 lab /run
 mkdir -m 1777 /run/ha-lab /run/ha-lab/tmp
 chmod 755 /run/ha-lab
+mkdir /run/mount # of libmount's, which makes it at the first mount otherwise
 export TMPDIR=/run/ha-lab/tmp
 ip link set lo up
 # Not `exec`: as the namespace's init, CMD would have to reap the orphans of all others.
