@@ -136,6 +136,8 @@ export function renderPatroniYml(model: PatroniModel): string {
         replication: { username: "replicator" },
         rewind: { username: "rewind" },
       },
+      // else a copy begins when the next checkpoint has taken its time, minutes in which the set lacks a member
+      basebackup: [{ checkpoint: "fast" }],
       remove_data_directory_on_rewind_failure: true,
       remove_data_directory_on_diverged_timelines: true,
       parameters: {

@@ -3,6 +3,7 @@
   settings.py check    PostgreSQL's own parser reads them
   settings.py apply
 """
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -57,7 +58,10 @@ def check_standby(current, new):
     upstream = current.get("standby_cluster")
     if not upstream or "standby_cluster" in new:
         return
-    alive = [host for host in upstream["host"].split(",") if listens(host, upstream["port"]) is True]
+    hosts = upstream["host"].split(",")
+    with concurrent.futures.ThreadPoolExecutor() as pool:  # a machine that is off is silent for seconds
+        answers = list(pool.map(lambda host: listens(host, upstream["port"]), hosts))
+    alive = [host for host, answer in zip(hosts, answers) if answer is True]
     if alive:
         raise Refused(
             f"{', '.join(alive)} of the set that this one follows still answers at port {upstream['port']}: two primaries would take writes. "
