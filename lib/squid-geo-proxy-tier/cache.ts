@@ -36,7 +36,10 @@ export interface CacheProps {
   readonly staleIfError?: number;
   /** Seconds for which an error of an origin (404 and the like) is kept. @default 0 - the origin says it itself */
   readonly negativeTtl?: number;
-  /** Of many visitors who ask at once for what is not there, does one fetch it for all? @default true */
+  /**
+   * Of many visitors who ask at once for what is not there, does one fetch it for all?
+   * @default false - a visitor can crash a Squid before 6 by it (CVE-2023-49288), and Debian 12 has 5.7 without a fix
+   */
   readonly collapsedForwarding?: boolean;
   /** @default - queries by the origin's word only; the rest for a fifth of its age, three days at most */
   readonly refresh?: readonly RefreshRule[];

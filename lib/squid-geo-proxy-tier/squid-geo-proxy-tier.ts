@@ -240,7 +240,7 @@ export class SquidGeoProxyTier extends Construct {
       maximumObjectInMemoryKiB: cache.maximumObjectInMemoryKiB ?? 100,
       staleIfErrorSeconds: cache.staleIfError ?? 604_800,
       negativeTtlSeconds: cache.negativeTtl ?? 0,
-      collapsedForwarding: cache.collapsedForwarding ?? true,
+      collapsedForwarding: cache.collapsedForwarding ?? false,
       refresh: (cache.refresh ?? [RefreshRule.queries(), RefreshRule.everything()]).map(({ model }) => model),
       openFiles: props.openFiles ?? 65_536,
       extraLines: props.extraLines ?? [],

@@ -33,7 +33,7 @@ function tier(stack: TerraformStack): void {
     origins: web,
     siblings: { protocol: "carp" },
     clients: [Peer.cidr(OPERATOR)],
-    cache: { memoryMiB: 32, disk: false },
+    cache: { memoryMiB: 32, disk: false, collapsedForwarding: true },
     openFiles: 4096,
   });
 }

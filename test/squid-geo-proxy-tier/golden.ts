@@ -79,7 +79,7 @@ export function tierCases(): { name: string; files: Record<string, string> }[] {
           maximumObjectInMemoryKiB: 512,
           staleIfError: 86_400,
           negativeTtl: 10,
-          collapsedForwarding: false,
+          collapsedForwarding: true,
           refresh: [
             RefreshRule.files(["css", "js", "png"], {
               minimumMinutes: 60,
@@ -110,6 +110,7 @@ export function tierCases(): { name: string; files: Record<string, string> }[] {
         },
         https: { certificates: [{ certificate: Secret.file("/etc/ssl/private/a.pem") }] },
         siblings: { protocol: "carp" },
+        cache: { collapsedForwarding: true },
       }),
     ),
     tierCase("squid-aws", "front-eu-1", (stack) => {

@@ -75,7 +75,7 @@ export function squidSite(lab: Lab, props: SquidSiteProps = {}): (stack: Terrafo
       https: {
         certificates: [{ certificate: Secret.variable(stack, "certificate", { version: props.version }) }],
       },
-      cache: { memoryMiB: 32, disk: { sizeMiB: 128 } },
+      cache: { memoryMiB: 32, disk: { sizeMiB: 128 }, collapsedForwarding: true },
       splashPage: SplashPage.html(SPLASH),
       purgers: [Peer.cidr(OPERATOR)],
       openFiles: 4096,
