@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Machine } from "../platform/machine";
-import { VOLUME_PROGRAM, volumeMount, XFS } from "../platform/volume-service";
+import { VOLUME_PROGRAMS, volumeMount, XFS } from "../platform/volume-service";
 import type { Service, ServiceDescription, ServiceFile, ServicePackage } from "../push/service";
 import { scriptText } from "../script-text";
 import type { Secret } from "../secret/secret";
@@ -76,7 +76,10 @@ export class CassandraService implements Service {
         ...this.configs(machine, node),
         ...this.programs(),
         ...(machine.aws?.dataVolume
-          ? [volumeMount(machine.aws.dataVolume, DATA_DIRECTORY, "Data of Apache Cassandra"), VOLUME_PROGRAM]
+          ? [
+              volumeMount(machine.aws.dataVolume, DATA_DIRECTORY, "Data of Apache Cassandra"),
+              ...VOLUME_PROGRAMS,
+            ]
           : []),
         ...(tls ? this.tlsFiles(tls, node) : []),
         ...(source.metrics

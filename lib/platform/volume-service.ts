@@ -24,7 +24,7 @@ export class VolumeService implements Service {
       files: [
         volumeMount(volume, DIRECTORY, "Data volume"),
         ...kept.map(keptMount),
-        VOLUME_PROGRAM,
+        ...VOLUME_PROGRAMS,
         {
           path: "/etc/cdktf-ha/volume",
           text: renderFacts("what lies on the data volume", {
@@ -52,13 +52,13 @@ export class VolumeService implements Service {
 /** Makes and grows the file system. */
 export const XFS = { name: "xfsprogs", unlessCommand: "mkfs.xfs" };
 
-/** What mounts a volume: see there. */
-export const VOLUME_PROGRAM: ServiceFile = {
-  path: "/usr/local/lib/cdktf-ha/volume.sh",
-  text: script("volume.sh"),
+/** What mounts a volume, and what gives its files to this machine's users: see there. */
+export const VOLUME_PROGRAMS: readonly ServiceFile[] = ["volume.sh", "adopt.sh"].map((file) => ({
+  path: `/usr/local/lib/cdktf-ha/${file}`,
+  text: script(file),
   mode: "0755",
   onChange: "none",
-};
+}));
 
 /**
  * By the path of the device and not by a label: systemd waits for a device that a booting machine has not found yet, and a

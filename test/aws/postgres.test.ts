@@ -1,3 +1,5 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { Backups, MachineImage, Peer, PostgresReplicaSet, Secret, type NodeProps } from "cdktf-ha-clusters";
 import type { TerraformStack } from "cdktf";
 import type { Cloud } from "../../machines/aws/cloud";
@@ -26,6 +28,19 @@ const PASSWORDS = { members: "the-members-own-0123", esmond: "it's esmond's" };
 const BACKUP = "/usr/local/lib/cdktf-ha/postgres/backup";
 /** Another image of the same release: see machines/aws/images.json. */
 const OTHER_IMAGE = "ami-0d12000000000aaaa";
+/** Users of its own have other numbers in it. */
+const OTHER_NUMBERS = `#!/bin/bash
+set -eu
+"$(dirname "$0")/aws/prepare" "$1"
+for user in postgres etcd; do
+  old=$(chroot "$1" id --user "$user") group=$(chroot "$1" id --group "$user")
+  chroot "$1" usermod --uid $((old + 700)) "$user"
+  chroot "$1" groupmod --gid $((group + 700)) "$user"
+  find "$1" -xdev -uid "$old" -exec chown --no-dereference $((old + 700)) {} +
+  find "$1" -xdev -gid "$group" -exec chgrp --no-dereference $((group + 700)) {} +
+done
+`;
+let otherNumbers = false;
 const policy = new DeployerPolicy(DeployerPolicy.MACHINES);
 let lab: Lab;
 let cloud: Cloud;
@@ -88,7 +103,9 @@ const ask = async (statement: string, count = 3): Promise<string> =>
   );
 
 beforeAll(async () => {
-  ({ lab, cloud, network } = await startCloud({ buckets: [BUCKET] }));
+  const machines = (): object => (otherNumbers ? { prepare: join(lab.directory, "other-image") } : {});
+  ({ lab, cloud, network } = await startCloud({ buckets: [BUCKET], machines }));
+  await writeFile(join(lab.directory, "other-image"), OTHER_NUMBERS, { mode: 0o755 });
   await cloud.call("s3", "create_bucket", {
     Bucket: BUCKET,
     CreateBucketConfiguration: { LocationConstraint: "eu-west-1" },
@@ -183,6 +200,7 @@ test("an instance is replaced by one of another image: its member goes on with i
   expect(before[0]).toBe("xfs");
   expect(before).toHaveLength(3);
   const image = MachineImage.id(OTHER_IMAGE, { user: "admin" });
+  otherNumbers = true;
   deployment = deployment.changed(set(THREE, { [replaced]: { image } }));
   const { actions } = await deployment.plan();
   expect(actions).toMatchObject({ [`aws_instance.metadata_${replaced}_instance`]: "replace" });
@@ -191,7 +209,11 @@ test("an instance is replaced by one of another image: its member goes on with i
   if (!ok) throw new Error(output.slice(-3000));
   figure(`AWS: a member's instance replaced: ${seconds.toFixed(0)} s`);
   expect((await ids())[replaced]).not.toBe(had[replaced]);
+  otherNumbers = false;
   expect(await lives()).toEqual(before);
+  const owners =
+    "stat --format='%U %u' /var/lib/postgresql/15/cdktf-ha /var/lib/etcd/cdktf-ha; find /var/lib/postgresql /var/lib/etcd -nouser";
+  expect((await machine().ssh(owners)).stdout).toMatch(/^postgres [89]\d\d\netcd [89]\d\d\n$/);
   expect(await ask("select count(*) from numbers")).toBe("101");
   expect((await deployment.plan()).actions).toEqual({});
 }, 600_000);

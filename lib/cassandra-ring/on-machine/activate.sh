@@ -13,6 +13,7 @@ prepare_machine() {
   if command -v chronyd >/dev/null; then systemctl enable --now --quiet chrony 2>/dev/null || true; fi
   if [[ -n $RING_VOLUME ]]; then
     bash /usr/local/lib/cdktf-ha/volume.sh "$RING_VOLUME" "$RING_DEVICE" ha-cassandra "$RING_DATA" var-lib-cassandra.mount
+    bash /usr/local/lib/cdktf-ha/adopt.sh "$RING_DATA" "$RING_DATA/data" cassandra
   fi
   install --directory --mode=0750 --owner=cassandra --group=cassandra "$RING_DATA"
   chmod 751 "$RING_DATA"

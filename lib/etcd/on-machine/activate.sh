@@ -100,6 +100,8 @@ wait_until_it_answers() {
 }
 
 if command -v chronyd >/dev/null; then systemctl enable --now --quiet chrony 2>/dev/null || true; fi
+# a volume that comes from another machine
+if [[ -e /usr/local/lib/cdktf-ha/adopt.sh ]]; then bash /usr/local/lib/cdktf-ha/adopt.sh /var/lib/etcd "$ETCD_DATA" etcd; fi
 install --directory --mode=0755 --owner=etcd --group=etcd /var/lib/etcd
 mapfile -t others < <(etcd_others)
 if etcd_is_running && etcd_has_data && ((${#others[@]})) && was_removed "${others[@]}"; then systemctl stop "$ETCD_UNIT"; fi

@@ -29,6 +29,8 @@ from node import (
 from render import check, fingerprint, read, render, tags
 from switchover import switch_over
 
+# Where there is a volume, which may come from another machine.
+ADOPT = "/usr/local/lib/cdktf-ha/adopt.sh"
 # What this machine is, beside the data: a machine without data remembers nothing.
 MARKER = os.path.join(os.path.dirname(DATA), "cdktf-ha-member")
 
@@ -202,7 +204,10 @@ def activate(action):
 
 def prepare():
     retire_package_clusters()
-    for path in (os.path.dirname(os.path.dirname(DATA)), os.path.dirname(DATA)):
+    root = os.path.dirname(os.path.dirname(DATA))
+    if os.path.exists(ADOPT):
+        run("bash", ADOPT, root, DATA, "postgres")
+    for path in (root, os.path.dirname(DATA)):
         os.makedirs(path, exist_ok=True)
         shutil.chown(path, "postgres", "postgres")
     render()
