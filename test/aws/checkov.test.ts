@@ -14,7 +14,7 @@ const SUPPRESSED: Record<string, { readonly resources: RegExp; readonly reason: 
       "every instance type of the current generation is EBS-optimized by itself; the attribute only matters for types of before 2017, some of which refuse it",
   },
   CKV_AWS_189: {
-    resources: /^ring_cassandra-\d_data_/,
+    resources: /^(ring_cassandra|metadata_pg)-\d_data_/,
     reason:
       "encrypted by the account's own key; a key that the user manages is 'kmsKeyArn' of the platform, with its costs and its policy",
   },

@@ -179,6 +179,9 @@ def back_up(kind):
         note(f"{leader_of(members()) or 'nobody'} leads: no backup from here")
         return
     started = time.monotonic()
+    # until the first checkpoint after a promotion the server's control file names the timeline before, and pgBackRest refuses
+    wait_until(lambda: sql("select pg_is_in_recovery()") == ["f"], 60, "this member is to lead, and is no primary yet")
+    sql("checkpoint")
     pgbackrest(f"--type={kind}", "backup")
     newest = info()["backup"][-1]
     note(
