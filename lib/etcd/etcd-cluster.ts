@@ -61,10 +61,7 @@ export class EtcdCluster extends Construct implements Connectable {
     this.ready = new Rollout(this, "rollout", {
       nodes: this.machines.map((machine) => ({ machine, services: [service] })),
       // every firewall lets the new member in before it asks the others
-      dependsOn: this.machines.flatMap((machine) => [
-        machine.base.resource,
-        ...machine.keep(this, DATA_ROOT),
-      ]),
+      dependsOn: this.machines.flatMap((machine) => machine.keep(this, DATA_ROOT)),
     }).last;
     this.warnOfZones();
   }

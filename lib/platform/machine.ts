@@ -115,14 +115,14 @@ export class Machine extends Construct {
   }
 
   /**
-   * These directories lie on the data volume, where the machine has one: whoever puts something there comes after what is
+   * A directory that lies on the data volume, where the machine has one: whoever puts something there comes after what is
    * returned.
    */
-  keep(scope: Construct, ...paths: readonly string[]): readonly ITerraformDependable[] {
-    if (!this.aws?.dataVolume) return [];
-    for (const path of paths) this.kept.add(path);
+  keep(scope: Construct, path: string): readonly ITerraformDependable[] {
+    if (!this.aws?.dataVolume) return [this.base.resource];
+    this.kept.add(path);
     this.volume ??= this.mountVolume(scope);
-    return [this.volume.resource];
+    return [this.base.resource, this.volume.resource];
   }
 
   private mountVolume(scope: Construct): Push {

@@ -206,6 +206,7 @@ export class PatroniService implements Service {
           text: renderPatroniUnit({
             configDirectory: CONFIG,
             program: `${PROGRAMS}/member`,
+            dataRoot: DATA_ROOT,
             watchdog: source.watchdog !== "off",
           }),
           onChange: "restart",

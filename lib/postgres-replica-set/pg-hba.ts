@@ -24,14 +24,6 @@ export function renderHba({ members, clients, poolers = [], databases, tls }: Hb
   const host = (use?: "optional" | "required"): string => (use === "required" ? "hostssl" : "host");
   const [among, from] = [host(tls?.members), host(tls?.client)];
   const method = `scram-sha-256${tls?.clientCertificates ? " clientcert=verify-ca" : ""}`;
-  const unique = (networks: readonly string[]): string[] => [...new Set(networks)].sort();
-  const roles = Object.entries(databases)
-    .filter(([, names]) => names.length)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
-  const lines = (networks: readonly string[], how: string): string[] =>
-    unique(networks).flatMap((network) =>
-      roles.map(([role, names]) => `${from} ${[...names].sort().join(",")} ${role} ${network} ${how}`),
-    );
   return [
     "local all postgres peer",
     "local replication replicator scram-sha-256",
@@ -40,7 +32,27 @@ export function renderHba({ members, clients, poolers = [], databases, tls }: Hb
       `${among} postgres rewind ${network} scram-sha-256`,
     ]),
     // who showed a certificate showed it to the pooler; and the first line that fits counts
-    ...lines(poolers, "scram-sha-256"),
-    ...lines(clients, method),
+    ...roleLines(from, databases, poolers, "scram-sha-256"),
+    ...roleLines(from, databases, clients, method),
   ];
+}
+
+/** Each role to its own databases, from each network: in the words that PostgreSQL and PgBouncer share. */
+export function roleLines(
+  host: string,
+  databases: HbaModel["databases"],
+  networks: readonly string[],
+  method: string,
+): string[] {
+  const roles = Object.entries(databases)
+    .filter(([, names]) => names.length)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+  return unique(networks).flatMap((network) =>
+    roles.map(([role, names]) => `${host} ${[...names].sort().join(",")} ${role} ${network} ${method}`),
+  );
+}
+
+/** In an order of its own. */
+export function unique(networks: readonly string[]): string[] {
+  return [...new Set(networks)].sort();
 }

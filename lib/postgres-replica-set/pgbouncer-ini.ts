@@ -1,3 +1,4 @@
+import { roleLines, unique } from "./pg-hba";
 import type { PoolerModel } from "./pooler";
 import { POOLER_PORT } from "./pooler";
 
@@ -80,17 +81,11 @@ export function renderPgbouncerIni(model: PgbouncerModel): string {
 /** PgBouncer's own list of who comes in, the same that PostgreSQL has for clients that come by themselves. Pure. */
 export function renderPoolerHba({ members, clients, databases, tls }: PoolerHbaModel): string {
   const host = tls?.client === "required" ? "hostssl" : "host";
-  const unique = (networks: readonly string[]): string[] => [...new Set(networks)].sort();
-  const roles = Object.entries(databases)
-    .filter(([, names]) => names.length)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
   return [
     "# Managed by cdktf-ha-clusters.",
     `local pgbouncer ${CONSOLE_USERS.follows} scram-sha-256`,
     ...unique(members).map((network) => `${host} pgbouncer ${CONSOLE_USERS.pauses} ${network} scram-sha-256`),
-    ...unique(clients).flatMap((network) =>
-      roles.map(([role, names]) => `${host} ${[...names].sort().join(",")} ${role} ${network} scram-sha-256`),
-    ),
+    ...roleLines(host, databases, clients, "scram-sha-256"),
     "",
   ].join("\n");
 }

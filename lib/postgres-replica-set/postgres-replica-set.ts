@@ -378,10 +378,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
         ],
       })),
       order: RolloutOrder.allAtOnce(),
-      dependsOn: [
-        ...this.etcd.ready,
-        ...machines.flatMap((machine) => [machine.base.resource, ...machine.keep(this, DATA_ROOT)]),
-      ],
+      dependsOn: [...this.etcd.ready, ...machines.flatMap((machine) => machine.keep(this, DATA_ROOT))],
     });
     const patroni = new PatroniService(this);
     const members = new Rollout(this, "rollout", {

@@ -1,18 +1,19 @@
 export interface UnitModel {
   readonly configDirectory: string;
   readonly program: string;
+  readonly dataRoot: string;
   readonly watchdog: boolean;
 }
 
 /** Patroni's unit: ours in place of the package's, whose file it covers. Pure. */
-export function renderPatroniUnit({ configDirectory, program, watchdog }: UnitModel): string {
+export function renderPatroniUnit({ configDirectory, program, dataRoot, watchdog }: UnitModel): string {
   return `# Managed by cdktf-ha-clusters.
 [Unit]
 Description=PostgreSQL, led by Patroni
 After=network-online.target etcd.service
 Wants=network-online.target
 # a volume that is not there yet is waited for: without it the member would begin again, with nothing
-RequiresMountsFor=/var/lib/postgresql
+RequiresMountsFor=${dataRoot}
 
 [Service]
 Type=simple

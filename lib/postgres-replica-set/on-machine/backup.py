@@ -17,7 +17,7 @@ import sys
 import time
 
 from node import (
-    DATA, FACTS, NAME, Refused, another_leads, leader_of, leads, members, note, other_addresses, run, sql, wait_until,
+    DATA, FACTS, NAME, Refused, another_leads, end_with, leader_of, leads, members, note, other_addresses, run, sql, wait_until,
 )  # fmt: skip
 
 STANZA = FACTS["scope"]
@@ -370,8 +370,4 @@ def main(words):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except Refused as refused:
-        print(refused, file=sys.stderr)
-        sys.exit(1)
+    end_with(main, sys.argv[1:])

@@ -10,7 +10,6 @@
   member.py leave       hands the lead over, and stops
   member.py switchover  hands the lead over
 """
-import contextlib
 import json
 import os
 import re
@@ -22,12 +21,12 @@ import certificates
 import pooler
 import yaml
 from node import (
-    DATA, ETC, FACTS, LIB, NAME, RUNNING, UNIT, Refused, another_leads, behind, dissolves, follows, is_active, is_alone,
-    lacks_synchronous, leader_of, leads, listens, may_lead, member_password, members, note, other_addresses, own_state, rest, run,
+    DATA, ETC, FACTS, LIB, NAME, RUNNING, UNIT, Refused, another_leads, behind, dissolves, end_with, follows, is_active,
+    is_alone, lacks_synchronous, leader_of, leads, listens, may_lead, member_password, members, note, other_addresses, own_state, rest, run,
     settings, sql, stands_by, streams, wait_until,
 )  # fmt: skip
 from render import check, fingerprint, read, render, tags
-from switchover import switch_over
+from switchover import restart_server, switch_over
 
 # Where there is a volume, which may come from another machine.
 ADOPT = "/usr/local/lib/cdktf-ha/adopt.sh"
@@ -306,10 +305,7 @@ def take_up():
         wait_until(is_taken_up, 60, "Patroni does not take the new files up")
         if not pending():
             return  # it has started anew as a replica, with the new values
-    with pooler.paused() if leads() else contextlib.nullcontext():
-        status, answer = rest("/restart", "POST", seconds=900)
-        if status != 200:
-            raise Refused(f"PostgreSQL does not start with the new parameters: {answer}")
+    restart_server(leads(), "PostgreSQL does not start with the new parameters")
     await_server(600)
     note("restarted for parameters that are read at the start only")
 
@@ -440,8 +436,4 @@ def main(words):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except Refused as refused:
-        print(refused, file=sys.stderr)
-        sys.exit(1)
+    end_with(main, sys.argv[1:])

@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,6 +25,15 @@ NAME, ADDRESS, DATA = FACTS["name"], FACTS["address"], FACTS["dataDirectory"]
 
 class Refused(Exception):
     """Told in one line, without a stack."""
+
+
+def end_with(act, *words):
+    """What a program does; what it refuses is its last words."""
+    try:
+        sys.exit(act(*words))
+    except Refused as refused:
+        print(refused, file=sys.stderr)
+        sys.exit(1)
 
 
 def note(text):

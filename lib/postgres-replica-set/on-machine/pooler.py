@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 
-from node import ADDRESS, FACTS, TLS, Refused, member_password, note, rest, run, wait_until
+from node import ADDRESS, FACTS, TLS, Refused, end_with, member_password, note, rest, run, wait_until
 
 POOLER = "/etc/pgbouncer/cdktf-ha"
 SOCKETS = "/run/pgbouncer"
@@ -347,8 +347,4 @@ def main(words):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except Refused as refused:
-        print(refused, file=sys.stderr)
-        sys.exit(1)
+    end_with(main, sys.argv[1:])

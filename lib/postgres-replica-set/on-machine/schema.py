@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from node import ETC, Refused, leads, note, sql
+from node import ETC, Refused, end_with, leads, note, sql
 
 OWN = "cdktf_ha"
 
@@ -188,8 +188,4 @@ def finish(execute, text):
 
 
 if __name__ == "__main__":
-    try:
-        {"apply": apply, "members": tell_members}.get("".join(sys.argv[1:]), main)()
-    except Refused as refused:
-        print(refused, file=sys.stderr)
-        sys.exit(1)
+    end_with({"apply": apply, "members": tell_members}.get("".join(sys.argv[1:]), main))

@@ -4,15 +4,16 @@
   settings.py apply
 """
 import concurrent.futures
-import contextlib
 import json
 import os
 import sys
 import time
 
-from node import ETC, FACTS, RUNNING, Refused, lacks_synchronous, leader_of, listens, members, note, rest, settings, wait_until
-from pooler import paused
+from node import (
+    ETC, FACTS, RUNNING, Refused, end_with, lacks_synchronous, leader_of, listens, members, note, rest, settings, wait_until,
+)  # fmt: skip
 from render import check_parameters
+from switchover import restart_server
 
 # A replica refuses to start with less of these than its primary had: it goes last when they get smaller. With what Patroni
 # takes where nobody says a value.
@@ -175,10 +176,8 @@ def still_waiting(order):
 
 
 def restart(name):
-    with paused() if leader_of(members()) == name else contextlib.nullcontext():
-        status, answer = rest("/restart", "POST", address=FACTS["members"][name], seconds=900)
-        if status != 200:
-            raise Refused(f"{name} does not restart with the new settings: {answer}")
+    is_primary = leader_of(members()) == name
+    restart_server(is_primary, f"{name} does not restart with the new settings", address=FACTS["members"][name])
     wait_until(lambda: is_back(name), 300, f"{name} does not come back")
     note(f"{name} restarted for settings that are read at the start only")
 
@@ -189,13 +188,10 @@ def is_back(name):
     return me.get("state") in RUNNING and leader_of(found) is not None and not lacks_synchronous(found)
 
 
+def check():
+    check_parameters(wanted()["postgresql"]["parameters"])
+    check_standby(settings(), wanted())
+
+
 if __name__ == "__main__":
-    try:
-        if sys.argv[1:] == ["check"]:
-            check_parameters(wanted()["postgresql"]["parameters"])
-            check_standby(settings(), wanted())
-        else:
-            apply()
-    except Refused as refused:
-        print(refused, file=sys.stderr)
-        sys.exit(1)
+    end_with(check if sys.argv[1:] == ["check"] else apply)

@@ -1,4 +1,5 @@
-"""Handing the lead over: members do it before they restart, and an operator by hand."""
+"""What happens to the primary as planned: it hands the lead over, before a restart or by an operator's word, or starts anew in its place."""
+import contextlib
 import json
 import time
 
@@ -23,3 +24,11 @@ def switch_over():
             raise Refused(f"Patroni does not switch over: {answer}")
         note(f"switched over in {time.monotonic() - started:.1f} s: {answer}")
     wait_until(lambda: own_state().get("state") == "running" and streams(), 300, "the old primary does not follow the new one")
+
+
+def restart_server(is_primary, problem, **where):
+    """PostgreSQL starts anew. Where it is the primary, who comes by way of the poolers only waits."""
+    with paused() if is_primary else contextlib.nullcontext():
+        status, answer = rest("/restart", "POST", seconds=900, **where)
+        if status != 200:
+            raise Refused(f"{problem}: {answer}")
