@@ -7,7 +7,7 @@ import type { Lab, LabMachine } from "../../machines/lab";
 import { waitUntil } from "../../machines/run";
 import { awaitMembers, membersOf } from "../machines/support/replica-set";
 import { figure } from "../machines/support/ring-site";
-import { psql } from "../machines/support/sql-client";
+import { psql, serverStarts } from "../machines/support/sql-client";
 import { Account } from "./support/account";
 import { DeployerPolicy, refusals } from "./support/deployer";
 import { AwsDeployment } from "./support/deployment";
@@ -79,18 +79,10 @@ const ids = async (): Promise<Record<string, string>> =>
     Object.entries(await account.instances()).map(([name, { InstanceId }]) => [name, InstanceId]),
   );
 /** When each server began. */
-const starts = async (names: readonly Member[]): Promise<string[]> =>
-  Promise.all(
-    names.map(
-      async (name) =>
-        (
-          await lab
-            .machine(name)
-            .ssh(
-              "cd /; runuser --user postgres -- psql -XAtq --dbname postgres --command 'select pg_postmaster_start_time()'",
-            )
-        ).stdout,
-    ),
+const starts = (names: readonly Member[]): Promise<string[]> =>
+  serverStarts(
+    names.map((name) => lab.machine(name)),
+    { database: "postgres" },
   );
 const leaderOf = async (count: number): Promise<Member> =>
   (await awaitMembers(lab.machine("pg-1"), count)).leader as Member;

@@ -9,6 +9,7 @@ import { ObjectStore } from "./support/object-store";
 import { awaitMembers, MEMBERS, notes, PASSWORDS, replicaSet, type SetProps } from "./support/replica-set";
 import { figure } from "./support/ring-site";
 import { startSite } from "./support/site";
+import { localSql } from "./support/sql-client";
 
 /** Backups of a set that has none at first; what was dropped is there again, as of a second before. */
 const SECRETS = {
@@ -64,12 +65,8 @@ const rescued =
     });
   };
 
-const sql = async (name: string, statement: string, more = ""): Promise<string> => {
-  const { stdout } = await lab
-    .machine(name)
-    .ssh(`cd /; runuser --user postgres -- psql -XAtq ${more} --dbname numbers --command "${statement}"`);
-  return stdout.trim();
-};
+const sql = (name: string, statement: string, options = ""): Promise<string> =>
+  localSql(lab.machine(name), statement, { options });
 const noted = async (pattern: RegExp): Promise<string[]> =>
   (await notes(lab, MEMBERS)).map(({ text }) => text).filter((text) => pattern.test(text));
 const list = async (name: string): Promise<string> => (await lab.machine(name).ssh(`${BACKUP} list`)).stdout;

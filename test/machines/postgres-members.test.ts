@@ -5,6 +5,7 @@ import { Deployment } from "../support/deployment";
 import { awaitMembers, MEMBERS, membersOf, PASSWORDS, replicaSet } from "./support/replica-set";
 import { figure } from "./support/ring-site";
 import { ADDRESSES, startSite, type Name } from "./support/site";
+import { localSql, serverStarts } from "./support/sql-client";
 
 /** Members that are for something else than to take over, in a set whose roles change while it lives; and a set that follows it. */
 let lab: Lab;
@@ -13,14 +14,9 @@ let deployment: Deployment;
 const setOf = (members: PostgresReplicaSetProps["members"]): Deployment =>
   deployment.changed(replicaSet(lab, { alone: true, members }), PASSWORDS);
 const HANDED_OVER = { "db-1": {}, "db-2": {}, "db-3": { noFailover: true } };
-const local = async (name: string, statement: string): Promise<string> => {
-  const { stdout } = await lab
-    .machine(name)
-    .ssh(`cd /; runuser --user postgres -- psql -XAtq --dbname numbers --command "${statement}"`);
-  return stdout.trim();
-};
+const local = (name: string, statement: string): Promise<string> => localSql(lab.machine(name), statement);
 const startsOf = (names: readonly string[]): Promise<string[]> =>
-  Promise.all(names.map((name) => local(name, "select pg_postmaster_start_time()")));
+  serverStarts(names.map((name) => lab.machine(name)));
 const rows = (name: string): Promise<string> => local(name, "select count(*) from numbers");
 /** The address of whom a member copies. */
 const sourceOf = (name: string): Promise<string> =>

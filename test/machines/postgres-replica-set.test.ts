@@ -18,7 +18,7 @@ import {
 } from "./support/replica-set";
 import { figure } from "./support/ring-site";
 import { ADDRESSES, roles, startSite, type Name } from "./support/site";
-import { psql, SqlClient, type Statements } from "./support/sql-client";
+import { localSql, psql, SqlClient, type Statements } from "./support/sql-client";
 
 /** PostgreSQL whose primary moves, behind the pair, deployed and changed by the real Terraform. */
 let lab: Lab;
@@ -87,14 +87,8 @@ test("three members and a pair deployed: who leads, and who may do what", async 
 const four = [...MEMBERS, "db-4"];
 const others = (name: string, all: readonly string[] = MEMBERS): string[] =>
   all.filter((other) => other !== name);
-const local = async (name: string, statement: string): Promise<string> => {
-  const { stdout } = await lab
-    .machine(name)
-    .ssh(`cd /; runuser --user postgres -- psql -XAtq --dbname numbers --command "${statement}"`, {
-      allowFailure: true,
-    });
-  return stdout.trim();
-};
+const local = (name: string, statement: string): Promise<string> =>
+  localSql(lab.machine(name), statement, { allowFailure: true });
 const startOf = (name: string): Promise<string> => local(name, "select pg_postmaster_start_time()");
 
 /** Servers in the order in which they did something, each once for all that it did in a row. */

@@ -8,7 +8,7 @@ import { report } from "./support/haproxy";
 import { awaitMembers, MEMBERS, PASSWORDS, replicaSet, WRITES, type SetProps } from "./support/replica-set";
 import { figure } from "./support/ring-site";
 import { startSite, VIP } from "./support/site";
-import { psql, SqlClient, type Statements } from "./support/sql-client";
+import { localSql, psql, serverStarts, SqlClient, type Statements } from "./support/sql-client";
 
 /** A live set goes from plain connections to TLS, and from one authority to the next, while an application writes. */
 let lab: Lab;
@@ -52,14 +52,9 @@ async function underWrites(what: string, action: () => Promise<unknown>): Promis
   return writes;
 }
 
-const local = async (name: string, statement: string): Promise<string> => {
-  const { stdout } = await lab
-    .machine(name)
-    .ssh(`cd /; runuser --user postgres -- psql -XAtq --dbname numbers --command "${statement}"`);
-  return stdout.trim();
-};
+const local = (name: string, statement: string): Promise<string> => localSql(lab.machine(name), statement);
 const startsOf = (names: readonly string[]): Promise<string[]> =>
-  Promise.all(names.map((name) => local(name, "select pg_postmaster_start_time()")));
+  serverStarts(names.map((name) => lab.machine(name)));
 
 /** What a real psql says, with a connection string of libpq's own. */
 async function connect(options: string, files: Readonly<Record<string, string>> = {}): Promise<string> {

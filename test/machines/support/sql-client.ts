@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { LabMachine } from "../../../machines/lab";
+import type { LabMachine, SshOptions } from "../../../machines/lab";
 import { shellQuoted } from "../../../lib/script-text";
 import { LoadResult, type LoadRequest } from "../../../machines/load";
 
@@ -42,6 +42,30 @@ export async function psql(
     input: `\\set ON_ERROR_STOP on\n${statement};\n`,
   });
   return stdout.trim();
+}
+
+interface LocalOptions extends SshOptions {
+  readonly database?: string;
+  /** More of psql's own. */
+  readonly options?: string;
+}
+
+/** What the server on a machine says to its superuser, there. */
+export async function localSql(
+  machine: LabMachine,
+  statement: string,
+  { database = "numbers", options = "", ...ssh }: LocalOptions = {},
+): Promise<string> {
+  const query = `psql -XAtq ${options} --dbname ${database} --command "${statement}"`;
+  const { stdout } = await machine.ssh(`cd /; runuser --user postgres -- ${query}`, ssh);
+  return stdout.trim();
+}
+
+/** When each machine's server began. */
+export function serverStarts(machines: readonly LabMachine[], options?: LocalOptions): Promise<string[]> {
+  return Promise.all(
+    machines.map((machine) => localSql(machine, "select pg_postmaster_start_time()", options)),
+  );
 }
 
 /** An application on a machine of its own that asks a database again and again, 20 times a second where it can. */
