@@ -52,7 +52,12 @@ export type { Tolerance } from "./cassandra-ring/tolerance";
 export { EtcdCluster, type EtcdClusterProps } from "./etcd/etcd-cluster";
 export * from "./postgres-replica-set/postgres-replica-set";
 export type { Access, DatabaseProps, DatabaseRoleProps } from "./postgres-replica-set/databases";
-export { Backups, type BackupProps, type S3BackupProps } from "./postgres-replica-set/backups";
+export {
+  Backups,
+  type BackupProps,
+  type S3BackupProps,
+  type SshBackupProps,
+} from "./postgres-replica-set/backups";
 export type { PostgresEndpoint } from "./postgres-replica-set/endpoint";
 export type { MemberProps, MemberRole, Members } from "./postgres-replica-set/members";
 export type { PooledEndpoint } from "./postgres-replica-set/pooled-endpoint";

@@ -7,8 +7,14 @@ export const SHAPES: Shapes = {
     "AwsPlatform#arn": { service: "text", resource: "text", "region?": "text" },
     "AwsPlatform#holderOf": { address: "text" },
     "Backend#model": { encrypted: "flag" },
+    "Backups#model": {
+      machine: ["is", "Machine"],
+      use: ["or", ["word", "recovery"], ["word", "repository"]],
+    },
+    "Backups#way": { use: ["or", ["word", "recovery"], ["word", "repository"]] },
     "Backups.directory": { path: "text", "props?": ["is", "BackupProps"] },
     "Backups.s3": { url: "text", "props?": ["is", "S3BackupProps"] },
+    "Backups.ssh": { host: ["or", "text", ["is", "Machine"]], path: "text", props: ["is", "SshBackupProps"] },
     "CassandraInstallation.apt": { release: "text", "props?": ["is", "AptProps"] },
     "CassandraInstallation.archive": { release: "text", source: "text", props: ["is", "ArchiveProps"] },
     "CassandraInstallation.directory": { release: "text", path: "text" },
@@ -226,7 +232,7 @@ export const SHAPES: Shapes = {
         "processes?": "number",
       },
     },
-    Backups: { members: ["grant", "model", "place", "props", "schedules", "secrets"] },
+    Backups: { members: ["grant", "model", "place", "props", "schedules", "secrets", "way"] },
     BalanceProps: {
       settings: {
         port: "number",
@@ -942,6 +948,20 @@ export const SHAPES: Shapes = {
         "agent?": "flag",
         "bastion?": ["or", "text", ["is", "Bastion"], ["is", "ForwardedBastion"]],
         "timeoutSeconds?": "number",
+      },
+    },
+    SshBackupProps: {
+      settings: {
+        "user?": "text",
+        "port?": "number",
+        privateKey: ["is", "Secret"],
+        hostKey: ["or", "text", ["list", "text"]],
+        "fullSchedule?": "text",
+        "differentialSchedule?": "text",
+        "retainFull?": "number",
+        "restoreTest?": "text",
+        "encryption?": ["is", "Secret"],
+        "processes?": "number",
       },
     },
     SshHost: {

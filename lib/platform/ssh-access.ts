@@ -128,7 +128,7 @@ function checkKeyFile(scope: Construct, path: string | undefined): void {
 }
 
 /** A public key as ssh-keygen writes it: the name of the algorithm, and the key. */
-export function checkPublicKey(scope: Construct, name: string, key: string | undefined): void {
+export function checkPublicKey(scope: Construct | string, name: string, key: string | undefined): void {
   if (key === undefined || isToken(key)) return;
   if (/^(ssh-|ecdsa-|sk-)\S+ [A-Za-z0-9+/]+=*(\s|$)/.test(key)) return;
   refuse(scope, {
@@ -139,7 +139,7 @@ export function checkPublicKey(scope: Construct, name: string, key: string | und
   });
 }
 
-export function checkHost(scope: Construct, name: string, host: string): void {
+export function checkHost(scope: Construct | string, name: string, host: string): void {
   if (isToken(host) || isIp(host) || isHostName(host)) return;
   refuse(scope, {
     code: "bad-address",

@@ -18,15 +18,19 @@ export class RepositoryService implements Service {
 
   describe(machine: Machine): ServiceDescription {
     const { backups, stanza } = this;
+    const way = backups.way("repository");
     return {
       ...PGBACKREST_PACKAGE,
+      packages: [...PGBACKREST_PACKAGE.packages, ...way.packages],
+      directories: [...PGBACKREST_PACKAGE.directories, ...way.directories],
       files: [
+        ...way.files,
         {
           path: PGBACKREST_CONF,
           text: renderPgbackrestConf({
             stanza,
             dataDirectory: DATA_DIRECTORY,
-            ...backups.model(machine),
+            ...backups.model(machine, "repository"),
           }),
           mode: "0640",
           group: "postgres",

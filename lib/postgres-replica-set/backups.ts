@@ -1,10 +1,12 @@
 import type { Construct } from "constructs";
+import type { Connections } from "../firewall/connections";
 import type { Machine } from "../platform/machine";
-import { checkCount, refuse } from "../problem";
-import { PLAIN_PATH } from "../push/bundle";
-import { grantS3, parseS3Url, type S3Place } from "../s3-url";
+import { checkCount } from "../problem";
 import type { Secret } from "../secret/secret";
-import type { PgbackrestModel, RepositoryModel } from "./pgbackrest-conf";
+import { checkPath, DirectoryStore, type BackupStore, type StoreUse, type StoreWay } from "./backup-store";
+import type { PgbackrestModel } from "./pgbackrest-conf";
+import { S3Store } from "./s3-store";
+import { SshStore } from "./ssh-store";
 
 export interface BackupProps {
   /** When everything is copied: systemd's calendar expression. @default "Sun *-*-* 01:00" */
@@ -45,24 +47,25 @@ export interface S3BackupProps extends BackupProps {
   readonly credentials?: { readonly id: Secret; readonly secret: Secret };
 }
 
+export interface SshBackupProps extends BackupProps {
+  /** Account on the host; it owns nothing else, and is nobody's login. @default "pgbackrest" */
+  readonly user?: string;
+  /** @default - 22, or a platform machine's own */
+  readonly port?: number;
+  /** Private key without a passphrase, as ssh-keygen writes it: the same for all members. Whoever has it can drop what is stored. */
+  readonly privateKey: Secret;
+  /**
+   * The host's own public key, as in `/etc/ssh/ssh_host_ed25519_key.pub` there: another host that answers is told nothing. Several while
+   * one takes the other's place.
+   */
+  readonly hostKey: string | readonly string[];
+}
+
 /** Where a replica set's backups and its log go, by pgBackRest; and when. */
 export class Backups {
   /** A prefix in a bucket: `s3://bucket/prefix`. */
   static s3(url: string, props: S3BackupProps = {}): Backups {
-    if (
-      props.endpoint !== undefined &&
-      !/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?\.?[a-z]+(:\d{1,5})?$/i.test(props.endpoint)
-    ) {
-      refuse("Backups.s3", {
-        code: "bad-address",
-        what: `'endpoint' is '${props.endpoint}'`,
-        allowed:
-          "a host's name, with a port where it is not 443: pgBackRest always speaks https, and only to names",
-        fix: "endpoint: store.example.net:9000",
-      });
-    }
-    if (props.caFile !== undefined) checkPath("caFile", props.caFile);
-    return new Backups(props, { ...props, place: parseS3Url("Backups.s3", url) });
+    return new Backups(props, new S3Store(url, props));
   }
 
   /**
@@ -70,13 +73,21 @@ export class Backups {
    * member, a disk of its own would do for mistakes, and not for the loss of the machine.
    */
   static directory(path: string, props: BackupProps = {}): Backups {
-    checkPath("path", path);
-    return new Backups(props, path);
+    return new Backups(props, new DirectoryStore(checkPath("path", path)));
+  }
+
+  /**
+   * A directory on another host, reached by SSH: one of your own, by its address or name, or a machine of a platform, which then lets the
+   * members in. It has the members' own release of pgBackRest, python3, and an account that may write in the directory and whose
+   * `authorized_keys` has the key; nothing else is set there, and nothing from there logs in at the members.
+   */
+  static ssh(host: string | Machine, path: string, props: SshBackupProps): Backups {
+    return new Backups(props, new SshStore(host, checkPath("path", path), props));
   }
 
   private constructor(
     readonly props: BackupProps,
-    private readonly to: string | (S3BackupProps & { readonly place: S3Place }),
+    private readonly store: BackupStore,
   ) {
     checkCount("Backups", "retainFull", props.retainFull, 1, 9999, "one at least");
     checkCount("Backups", "processes", props.processes, 1, 999, "one at least");
@@ -97,83 +108,40 @@ export class Backups {
 
   /** In words, without secrets. */
   get place(): string {
-    if (typeof this.to === "string") return this.to;
-    const { place, endpoint } = this.to;
-    return `s3://${place.bucket}/${place.prefix}${endpoint === undefined ? "" : ` at ${endpoint}`}`;
+    return this.store.place;
   }
 
   get secrets(): readonly Secret[] {
-    const credentials = typeof this.to === "string" ? undefined : this.to.credentials;
     const { encryption } = this.props;
-    return [
-      ...(credentials ? [credentials.id, credentials.secret] : []),
-      ...(encryption ? [encryption] : []),
-    ];
+    return [...this.store.secrets, ...(encryption ? [encryption] : [])];
   }
 
   /** What the configuration says of the place. */
-  model(machine: Machine): Pick<PgbackrestModel, "repository" | "cipherPass" | "retainFull" | "processes"> {
+  model(
+    machine: Machine,
+    use: StoreUse,
+  ): Pick<PgbackrestModel, "repository" | "cipherPass" | "retainFull" | "processes"> {
     const { encryption, retainFull = 4, processes = 2 } = this.props;
     return {
-      repository: this.repository(machine),
+      repository: this.store.repository(machine, use),
       cipherPass: encryption?.placeholder,
       retainFull,
       processes,
     };
   }
 
-  /** The rights of each member's instance profile, where there are such; and what has no rights otherwise. */
-  grant(set: Construct, machines: readonly Machine[], use: "read" | "write"): void {
-    if (typeof this.to === "string") return;
-    const { place, region, credentials } = this.to;
-    for (const machine of machines) {
-      if (credentials === undefined) {
-        if (!machine.aws) {
-          refuse(set, {
-            code: "no-credentials",
-            what: `member '${machine.name}' is not at AWS, and 'backups' has no 'credentials'`,
-            allowed: "an instance profile, which the library fills, or a key",
-            fix: "credentials: { id: Secret.variable(...), secret: Secret.variable(...) }",
-          });
-        }
-        grantS3(machine, place, use);
-      }
-      if (region === undefined && !machine.aws) {
-        refuse(set, {
-          code: "no-region",
-          what: `member '${machine.name}' is in no region of AWS, and 'backups' has no 'region'`,
-          allowed: "the bucket's region: requests are signed for it",
-          fix: 'region: "eu-west-1", or for a store of your own what it is set to, often "us-east-1"',
-        });
-      }
-    }
+  /** What a member needs besides, to get there. */
+  way(use: StoreUse): StoreWay {
+    return this.store.way?.(use) ?? { packages: [], directories: [], files: [] };
   }
 
-  private repository(machine: Machine): RepositoryModel {
-    if (typeof this.to === "string") return { kind: "directory", path: this.to };
-    const { place, endpoint, caFile, credentials } = this.to;
-    const region = this.to.region ?? machine.aws!.region;
-    const [host, port] = endpoint === undefined ? [`s3.${region}.amazonaws.com`] : endpoint.split(":");
-    return {
-      kind: "s3",
-      bucket: place.bucket,
-      path: `/${place.prefix.replace(/\/$/, "")}`,
-      region,
-      host: host!,
-      port: port === undefined ? undefined : Number(port),
-      byPath: endpoint !== undefined,
-      caFile,
-      key: credentials && { id: credentials.id.placeholder, secret: credentials.secret.placeholder },
-    };
+  /** Lets the members get there, where that is the library's to do; and refuses those who could not. */
+  grant(
+    set: Construct,
+    machines: readonly Machine[],
+    access: "read" | "write",
+    connections: Connections,
+  ): void {
+    this.store.grant?.(set, machines, access, connections);
   }
-}
-
-function checkPath(name: string, path: string): void {
-  if (PLAIN_PATH.test(path)) return;
-  refuse("Backups", {
-    code: "bad-path",
-    what: `'${name}' is '${path}'`,
-    allowed: "an absolute path on the machines, of letters, digits and @%+=:,._-",
-    fix: "choose such a path",
-  });
 }

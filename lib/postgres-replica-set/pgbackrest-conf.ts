@@ -2,6 +2,14 @@
 export type RepositoryModel =
   | { readonly kind: "directory"; readonly path: string }
   | {
+      readonly kind: "ssh";
+      readonly path: string;
+      readonly host: string;
+      readonly user: string;
+      /** Takes the place of ssh. */
+      readonly program: string;
+    }
+  | {
       readonly kind: "s3";
       readonly bucket: string;
       readonly path: string;
@@ -90,6 +98,17 @@ export function renderPgbackrestConf(model: PgbackrestModel): string {
 
 function repositoryLines(repository: RepositoryModel): Record<string, string | number | undefined> {
   if (repository.kind === "directory") return { "repo1-type": "posix", "repo1-path": repository.path };
+  if (repository.kind === "ssh") {
+    return {
+      "repo1-type": "posix",
+      "repo1-path": repository.path,
+      "repo1-host": repository.host,
+      "repo1-host-user": repository.user,
+      // what stands in a file over there is another one's
+      "repo1-host-config": "/dev/null",
+      "cmd-ssh": repository.program,
+    };
+  }
   const { bucket, path, region, host, port, byPath, caFile, key } = repository;
   return {
     "repo1-type": "s3",

@@ -192,8 +192,8 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     this.primary = new PostgresEndpoint(this, HealthCheck.patroniPrimary({ trusted }), "primary");
     this.replicas = new PostgresEndpoint(this, HealthCheck.patroniReplica({ trusted }), "prefer-standby");
     this.synchronousReplica = new PostgresEndpoint(this, HealthCheck.patroniSynchronous({ trusted }));
-    props.backups?.grant(this, this.machines, "write");
-    props.recovery?.from.grant(this, this.machines, "read");
+    props.backups?.grant(this, this.machines, "write", this.connections);
+    props.recovery?.from.grant(this, this.machines, "read", this.connections);
     this.ready = this.rollOut();
     warnOfReplicaSet(this);
     this.tellTimes();

@@ -26,15 +26,19 @@ export class RecoveryService implements Service {
 
   describe(machine: Machine): ServiceDescription {
     const { from, set } = this.recovery;
+    const way = from.way("recovery");
     return {
       ...PGBACKREST_PACKAGE,
+      packages: [...PGBACKREST_PACKAGE.packages, ...way.packages],
+      directories: [...PGBACKREST_PACKAGE.directories, ...way.directories],
       files: [
+        ...way.files,
         {
           path: RECOVERY_CONF,
           text: renderPgbackrestConf({
             stanza: set,
             dataDirectory: DATA_DIRECTORY,
-            ...from.model(machine),
+            ...from.model(machine, "recovery"),
           }),
           mode: "0640",
           group: "postgres",

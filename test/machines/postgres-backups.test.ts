@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { Backups, PostgresReplicaSet, Secret, type BackupProps, type Recovery } from "cdktf-ha-clusters";
 import type { TerraformStack } from "cdktf";
@@ -8,7 +9,7 @@ import { filesThatHold } from "./support/disclosure";
 import { ObjectStore } from "./support/object-store";
 import { awaitMembers, MEMBERS, notes, PASSWORDS, replicaSet, type SetProps } from "./support/replica-set";
 import { figure } from "./support/ring-site";
-import { startSite } from "./support/site";
+import { ADDRESSES, startSite } from "./support/site";
 import { localSql } from "./support/sql-client";
 
 /** Backups of a set that has none at first; what was dropped is there again, as of a second before. */
@@ -25,6 +26,9 @@ let deployment: Deployment;
 let store: ObjectStore;
 let leader: string;
 let standby: string;
+/** The members' key to the host that takes backups by SSH. */
+let keyFile: string;
+let hostKey: string;
 
 const backups = (stack: TerraformStack, bucket = "backups", props: BackupProps = {}): Backups =>
   Backups.s3(`s3://${bucket}/postgres`, {
@@ -42,14 +46,30 @@ const backups = (stack: TerraformStack, bucket = "backups", props: BackupProps =
     restoreTest: "2100-01-01",
     ...props,
   });
+type Place = string | ((stack: TerraformStack) => Backups);
 const builds =
-  (bucket?: string, props?: BackupProps, also?: SetProps["also"], members: readonly string[] = MEMBERS) =>
+  (to?: Place, props?: BackupProps, also?: SetProps["also"], members: readonly string[] = MEMBERS) =>
   (stack: TerraformStack): void =>
     replicaSet(lab, {
       also,
       members,
-      ...(bucket === undefined ? {} : { backups: backups(stack, bucket, props) }),
+      ...(to === undefined
+        ? {}
+        : { backups: typeof to === "string" ? backups(stack, to, props) : to(stack) }),
     } satisfies SetProps)(stack);
+/** On the machine of the clients, which the stack knows nothing of. */
+const byHost =
+  (hostKey: string) =>
+  (stack: TerraformStack): Backups =>
+    Backups.ssh(ADDRESSES.client, "/srv/keeper/backups", {
+      user: "keeper",
+      privateKey: Secret.variable(stack, "repository-key"),
+      hostKey,
+      encryption: Secret.variable(stack, "passphrase"),
+      fullSchedule: "2100-01-01",
+      differentialSchedule: "2100-01-01",
+      restoreTest: "2100-01-01",
+    });
 
 /** A set beside it, on a machine of its own, which may begin as the first one was. */
 const rescued =
@@ -82,7 +102,12 @@ beforeAll(async () => {
   lab = await startSite(["lb-1", "lb-2", ...MEMBERS, "db-4", "client"], "tests");
   store = await ObjectStore.start(lab.directory, "backups");
   for (const name of [...MEMBERS, "db-4"]) await store.showTo(lab.machine(name));
-  deployment = new Deployment(`${lab.directory}/deployment`, builds(), SECRETS);
+  keyFile = `${lab.directory}/repository-key`;
+  execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", keyFile]);
+  deployment = new Deployment(`${lab.directory}/deployment`, builds(), {
+    ...SECRETS,
+    "repository-key": readFileSync(keyFile, "utf8"),
+  });
 });
 afterAll(async () => {
   store.stop();
@@ -264,6 +289,62 @@ test("a new set begins as the old one was, and lives on with backups of its own"
   expect(await deployment.isUpToDate()).toBe(true);
 }, 600_000);
 
+describe("to another host by SSH", () => {
+  test("one that shows another key, or lacks what it takes: refused, nothing changes", async () => {
+    const keeper = lab.machine("client");
+    const known = readFileSync(`${keyFile}.pub`, "utf8").trim();
+    await keeper.ssh(
+      `useradd --system --create-home --home-dir /srv/keeper --shell /bin/bash keeper; cd /srv/keeper; mkdir -m 700 .ssh; echo '${known}' >.ssh/authorized_keys; chown -R keeper .ssh`,
+    );
+    const refusal = async (hostKey: string): Promise<string> => {
+      deployment = deployment.changed(builds(byHost(hostKey), {}, rescued()));
+      const { ok, output } = await deployment.apply();
+      expect(ok).toBe(false);
+      return output;
+    };
+    expect(await refusal(known)).toMatch(/Host key verification failed/);
+    hostKey = (await keeper.ssh("cat /etc/ssh/ssh_host_ed25519_key.pub")).stdout.trim();
+    expect(await refusal(hostKey)).toContain("/srv/keeper/backups is no directory on the host");
+    expect(await list(leader)).toMatch(/ full {2}/); // of the bucket
+  }, 300_000);
+
+  test("the log goes there, a backup is made there, a replica restores it", async () => {
+    const keeper = lab.machine("client");
+    await keeper.ssh("install --directory --owner keeper --mode 0700 /srv/keeper/backups");
+    await sql(leader, "create table there (n int); insert into there values (7)");
+    const stored = (await noted(/^full backup .* is stored/)).length;
+    const { seconds } = await deployment.deploy();
+    figure(`backups by SSH instead of a bucket: ${seconds.toFixed(0)} s`);
+    await waitUntil(
+      async () => (await noted(/^full backup .* is stored/)).length > stored,
+      120,
+      () => "no backup is stored",
+    );
+    await settled();
+    await lab.machine(leader).ssh(`${BACKUP} run diff`, { timeoutSeconds: 120 });
+    expect(await list(standby)).toMatch(/ full {2}.*\n.* diff {2}.*\nlog from/);
+    await sql(leader, "insert into there values (8); select pg_switch_wal()");
+    const place = "/var/lib/postgresql/15/from-host";
+    await lab.machine(standby).ssh(`${BACKUP} restore latest ${place}`, { timeoutSeconds: 300 });
+    expect(
+      await sql(standby, "select count(*) from there", "--host /run/cdktf-ha-restored-from-host"),
+    ).toMatch(/^[12]$/);
+    await lab.machine(standby).ssh(`${BACKUP} drop ${place}`);
+    // the host keeps the repository, and neither a setting nor a passphrase nor a way to the members
+    const { stdout } = await keeper.ssh(
+      "cd /srv/keeper; find . -path ./backups -prune -o -type f -print; ls /tmp/cdktf-ha-* 2>/dev/null | wc -l; head -c 8 backups/backup/db/backup.info; ls -d backups/backup/rescued",
+    );
+    expect(stdout.split("\n").filter((line) => !/^\.\/\.(bash|profile)/.test(line))).toEqual([
+      "./.ssh/authorized_keys",
+      "0",
+      "Salted__backups/backup/rescued",
+      "",
+    ]);
+    expect(await filesThatHold(keeper, SECRETS.passphrase, "anybody")).toEqual([]);
+    expect(await deployment.isUpToDate()).toBe(true);
+  }, 600_000);
+});
+
 test("secrets are in no file that others read, and in none of Terraform's", async () => {
   for (const name of MEMBERS) {
     const { stdout } = await lab
@@ -271,7 +352,8 @@ test("secrets are in no file that others read, and in none of Terraform's", asyn
       .ssh("stat --format '%a %U %G' /etc/pgbackrest/pgbackrest.conf");
     expect(stdout.trim()).toBe("640 root postgres");
   }
-  for (const secret of [SECRETS["store-key"], SECRETS.passphrase]) {
+  const key = readFileSync(keyFile, "utf8").split("\n")[2]!;
+  for (const secret of [SECRETS["store-key"], SECRETS.passphrase, key]) {
     for (const name of MEMBERS)
       expect([name, await filesThatHold(lab.machine(name), secret, "anybody")]).toEqual([name, []]);
     const told = JSON.stringify(secret).slice(1, -1); // as JSON writes it

@@ -19,7 +19,7 @@ import { renderHba, type HbaModel } from "../../lib/postgres-replica-set/pg-hba"
 import { Template } from "../../lib/testing";
 import { CERTIFICATE } from "../golden/certificate";
 import { newAws, newStack } from "../support/stack";
-import { newSet, setHosts } from "./sets";
+import { HOST_KEY, newSet, setHosts } from "./sets";
 
 test("pg_hba.conf says who may come in, and nothing else", () => {
   const lines = renderHba({
@@ -289,6 +289,62 @@ test("at AWS the members' profiles may use the backups' prefix, and nothing else
   const policies = JSON.stringify(template.json);
   expect(policies).toContain("archive-backups/postgres/*");
   expect(policies).not.toContain("archive-backups/*");
+});
+
+test("a machine of the platform takes backups by SSH: it lets the members in, who know its key", () => {
+  const stack = newStack();
+  const platform = setHosts(stack);
+  const keeper = platform.host("pg-7");
+  const privateKey = Secret.variable(stack, "repository-key");
+  const to = (path: string): Backups =>
+    Backups.ssh(keeper, path, { privateKey, hostKey: `${HOST_KEY}\n`, user: "keeper", port: 2222 });
+  newSet(stack, { platform, backups: to("/srv/new"), recovery: { from: to("/srv/old"), set: "old" } });
+  const template = Template.synth(stack).hasNoErrors();
+  const conf = template.file("pg-1", "/etc/pgbackrest/pgbackrest.conf");
+  const lines = conf.split("\n").filter((line) => /^(repo1-(type|path|host)|cmd-ssh)/.test(line));
+  expect(lines).toEqual([
+    "repo1-type=posix",
+    "repo1-path=/srv/new",
+    "repo1-host=10.0.1.47",
+    "repo1-host-user=keeper",
+    "repo1-host-config=/dev/null",
+    "cmd-ssh=/usr/local/lib/cdktf-ha/postgres/repository-ssh",
+  ]);
+  expect(template.file("pg-1", "/etc/pgbackrest/recovery.conf")).toContain("postgres/recovery-ssh\n");
+  for (const use of ["repository", "recovery"]) {
+    const directory = `/etc/pgbackrest/${use}-ssh`;
+    expect(template.file("pg-1", `${directory}/known_hosts`)).toBe(`repository ${HOST_KEY}\n`);
+    const config = template.file("pg-1", `${directory}/config`);
+    expect(config).toContain(`  UserKnownHostsFile ${directory}/known_hosts\n`);
+    expect(config).toContain("  StrictHostKeyChecking yes\n");
+    expect(config).toContain("  Port 2222\n");
+  }
+  expect(() => template.file("pg-7", "/etc/pgbackrest/pgbackrest.conf")).toThrow();
+  const firewall = template.file("pg-7", "/etc/cdktf-ha/firewall.nft");
+  for (const member of ["10.0.1.41", "10.0.1.42", "10.0.1.43"])
+    expect(firewall).toMatch(
+      new RegExp(`${member.replaceAll(".", "\\.")}.*dport 2222|dport 2222.*${member}`),
+    );
+  expect(JSON.stringify(template.json)).not.toContain("StrictHostKeyChecking no");
+});
+
+test("a host that takes backups changes its key while both are known", () => {
+  const stack = newStack();
+  const other = HOST_KEY.replace("AAAAIFdL", "AAAAIGdM");
+  newSet(stack, {
+    backups: Backups.ssh("backup.example.net", "/srv/backups", {
+      privateKey: Secret.variable(stack, "repository-key"),
+      hostKey: [HOST_KEY, other],
+    }),
+  });
+  const template = Template.synth(stack).hasNoErrors();
+  expect(template.file("pg-1", "/etc/pgbackrest/repository-ssh/known_hosts")).toBe(
+    `repository ${HOST_KEY}\nrepository ${other}\n`,
+  );
+  expect(template.file("pg-1", "/etc/pgbackrest/repository-ssh/config")).toContain("  Port 22\n");
+  expect(template.file("pg-1", "/etc/patroni/cdktf-ha/archive")).toBe(
+    "pgbackrest@backup.example.net:/srv/backups\n",
+  );
 });
 
 const ARCHIVE = "/usr/local/lib/cdktf-ha/postgres/pgbackrest-archive";

@@ -13,10 +13,11 @@ import {
   type PoolerProps,
   type PostgresReplicaSetProps,
   type ProblemCode,
+  type SshBackupProps,
 } from "../../lib";
 import { CERTIFICATE } from "../golden/certificate";
 import { newAws } from "../support/stack";
-import { newSet, setHosts } from "./sets";
+import { HOST_KEY, newSet, setHosts } from "./sets";
 
 /** Sets whose author is wrong, by the code they are refused with: test/bad-input.test.ts tries them all. */
 const set =
@@ -37,6 +38,16 @@ const timers = { ttl: 30, loopWait: 10, retryTimeout: 10, primaryStartTimeout: 6
 /** The second and the third of three members with a part of their own. */
 const roles = (second: MemberProps, third: MemberProps = {}, more: Partial<PostgresReplicaSetProps> = {}) =>
   set({ members: { "pg-1": {}, "pg-2": second, "pg-3": third }, ...more });
+const byHost =
+  (props: Partial<SshBackupProps>, path = "/srv/backups", host = "10.9.0.5") =>
+  (stack: TerraformStack): PostgresReplicaSet =>
+    newSet(stack, {
+      backups: Backups.ssh(host, path, {
+        privateKey: Secret.variable(stack, "key"),
+        hostKey: HOST_KEY,
+        ...props,
+      }),
+    });
 const following = { standbyOf: { members: { "old-1": "10.2.0.11" } } };
 const trusted = { trusted: [CERTIFICATE] };
 const authority = (stack: TerraformStack, name: string): PostgresTls =>
@@ -78,11 +89,19 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
           }),
       ],
     ],
-    "bad-path": [["backups at no absolute path", () => Backups.directory("backups")]],
+    "bad-path": [
+      ["backups at no absolute path", () => Backups.directory("backups")],
+      ["backups at a host's home", byHost({}, "~/backups")],
+    ],
+    "bad-key": [
+      ["no key of the host's", byHost({ hostKey: [] })],
+      ["a fingerprint", byHost({ hostKey: "SHA256:eLTvhc2VuvJ0sUnNa8EYuTkqVLkqLRNYiNJVKRjOlDw" })],
+    ],
     "bad-address": [
       ["a set that is followed, by a name", set({ standbyOf: { members: { old: "old.example.net" } } })],
       ["a bucket's own address", () => Backups.s3("https://backups.s3.amazonaws.com")],
       ["a store by its address", () => Backups.s3("s3://backups", { endpoint: "10.0.0.5:9000" })],
+      ["a host with its port", byHost({}, "/srv/backups", "backup.example.net:22")],
       ["a store by a URL", () => Backups.s3("s3://backups", { endpoint: "https://store.example.net" })],
     ],
     "no-standby": [
@@ -206,7 +225,9 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     "only-by-balancer": [
       ["a connection string", (stack) => newSet(stack).synchronousReplica.connectionString("a", "a")],
     ],
+    "port-out-of-range": [["of a host", byHost({ port: 0 })]],
     "secret-not-shared": [
+      ["the key to a host", byHost({ privateKey: Secret.generated("key") })],
       ["the members'", set({ memberPassword: Secret.generated("members") })],
       ["a role's", set({ roles: [{ name: "a", password: Secret.generated("a") }] })],
       ["the authority's", set({ tls: PostgresTls.authority(Secret.generated("ca"), trusted) })],
@@ -223,6 +244,7 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
         "two beginnings",
         set({ ...following, recovery: { from: Backups.directory("/mnt/backups"), set: "old" } }),
       ],
+      ["backups on a member, by its address", byHost({}, "/srv/backups", "10.0.1.42")],
       ["a delayed one that leads", roles({ applyDelay: "1h", noFailover: false })],
       ["one that never leads and is waited for", roles({ noFailover: true, noSync: false })],
       [
@@ -252,6 +274,7 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
       ],
     ],
     "bad-name": [
+      ["a host's account", byHost({ user: "-oProxyCommand=sh" })],
       ["a set", set({ name: "a b" })],
       ["a database", set({ databases: [{ name: "Esmond" }] })],
       ["PostgreSQL's own database", set({ databases: [{ name: "template1" }] })],

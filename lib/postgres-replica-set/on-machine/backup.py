@@ -86,9 +86,12 @@ NO_STANZA, NO_BACKUP = (1, 3), 2
 
 def check():
     """With the new files in view, before anything uses them."""
-    with open(CONF) as file:
-        settings = dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
-    if settings["repo1-type"] == "posix":
+    settings = repository_settings()
+    if "repo1-host" in settings:
+        from repository_host import check_host  # it is there where the repository is such a one
+
+        check_host(settings)
+    elif settings["repo1-type"] == "posix":
         check_directory(settings["repo1-path"])
     # AWS knows a right of a new role after some seconds
     until = time.monotonic() + (120 if settings.get("repo1-s3-key-type") == "auto" else 0)
@@ -99,6 +102,11 @@ def check():
         if "AccessDenied" not in wrong["message"] or time.monotonic() > until:
             raise Refused(f"the repository cannot be used: {gist(wrong['message'])}")
         time.sleep(5)
+
+
+def repository_settings():
+    with open(CONF) as file:
+        return dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
 
 
 def gist(words):
@@ -182,7 +190,13 @@ def back_up(kind):
     # until the first checkpoint after a promotion the server's control file names the timeline before, and pgBackRest refuses
     wait_until(lambda: sql("select pg_is_in_recovery()") == ["f"], 60, "this member is to lead, and is no primary yet")
     sql("checkpoint")
-    pgbackrest(f"--type={kind}", "backup")
+    settings = repository_settings()
+    if "repo1-host" in settings:
+        from repository_host import back_up_at_host
+
+        back_up_at_host(settings, STANZA, kind)
+    else:
+        pgbackrest(f"--type={kind}", "backup")
     newest = info()["backup"][-1]
     note(
         f"{newest['type']} backup {newest['label']} is stored: {newest['info']['size'] >> 20} MiB of data, "
