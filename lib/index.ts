@@ -59,6 +59,7 @@ export {
   type SshBackupProps,
 } from "./postgres-replica-set/backups";
 export type { PostgresEndpoint } from "./postgres-replica-set/endpoint";
+export type { PostgresMetricsProps } from "./postgres-replica-set/metrics";
 export type { MemberProps, MemberRole, Members } from "./postgres-replica-set/members";
 export type { PooledEndpoint } from "./postgres-replica-set/pooled-endpoint";
 export type { PoolerModel, PoolerProps } from "./postgres-replica-set/pooler";

@@ -662,6 +662,9 @@ export const SHAPES: Shapes = {
         "clientCertificates?": "flag",
       },
     },
+    PostgresMetricsProps: {
+      settings: { clients: ["list", ["or", ["is", "Connectable"], ["is", "Peer"]]], "port?": "number" },
+    },
     PostgresReplicaSetProps: {
       settings: {
         platform: ["is", "Platform"],
@@ -689,6 +692,7 @@ export const SHAPES: Shapes = {
         "memoryMiB?": "number",
         "locale?": "text",
         "pooler?": ["is", "PoolerProps"],
+        "metrics?": ["is", "PostgresMetricsProps"],
         "backups?": ["is", "Backups"],
         "recovery?": ["is", "Recovery"],
         "standbyOf?": ["is", "StandbyOf"],

@@ -27,6 +27,8 @@ export interface DatabaseRoleProps {
 export interface SchemaModel {
   /** While the set follows another one it makes nothing: all of it comes from there. */
   readonly standby: boolean;
+  /** Role of an exporter on each member. */
+  readonly metrics?: string;
   readonly databases: readonly { name: string; owner: string; extensions: readonly string[] }[];
   readonly roles: readonly {
     name: string;
@@ -40,11 +42,15 @@ export function renderSchema(model: SchemaModel): string {
   const byName = <T extends { name: string }>(all: readonly T[]): T[] =>
     [...all].sort((a, b) => (a.name < b.name ? -1 : 1));
   const standby = model.standby ? { standby: true } : {};
-  return `${JSON.stringify({ ...standby, databases: byName(model.databases), roles: byName(model.roles) }, undefined, 2)}\n`;
+  const metrics = model.metrics === undefined ? {} : { metrics: model.metrics };
+  return `${JSON.stringify({ ...standby, ...metrics, databases: byName(model.databases), roles: byName(model.roles) }, undefined, 2)}\n`;
 }
 
+/** The exporter's; also its user of the system, whom PostgreSQL lets in by that: there is no password. */
+export const METRICS_ROLE = "prometheus";
+
 /** Roles that PostgreSQL or the set has for itself. */
-export const OWN_ROLES = ["postgres", "replicator", "rewind"];
+export const OWN_ROLES = ["postgres", "replicator", "rewind", METRICS_ROLE];
 
 /** Names that need no quotes anywhere: in SQL, in pg_hba.conf, in a URL. */
 export function checkSqlName(scope: Construct, kind: "database" | "role", name: string): void {

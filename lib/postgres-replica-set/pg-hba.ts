@@ -6,6 +6,8 @@ export interface HbaModel {
   readonly clients: readonly string[];
   /** Networks of the members whose poolers log in for their clients. */
   readonly poolers?: readonly string[];
+  /** Role, and user of the system, of an exporter on the machine. */
+  readonly metrics?: string;
   /** Databases by the role that may use them. */
   readonly databases: Readonly<Record<string, readonly string[]>>;
   /** Nothing: whoever may come in does so as it likes. */
@@ -20,12 +22,13 @@ export interface HbaModel {
  * Lines of pg_hba.conf, exactly what the connections say. Pure. The superuser logs in on the machine itself only, as the
  * system's user postgres; what no line names is refused.
  */
-export function renderHba({ members, clients, poolers = [], databases, tls }: HbaModel): string[] {
+export function renderHba({ members, clients, poolers = [], metrics, databases, tls }: HbaModel): string[] {
   const host = (use?: "optional" | "required"): string => (use === "required" ? "hostssl" : "host");
   const [among, from] = [host(tls?.members), host(tls?.client)];
   const method = `scram-sha-256${tls?.clientCertificates ? " clientcert=verify-ca" : ""}`;
   return [
     "local all postgres peer",
+    ...(metrics === undefined ? [] : [`local postgres ${metrics} peer`]),
     "local replication replicator scram-sha-256",
     ...unique(members).flatMap((network) => [
       `${among} replication replicator ${network} scram-sha-256`,

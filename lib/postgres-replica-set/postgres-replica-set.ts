@@ -17,8 +17,15 @@ import type { Secret } from "../secret/secret";
 import type { ClusterTopology } from "../topology/topology";
 import { ArchiveService, BackupService, RepositoryService } from "./backup-service";
 import type { Backups } from "./backups";
-import { renderSchema, type DatabaseProps, type DatabaseRoleProps, type SchemaModel } from "./databases";
+import {
+  METRICS_ROLE,
+  renderSchema,
+  type DatabaseProps,
+  type DatabaseRoleProps,
+  type SchemaModel,
+} from "./databases";
 import { PostgresEndpoint } from "./endpoint";
+import { METRICS_PORT, MetricsService, type PostgresMetricsProps } from "./metrics";
 import { nodesOf, roleOf, saidOf, tagsOf, type MemberRole, type Members } from "./members";
 import { PooledEndpoint } from "./pooled-endpoint";
 import { poolerModel, POOLER_PORT, type PoolDemand, type PoolerModel, type PoolerProps } from "./pooler";
@@ -117,6 +124,12 @@ export interface PostgresReplicaSetProps {
    * @default none
    */
   readonly pooler?: PoolerProps;
+  /**
+   * Prometheus's exporter on each member (Debian's prometheus-postgres-exporter), which asks that member's own server. Patroni answers `/metrics`
+   * by itself, on 8008.
+   * @default none
+   */
+  readonly metrics?: PostgresMetricsProps;
   /** Where copies go, and when; may come later, and change. @default none: a dropped table is gone from every member */
   readonly backups?: Backups;
   /** A new set begins as a copy of another one, from its backups; of no account once there is data. @default - with nothing */
@@ -305,6 +318,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
         clients: clientNetworks(this.connections, Port.tcp(POSTGRES_PORT)),
         // each logs in at whichever member leads, its own one too
         poolers: this.pooler ? this.memberNetworks : [],
+        metrics: this.props.metrics && METRICS_ROLE,
         databases: this.databasesByRole(),
         tls,
       }),
@@ -339,19 +353,24 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
   }
 
   private connect(id: string): Connections {
+    const { metrics } = this.props;
+    const metricsPort = metrics?.port ?? METRICS_PORT;
     const ports = {
       postgres: Port.tcp(POSTGRES_PORT),
       ...(this.pooler ? { pooler: Port.tcp(POOLER_PORT) } : {}),
+      ...(metrics ? { metrics: Port.tcp(metricsPort) } : {}),
     };
     const connections = new Connections(this, { name: id, ports });
     for (const machine of this.machines) {
       connections.addMachine(machine);
       const { privateAddress: address } = machine;
       machine.listens(this, () =>
-        [POSTGRES_PORT, REST_PORT, ...(this.pooler ? [POOLER_PORT] : [])].map((port) => ({
-          port: Port.tcp(port),
-          address,
-        })),
+        [
+          POSTGRES_PORT,
+          REST_PORT,
+          ...(this.pooler ? [POOLER_PORT] : []),
+          ...(metrics ? [metricsPort] : []),
+        ].map((port) => ({ port: Port.tcp(port), address })),
       );
     }
     if (this.machines.length > 1) {
@@ -360,6 +379,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
       connections.allowInternally("postgres", Port.tcp(REST_PORT), ...pooler);
     }
     for (const client of this.props.clients ?? []) connections.allowFrom(client, "postgres");
+    for (const client of metrics?.clients ?? []) connections.allowFrom(client, "metrics");
     for (const standby of this.props.standbys ?? []) connections.allowFrom(standby, "postgres");
     this.etcd.allowFrom(connections);
     return connections;
@@ -418,12 +438,23 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
       order: RolloutOrder.allAtOnce(), // whoever leads by then does it, and the others see it done
       dependsOn: settings.last,
     });
-    const { pooler } = this;
-    if (!pooler) return schemas.last;
+    const ready = this.pooler ? this.rollOutPooler(this.pooler, schemas.last) : schemas.last;
+    if (this.props.metrics) {
+      const exporter = new MetricsService(this.props.metrics.port ?? METRICS_PORT);
+      new Rollout(this, "metrics", {
+        nodes: machines.map((machine) => ({ machine, services: [exporter] })),
+        order: RolloutOrder.allAtOnce(), // nobody's work depends on it
+        dependsOn: ready, // with the role that is there by then
+      });
+    }
+    return ready;
+  }
+
+  private rollOutPooler(pooler: PoolerModel, dependsOn: Rollout["last"]): Rollout["last"] {
     const service = new PoolerService(() => this.poolerSource(pooler));
     return new Rollout(this, "pooler", {
-      nodes: machines.map((machine) => ({ machine, services: [service] })),
-      dependsOn: schemas.last, // with the passwords that PostgreSQL has by then
+      nodes: this.machines.map((machine) => ({ machine, services: [service] })),
+      dependsOn, // with the passwords that PostgreSQL has by then
     }).last;
   }
 
@@ -477,9 +508,10 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
   }
 
   private schema(): SchemaModel {
-    const { databases = [], roles = [], standbyOf } = this.props;
+    const { databases = [], roles = [], standbyOf, metrics } = this.props;
     return {
       standby: standbyOf !== undefined,
+      metrics: metrics && METRICS_ROLE,
       databases: databases.map(({ name, owner = "postgres", extensions = [] }) => ({
         name,
         owner,

@@ -1,3 +1,4 @@
+import { checkPort } from "../firewall/port";
 import { memoryGiBOf } from "../platform/aws/instance-memory";
 import { checkCount, isToken, refuse, refuseToken, refuseTwice, warn, type Problem } from "../problem";
 import type { Secret } from "../secret/secret";
@@ -5,6 +6,9 @@ import { checkSqlName } from "./databases";
 import { checkMembers, warnOfMembers } from "./member-problems";
 import { checkDurability, checkParameters, mebibytes } from "./parameters";
 import { MOMENT } from "./recovery";
+import { METRICS_PORT } from "./metrics";
+import { POSTGRES_PORT, REST_PORT } from "./patroni-yml";
+import { POOLER_PORT } from "./pooler";
 import { checkStandby } from "./standby";
 import type { PostgresReplicaSet } from "./postgres-replica-set";
 
@@ -14,6 +18,7 @@ export function checkReplicaSet(set: PostgresReplicaSet): void {
   checkScope(set);
   checkShared(set, "memberPassword", props.memberPassword);
   checkCount(set, "maximumLagOnFailover", props.maximumLagOnFailover, 0, 2 ** 50, "bytes");
+  checkMetrics(set);
   checkCount(set, "memoryMiB", props.memoryMiB, 128, 2 ** 24, "128 MiB at least");
   checkCount(set, "cloneWithin", props.cloneWithin, 60, 1e7, "a minute at least");
   if (synchronous !== "off" && machines.length === 1) {
@@ -44,6 +49,18 @@ export function checkReplicaSet(set: PostgresReplicaSet): void {
     set,
     machines.map(({ name }) => name),
   );
+}
+
+function checkMetrics(set: PostgresReplicaSet): void {
+  const port = set.props.metrics?.port;
+  checkPort(set, "metrics.port", port);
+  if (port !== POSTGRES_PORT && port !== POOLER_PORT && port !== REST_PORT) return;
+  refuse(set, {
+    code: "listener-clash",
+    what: `'metrics.port' is ${port}`,
+    allowed: "a port of its own: PostgreSQL, PgBouncer or Patroni listens there",
+    fix: `leave 'port' out for ${METRICS_PORT}`,
+  });
 }
 
 /** The log goes one way: by 'backups', or by a command of the user's own. */

@@ -11,8 +11,10 @@ import { localSql, serverStarts } from "./support/sql-client";
 let lab: Lab;
 let deployment: Deployment;
 
-const setOf = (members: PostgresReplicaSetProps["members"]): Deployment =>
-  deployment.changed(replicaSet(lab, { alone: true, members }), PASSWORDS);
+const setOf = (
+  members: PostgresReplicaSetProps["members"],
+  more: Partial<PostgresReplicaSetProps> = {},
+): Deployment => deployment.changed(replicaSet(lab, { alone: true, members, ...more }), PASSWORDS);
 const HANDED_OVER = { "db-1": {}, "db-2": {}, "db-3": { noFailover: true } };
 const local = (name: string, statement: string): Promise<string> => localSql(lab.machine(name), statement);
 const startsOf = (names: readonly string[]): Promise<string[]> =>
@@ -52,11 +54,48 @@ beforeAll(async () => {
 afterAll(() => lab.stop());
 
 test("a set whose first member by name never leads: the next one does", async () => {
-  const { seconds } = await setOf({ "db-1": { noFailover: true }, "db-2": {}, "db-3": {} }).deploy();
+  const metrics = { clients: [Peer.cidr(ADDRESSES["db-4"])] };
+  const members = { "db-1": { noFailover: true }, "db-2": {}, "db-3": {} };
+  const { seconds } = await setOf(members, { metrics }).deploy();
   figure(`deploy of three members: ${seconds.toFixed(0)} s`);
   expect(await awaitMembers(lab.machine("db-1"), 3)).toEqual({ leader: "db-2", standby: "db-3" });
   await local("db-2", "create table numbers (n int); insert into numbers values (1), (2)");
 }, 400_000);
+
+test("an exporter on each member tells whoever may ask, and nobody else; its role reads what the server says of itself", async () => {
+  const ask = async (from: Name, name: Name): Promise<string> =>
+    (
+      await lab.machine(from).ssh(`curl --silent --max-time 5 http://${ADDRESSES[name]}:9187/metrics`, {
+        allowFailure: true,
+      })
+    ).stdout;
+  for (const name of MEMBERS) {
+    const told = await ask("db-4", name);
+    expect(told).toMatch(/^pg_up 1$/m);
+    expect(told).toMatch(/^pg_exporter_last_scrape_error 0$/m);
+    expect(told).toMatch(
+      /^pg_stat_database_tup_inserted\{datid="\d+",datname="numbers",server="[^"]*"\} \d/m,
+    );
+  }
+  expect(await ask("db-4", "db-2")).toMatch(/^pg_stat_replication_.*application_name="db-3"/m);
+  expect(await ask("db-1", "db-2")).toBe("");
+  expect(
+    await local(
+      "db-2",
+      "select string_agg(g.rolname, ',') from pg_auth_members join pg_roles r on r.oid = member join pg_roles g on g.oid = roleid where r.rolname = 'prometheus'",
+    ),
+  ).toBe("pg_monitor");
+  const as = (user: string, database: string): Promise<{ readonly code: number | null }> =>
+    lab
+      .machine("db-2")
+      .ssh(
+        `cd /; runuser --user ${user} -- psql -XAtq --host /var/run/postgresql --username prometheus --dbname ${database} --command 'select 1'`,
+        { allowFailure: true },
+      );
+  expect((await as("prometheus", "postgres")).code).toBe(0);
+  expect((await as("nobody", "postgres")).code).not.toBe(0);
+  expect((await as("prometheus", "numbers")).code).not.toBe(0);
+}, 60_000);
 
 test("other roles, and nobody restarts: one member copies another one, and shows an hour later what was deleted", async () => {
   const before = await startsOf(MEMBERS);
@@ -65,6 +104,10 @@ test("other roles, and nobody restarts: one member copies another one, and shows
   figure(`a member becomes a delayed one: ${seconds.toFixed(0)} s`);
   expect(await startsOf(MEMBERS)).toEqual(before);
   await until("db-1 copies", () => sourceOf("db-1"), ADDRESSES["db-3"]);
+  // the exporter has left the code in the same apply
+  expect(await local("db-2", "select rolcanlogin from pg_roles where rolname = 'prometheus'")).toBe("f");
+  for (const name of MEMBERS)
+    expect((await lab.machine(name).ssh("ss -Hltn 'sport = :9187'")).stdout).toBe("");
   expect(await asReplica("db-1")).toBe("503");
   expect(await asReplica("db-3")).toBe("200");
   await local("db-2", "delete from numbers where n = 2");

@@ -54,6 +54,7 @@ export function replicaSetCases(): { name: string; files: Record<string, string>
         parameters: { max_connections: 300, work_mem: "16MB", wal_level: "logical", log_connections: true },
         memoryMiB: 4096,
         pooler: { maxClientConnections: 5000, queryWaitTimeout: 60 },
+        metrics: { clients: [Peer.cidr("10.0.6.0/24")], port: 9188 },
         backups: Backups.s3("s3://archive-backups/postgres", {
           endpoint: "store.example.net:9000",
           region: "us-east-1",
@@ -116,6 +117,13 @@ function setCase(
             "pgbouncer-hba.conf": file("/etc/pgbouncer/cdktf-ha/hba.conf"),
             "pgbouncer.service": file("/etc/systemd/system/pgbouncer.service"),
             "pgbouncer-follow.service": file("/etc/systemd/system/pgbouncer-follow.service"),
+          }
+        : {}),
+      ...(set.props.metrics
+        ? {
+            "prometheus-postgres-exporter.service": file(
+              "/etc/systemd/system/prometheus-postgres-exporter.service",
+            ),
           }
         : {}),
       ...(set.props.backups

@@ -225,7 +225,14 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     "only-by-balancer": [
       ["a connection string", (stack) => newSet(stack).synchronousReplica.connectionString("a", "a")],
     ],
-    "port-out-of-range": [["of a host", byHost({ port: 0 })]],
+    "port-out-of-range": [
+      ["of a host", byHost({ port: 0 })],
+      ["of metrics", set({ metrics: { clients: [], port: 70_000 } })],
+    ],
+    "listener-clash": [
+      ["metrics where Patroni answers", set({ metrics: { clients: [], port: 8008 } })],
+      ["metrics where etcd answers", set({ metrics: { clients: [], port: 2379 } })],
+    ],
     "secret-not-shared": [
       ["the key to a host", byHost({ privateKey: Secret.generated("key") })],
       ["the members'", set({ memberPassword: Secret.generated("members") })],

@@ -126,6 +126,15 @@ def apply():
         server.set_password(name, role["password"])
         execute("postgres", "comment on role {role} is %s", [mine], role=name)
     names = [role["name"] for role in wanted["roles"]]
+    if "metrics" in wanted:
+        # by its user of the system, from this machine: no password, and nothing but what the server says of itself
+        metrics = wanted["metrics"]
+        if not execute("postgres", "select 1 from pg_roles where rolname = %s", [metrics]):
+            execute("postgres", "create role {role}", role=metrics)
+        execute("postgres", "alter role {role} login connection limit 5", role=metrics)
+        execute("postgres", "grant pg_monitor to {role}", role=metrics)
+        execute("postgres", "comment on role {role} is %s", [mine], role=metrics)
+        names.append(metrics)
     for (gone,) in execute(
         "postgres",
         "select rolname from pg_roles where rolcanlogin and shobj_description(oid, 'pg_authid') = %s and rolname <> all(%s)",
