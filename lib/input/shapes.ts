@@ -524,7 +524,7 @@ export const SHAPES: Shapes = {
         "base",
         "connection",
         "groups",
-        "handsOver",
+        "handovers",
         "hostRules",
         "identity",
         "join",
