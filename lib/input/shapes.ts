@@ -530,7 +530,7 @@ export const SHAPES: Shapes = {
         "base",
         "connection",
         "groups",
-        "handsOver",
+        "handovers",
         "hostRules",
         "identity",
         "join",

@@ -103,9 +103,9 @@ export class Machine extends Construct {
     return [BASE_SERVICE, ...this.services.keys()];
   }
 
-  /** Has one of its services something to hand over before it leaves? */
-  get handsOver(): boolean {
-    return [...this.services.values()].some(({ handsOver }) => handsOver === true);
+  /** Names of its services that have something to hand over before they leave. */
+  get handovers(): string[] {
+    return [...this.services.values()].flatMap(({ name, handsOver }) => (handsOver ? [name] : []));
   }
 
   /** A group whose rules hold for this machine too. */

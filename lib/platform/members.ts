@@ -8,15 +8,19 @@ import { keyFileExpression, type Connection } from "./ssh-access";
 export interface Member {
   readonly connection: Connection;
   readonly privateKeyFile?: string;
+  /** Services that have something to hand over before they leave. */
+  readonly handovers: readonly string[];
 }
+
+type Entry = [string, Record<string, unknown>];
 
 /**
  * Says goodbye to machines that leave. Terraform runs no destroy-time provisioner of a block that has left the code, so one
  * block with `for_each` stands for all machines: a key that goes runs `cdktf-ha leave` on its machine. It is a
  * `terraform_data` whatever the carrier: what it knows about a machine may change without replacing it, which would send the
- * machine away.
+ * machine away. A second block stands for what hands over on each machine, and leaves alone where the machine stays.
  *
- * Every push depends on it, so a machine has left before any other one hears of it: while a node hands over its rows, the
+ * Every push depends on them, so who leaves has left before any other one hears of it: while a node hands over its rows, the
  * others' firewalls must still let it in.
  */
 export class Members {
@@ -28,24 +32,24 @@ export class Members {
   readonly resource: TerraformResource;
 
   constructor(scope: Construct, members: () => Readonly<Record<string, Member>>) {
-    const entries = (): [string, Record<string, unknown>][] =>
+    const entries = (): Entry[] =>
       Object.entries(members())
         .sort(([a], [b]) => (a < b ? -1 : 1))
         .map(([name, { connection, privateKeyFile }]) => {
           const { private_key: _key, script_path: _path, type: _type, ...rest } = connection;
           return [name, { ...rest, ...(privateKeyFile ? { private_key_file: privateKeyFile } : {}) }];
         });
-    this.resource = terraformData(scope, "members");
-    this.resource.addOverride(
-      "for_each",
-      atSynth(() => Object.fromEntries(entries())),
-    );
-    this.resource.addOverride("input", "${each.value}");
-    this.resource.addOverride("provisioner", [
-      goodbye("self.input", "leave", "exec /usr/local/sbin/cdktf-ha leave ${each.key}"),
-    ]);
+    const handovers = (): Entry[] => {
+      const all = members();
+      return entries().flatMap(([name, input]) =>
+        all[name]!.handovers.map((service): Entry => [`${name}/${service}`, input]),
+      );
+    };
+    const services = farewells(scope, "handovers", handovers, 'leave-service ${replace(each.key, "/", " ")}');
+    // a machine that leaves is gone before its services are asked one by one: they go in its own order
+    this.resource = farewells(scope, "members", entries, "leave ${each.key}", [services]);
     const stack = TerraformStack.of(scope);
-    DEPARTURES.set(stack, [...Members.departures(stack), this.resource]);
+    DEPARTURES.set(stack, [...Members.departures(stack), services, this.resource]);
     this.tellThatAllGo(scope, entries);
   }
 
@@ -53,7 +57,7 @@ export class Members {
    * `terraform destroy` takes every machine away: a node that would hand its rows to the others must know that they go as
    * well. This resource is gone before the members are, and only then: a machine that leaves alone changes it in place.
    */
-  private tellThatAllGo(scope: Construct, entries: () => [string, Record<string, unknown>][]): void {
+  private tellThatAllGo(scope: Construct, entries: () => Entry[]): void {
     const all = terraformData(scope, "dissolve", [this.resource]);
     all.addOverride(
       "input",
@@ -79,6 +83,27 @@ export class Members {
       ),
     );
   }
+}
+
+/** Instances that run a command on their machine when their key goes. */
+function farewells(
+  scope: Construct,
+  id: string,
+  entries: () => Entry[],
+  command: string,
+  dependsOn: readonly TerraformResource[] = [],
+): TerraformResource {
+  const resource = terraformData(scope, id, dependsOn);
+  resource.addOverride(
+    "for_each",
+    atSynth(() => Object.fromEntries(entries())),
+  );
+  resource.addOverride("input", "${each.value}");
+  const verb = command.split(" ")[0]!;
+  resource.addOverride("provisioner", [
+    goodbye("self.input", verb, `exec /usr/local/sbin/cdktf-ha ${command}`),
+  ]);
+  return resource;
 }
 
 const DEPARTURES = new WeakMap<TerraformStack, readonly TerraformResource[]>();

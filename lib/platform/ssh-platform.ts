@@ -229,10 +229,12 @@ export class SshPlatform extends Construct implements Platform {
     }
     new Members(this, () =>
       Object.fromEntries(
-        [...this.machines].flatMap(([name, { connection }]) => {
+        [...this.machines].flatMap(([name, { connection, handovers }]) => {
           const access = this.access(this.props.hosts[name]!);
           // a key from a variable would stand in the state: told by the warning above
-          return access.privateKey ? [] : [[name, { connection, privateKeyFile: access.privateKeyFile }]];
+          return access.privateKey
+            ? []
+            : [[name, { connection, privateKeyFile: access.privateKeyFile, handovers }]];
         }),
       ),
     );

@@ -14,6 +14,8 @@ After=network-online.target etcd.service
 Wants=network-online.target
 # a volume that is not there yet is waited for: without it the member would begin again, with nothing
 RequiresMountsFor=${dataRoot}
+# whatever ends it, a full disk for instance, may be over in an hour
+StartLimitIntervalSec=0
 
 [Service]
 Type=simple

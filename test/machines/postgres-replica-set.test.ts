@@ -1,11 +1,10 @@
 import { readFileSync } from "node:fs";
-import { setTimeout as delay } from "node:timers/promises";
 import type { Lab, LabMachine } from "../../machines/lab";
 import { portScan } from "../../machines/ports";
 import { waitUntil } from "../../machines/run";
 import { Deployment, type Outcome } from "../support/deployment";
 import { filesThatHold } from "./support/disclosure";
-import { awaitServers, report } from "./support/haproxy";
+import { awaitServers } from "./support/haproxy";
 import {
   awaitMembers,
   MEMBERS,
@@ -18,7 +17,7 @@ import {
 } from "./support/replica-set";
 import { figure } from "./support/ring-site";
 import { ADDRESSES, roles, startSite, type Name } from "./support/site";
-import { localSql, psql, SqlClient, type Statements } from "./support/sql-client";
+import { localSql, psql, underWrites as writesDuring, type Statements } from "./support/sql-client";
 
 /** PostgreSQL whose primary moves, behind the pair, deployed and changed by the real Terraform. */
 let lab: Lab;
@@ -97,28 +96,11 @@ function inTurn({ done }: Statements): (string | undefined)[] {
 }
 
 /** The action while an application writes through the pair all along: no acknowledged write may be lost, no two may write at once. */
-async function underWrites(
+const underWrites = (
   what: string,
   action: () => Promise<unknown>,
-  { before, after } = { before: WRITES, after: WRITES },
-): Promise<Statements> {
-  await ask(before, "truncate numbers");
-  const writer = new SqlClient(lab.machine("client"), "write", before);
-  const start = performance.now();
-  try {
-    await delay(1500);
-    await action();
-    await delay(1500);
-  } finally {
-    await writer.stop();
-  }
-  const writes = await writer.stop();
-  report(`${what}, ${((performance.now() - start) / 1000).toFixed(0)} s; writes`, writes.result);
-  const rows = new Set((await ask(after, "select n from numbers")).split("\n").map(Number));
-  expect(writes.done.filter(({ number }) => !rows.has(number!))).toEqual([]);
-  expect(writes.done.length).toBeGreaterThan(10);
-  return writes;
-}
+  targets = { before: WRITES, after: WRITES },
+): Promise<Statements> => writesDuring(lab.machine("client"), what, action, targets);
 
 /** Each member of etcd, by name, as one of them lists those that have a vote. */
 async function votes(asked: string): Promise<string[]> {

@@ -1,6 +1,7 @@
 import { Construct } from "constructs";
 import {
   Carrier,
+  EtcdCluster,
   HaproxyKeepalivedPair,
   Peer,
   Secret,
@@ -154,6 +155,24 @@ test("a machine that leaves the code is told so by a block that stays", () => {
   )!;
   expect(Object.keys(members.for_each as object)).toEqual(["web-1", "web-2"]);
   expect(JSON.stringify(members.provisioner)).toContain("cdktf-ha leave ${each.key}");
+});
+
+test("a service that hands something over is told so where its machine stays, before anybody else hears of it", () => {
+  const stack = newStack();
+  const rack = newRack(stack);
+  new EtcdCluster(stack, "votes", { platform: rack, nodes: ["web-1"] });
+  new ServiceTier(stack, "web", { platform: rack, nodes: ["web-1", "web-2"], port: 80, services: [service] });
+  const resources = Object.entries(Template.synth(stack).resources("terraform_data"));
+  const found = (part: string): [string, Record<string, unknown>] =>
+    resources.find(([name]) => name.includes(part))!;
+  const [name, handovers] = found("handovers");
+  expect(Object.keys(handovers.for_each as object)).toEqual(["web-1/etcd"]);
+  expect(JSON.stringify(handovers.provisioner)).toContain(
+    'cdktf-ha leave-service ${replace(each.key, \\"/\\", \\" \\")}',
+  );
+  // a machine that leaves altogether goes first, with its services in their own order
+  expect(found("members")[1].depends_on).toContain(`terraform_data.${name}`);
+  expect(found("web-2_base_run")[1].depends_on).toContain(`terraform_data.${name}`);
 });
 
 test("a user's test reads who may connect", () => {

@@ -395,9 +395,15 @@ export class AwsPlatform extends Construct implements Platform {
       });
       return;
     }
-    const members = (): [string, Machine][] => [...this.names].filter(([, machine]) => machine.handsOver);
+    const members = (): [string, Machine][] =>
+      [...this.names].filter(([, { handovers }]) => handovers.length > 0);
     const { resource } = new Members(this, () =>
-      Object.fromEntries(members().map(([name, { connection }]) => [name, { connection, privateKeyFile }])),
+      Object.fromEntries(
+        members().map(([name, { connection, handovers }]) => [
+          name,
+          { connection, privateKeyFile, handovers },
+        ]),
+      ),
     );
     // What comes later goes earlier: instance, volume, rules and rights of a machine that leaves stay until it has handed over.
     after(this, resource, () => members().flatMap(([, machine]) => machine.readiness()));

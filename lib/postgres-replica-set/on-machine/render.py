@@ -66,9 +66,13 @@ def fingerprint():
 def render(directory=ETC):
     certificates.take_care()
     path = os.path.join(directory, MACHINE)
+    text = "# Managed by cdktf-ha-clusters, made on this machine.\n" + json.dumps(machine_part(), indent=2)
+    if os.path.exists(path):
+        with open(path) as file:
+            if file.read() == text:
+                return  # also where the disk is full: the member has to start
     with open(os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write("# Managed by cdktf-ha-clusters, made on this machine.\n")
-        json.dump(machine_part(), file, indent=2)
+        file.write(text)
     shutil.chown(f"{path}.new", "root", "postgres")
     os.chmod(f"{path}.new", 0o640)
     os.replace(f"{path}.new", path)

@@ -41,14 +41,20 @@ ha_remove_others() {
   done < <(ha_services | tac)
 }
 
-# The machine is no longer managed: all services, newest first, so the firewall is the last to go. With a name: only if
-# the machine is still called so; a host that got a new name in the code leaves under the old one and stays.
-ha_leave() { # [NAME]
+# The machine is no longer managed: all services, newest first, so the firewall is the last to go; or one service leaves a
+# machine that stays. With a name: only if the machine is still called so; a host that got a new name in the code leaves
+# under the old one and stays.
+ha_leave() { # [NAME [SERVICE]]
   local name
   ha_lock
   name=$(cat "$HA_STATE/machine" 2>/dev/null || true)
   if [[ -n ${1-} && -n $name && $name != "$1" ]]; then
     ha_say "this machine is called $name by now: nothing to do for $1"
+    return
+  fi
+  if [[ -n ${2-} ]]; then
+    # not there where the machine has left before, with all that it had
+    if [[ -d $HA_STATE/services/$2 ]]; then ha_remove_service "$2"; fi
     return
   fi
   ha_remove_others

@@ -22,7 +22,7 @@ ha_main() {
       ha_usage
       return
       ;;
-    status | verify | log | release | leave | dissolve | submit | verdict | complete | confirm | run | run-complete | run-leave | rollback | recover) ;;
+    status | verify | log | release | leave | leave-service | dissolve | submit | verdict | complete | confirm | run | run-complete | run-leave | rollback | recover) ;;
     *)
       ha_usage >&2
       return 2
@@ -153,13 +153,18 @@ ha_verb_recover() {
   systemctl daemon-reload
 }
 
-ha_verb_leave() {
+ha_verb_leave() { # [NAME]
   HA_SERVICE=machine
   HA_MACHINE=$(cat "$HA_STATE/machine" 2>/dev/null || uname -n)
   ha_hand_over '' run-leave "$@"
 }
 
-ha_verb_run-leave() { # INCOMING [NAME]
+ha_verb_leave-service() { # NAME SERVICE
+  HA_SERVICE=$2 HA_MACHINE=$1
+  ha_hand_over '' run-leave "$@"
+}
+
+ha_verb_run-leave() { # INCOMING [NAME [SERVICE]]
   HA_INCOMING=$1 HA_LOG_FROM=''
   trap ha_on_exit EXIT
   shift

@@ -1,4 +1,5 @@
 import {
+  EtcdCluster,
   HaproxyKeepalivedPair,
   Peer,
   PostgresReplicaSet,
@@ -38,6 +39,8 @@ export interface SetProps extends Partial<PostgresReplicaSetProps> {
   readonly alone?: true;
   /** The same of the members and the reader. */
   readonly otherPasswords?: string;
+  /** Machines of an etcd cluster that is not the set's own. */
+  readonly votes?: readonly string[];
 }
 
 /** A replica set behind a pair, as a user would write it; what differs is little memory. */
@@ -51,6 +54,7 @@ export const replicaSet =
       otherPasswords = "1",
       also,
       alone,
+      votes,
       ...props
     }: SetProps = {},
   ) =>
@@ -90,6 +94,7 @@ export const replicaSet =
         },
       ],
       memoryMiB: 256,
+      etcd: votes && new EtcdCluster(stack, "votes", { platform: rack, nodes: votes }),
       ...props,
     });
     if (alone) {

@@ -1,8 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { LabMachine, SshOptions } from "../../../machines/lab";
 import { shellQuoted } from "../../../lib/script-text";
 import { LoadResult, type LoadRequest } from "../../../machines/load";
+import { report } from "./haproxy";
 
 /** A statement that was done, or not. */
 export interface Statement extends LoadRequest {
@@ -100,4 +102,29 @@ export class SqlClient {
       .map((line) => JSON.parse(line) as Statement);
     return { all, done: all.filter(({ ok }) => ok), result: new LoadResult(all) };
   }
+}
+
+/** The action while an application writes all along, from an empty table `numbers` on: no acknowledged row may be lost. */
+export async function underWrites(
+  client: LabMachine,
+  what: string,
+  action: () => Promise<unknown>,
+  { before, after }: { readonly before: SqlTarget; readonly after: SqlTarget },
+): Promise<Statements> {
+  await psql(client, before, "truncate numbers");
+  const writer = new SqlClient(client, "write", before);
+  const start = performance.now();
+  try {
+    await delay(1500);
+    await action();
+    await delay(1500);
+  } finally {
+    await writer.stop();
+  }
+  const writes = await writer.stop();
+  report(`${what}, ${((performance.now() - start) / 1000).toFixed(0)} s; writes`, writes.result);
+  const rows = new Set((await psql(client, after, "select n from numbers")).split("\n").map(Number));
+  expect(writes.done.filter(({ number }) => !rows.has(number!))).toEqual([]);
+  expect(writes.done.length).toBeGreaterThan(10);
+  return writes;
 }

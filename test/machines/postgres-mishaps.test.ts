@@ -1,0 +1,153 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { PostgresReplicaSet, type PostgresReplicaSetProps } from "cdktf-ha-clusters";
+import type { Lab } from "../../machines/lab";
+import { waitUntil } from "../../machines/run";
+import { Deployment } from "../support/deployment";
+import { awaitMembers, membersOf, PASSWORDS, replicaSet, WRITES } from "./support/replica-set";
+import { figure } from "./support/ring-site";
+import { startSite } from "./support/site";
+import { psql, underWrites, type Statements } from "./support/sql-client";
+
+/** A strict set, then one of two members whose third vote is elsewhere, in an etcd that another set uses too. */
+let lab: Lab;
+let deployment: Deployment;
+const THREE = ["db-1", "db-2", "db-3"] as const;
+const TWO = ["db-1", "db-2"] as const;
+const EVERYBODY = ["lb-1", "lb-2", ...THREE, "db-4"] as const;
+/** Of etcd: one stays on a machine whose member leaves, and a quorum wherever two members have no power. */
+const VOTES = ["lb-1", "db-3", "db-4"];
+
+const twoSets = (
+  members: readonly string[],
+  synchronous: PostgresReplicaSetProps["synchronous"],
+): Deployment =>
+  deployment.changed(
+    replicaSet(lab, {
+      members,
+      votes: VOTES,
+      synchronous,
+      also: (stack, rack, { etcd, memberPassword }) =>
+        new PostgresReplicaSet(stack, "reports", {
+          platform: rack,
+          members: ["db-4"],
+          etcd,
+          memberPassword,
+          memoryMiB: 256,
+        }),
+    }),
+    PASSWORDS,
+  );
+const during = (what: string, action: () => Promise<unknown>): Promise<Statements> =>
+  underWrites(lab.machine("client"), what, action, { before: WRITES, after: WRITES });
+/** The other set, with its only member. */
+const reports = async (): Promise<unknown> => {
+  const [only, ...others] = await membersOf(lab.machine("db-4"));
+  return [only?.name, only?.role, only?.state, others.length];
+};
+const REPORTS_WELL = ["db-4", "leader", "running", 0];
+const now = async (name: string): Promise<number> =>
+  Number((await lab.machine(name).ssh("date +%s%3N")).stdout);
+
+beforeAll(async () => {
+  lab = await startSite([...EVERYBODY, "client"], "tests");
+  deployment = new Deployment(`${lab.directory}/deployment`, () => undefined, PASSWORDS);
+});
+afterAll(() => lab.stop());
+
+test("a strict set and a second one in the same etcd", async () => {
+  const strict = twoSets(THREE, "strict");
+  const { seconds } = await strict.deploy();
+  figure(`deploy of two sets, their etcd and the pair: ${seconds.toFixed(0)} s`);
+  await awaitMembers(lab.machine("db-1"), 3);
+  expect(await reports()).toEqual(REPORTS_WELL);
+  await psql(lab.machine("client"), WRITES, "create table numbers (n int)");
+  expect(await strict.isUpToDate()).toBe(true);
+}, 400_000);
+
+test("strict: while there is no second copy nothing is acknowledged, and all goes on with one", async () => {
+  const { leader } = await awaitMembers(lab.machine("db-1"), 3);
+  const replicas = THREE.filter((name) => name !== leader);
+  let [from, to] = [0, 0];
+  const { done } = await during("strict, both replicas away", async () => {
+    await Promise.all(replicas.map((name) => lab.machine(name).cutPower()));
+    await delay(1000); // for what they had already
+    from = await now("client");
+    await delay(12_000);
+    to = await now("client");
+    for (const name of replicas) await lab.machine(name).powerOn();
+    await awaitMembers(lab.machine("db-1"), 3);
+    await delay(3000);
+  });
+  expect(done.filter(({ at, ms }) => at + ms > from && at + ms < to)).toEqual([]);
+  const after = done.find(({ at, ms }) => at + ms >= to)!;
+  figure(`strict: acknowledged again ${((after.at + after.ms - to) / 1000).toFixed(1)} s after power-on`);
+  expect(await reports()).toEqual(REPORTS_WELL);
+}, 200_000);
+
+const FILLED = "/var/lib/postgresql/filled";
+const fill = (name: string): Promise<unknown> =>
+  lab.machine(name).ssh(`dd if=/dev/zero of=${FILLED} bs=1M 2>/dev/null; sync`, { allowFailure: true });
+const leadsAt = (name: string): Promise<unknown> =>
+  waitUntil(
+    async () =>
+      (await membersOf(lab.machine(name))).some((member) => member.name === name && member.role === "leader"),
+    120,
+    () => "nobody took over",
+  );
+
+test("two members and votes elsewhere: a primary whose disk is full hands over by command", async () => {
+  await twoSets(TWO, "on").deploy();
+  const { leader, standby } = await awaitMembers(lab.machine("db-1"), 2);
+  const { done } = await during("the primary's disk is full", async () => {
+    await fill(leader);
+    await delay(3000);
+    // it would wait until the old primary follows, which needs room
+    const { stdout } = await lab
+      .machine(leader)
+      .ssh("timeout 20 /usr/local/lib/cdktf-ha/postgres/member switchover", { allowFailure: true });
+    expect(stdout).toContain("switched over in");
+    await leadsAt(standby);
+    await delay(3000);
+  });
+  expect(done.at(-1)!.server).toBe(lab.machine(standby).address);
+  await lab.machine(leader).ssh(`rm ${FILLED}`);
+  await awaitMembers(lab.machine(standby), 2, standby);
+}, 400_000);
+
+test("a primary that cannot write its log any more is succeeded, and comes back when it has space", async () => {
+  const { leader, standby } = await awaitMembers(lab.machine("db-1"), 2);
+  const { result } = await during("the primary's log has no room", async () => {
+    await fill(leader);
+    // what is left of the present file of the log is used up
+    const log = "select pg_logical_emit_message(true, 'log', repeat('x', 100000));";
+    const server = "cd / && runuser --user postgres -- psql -XAtq --dbname numbers";
+    await lab
+      .machine(leader)
+      .ssh(`${server} >/dev/null 2>&1 < <(yes "${log}" | head -200)`, { allowFailure: true });
+    await leadsAt(standby);
+    await delay(5000);
+  });
+  figure(`the primary's log has no room: no write for ${(result.longestGapMs / 1000).toFixed(1)} s`);
+  await lab.machine(leader).ssh(`rm ${FILLED}`);
+  await awaitMembers(lab.machine(standby), 2, standby);
+  expect(await twoSets(TWO, "on").isUpToDate()).toBe(true);
+}, 400_000);
+
+test("all of them lose their power in one moment: they come back by themselves, with every row", async () => {
+  await during("every machine's power is cut", async () => {
+    await Promise.all(EVERYBODY.map((name) => lab.machine(name).cutPower()));
+    const start = performance.now();
+    await Promise.all(EVERYBODY.map((name) => lab.machine(name).powerOn()));
+    const written = (): Promise<boolean> =>
+      psql(lab.machine("client"), WRITES, "insert into numbers values (0)").then(
+        () => true,
+        () => false,
+      );
+    await waitUntil(written, 90, () => "no write");
+    figure(
+      `every machine's power is cut: a write ${((performance.now() - start) / 1000).toFixed(1)} s after`,
+    );
+    await awaitMembers(lab.machine("db-1"), 2);
+  });
+  expect(await reports()).toEqual(REPORTS_WELL);
+}, 300_000);
