@@ -20,9 +20,9 @@ make_metadata() {
   found=$(wipefs --noheadings --output TYPE,LABEL "$PAIR_DISK") || pair_fail "$PAIR_DISK cannot be read"
   [[ -z $found ]] ||
     pair_fail "$PAIR_DISK holds ${found//$'\n'/, }: it is not overwritten. If nothing on it is needed: wipefs --all $PAIR_DISK"
-  # a disk of zeroes has no such signature either, but neither has one that an application writes to by itself
   [[ -z $(lsblk --noheadings --output MOUNTPOINTS "$PAIR_DISK" | tr -d '[:space:]') ]] || pair_fail "$PAIR_DISK is mounted"
-  drbdadm --force create-md "$PAIR_RESOURCE" >/dev/null 2>&1 || drbdadm --force create-md "$PAIR_RESOURCE"
+  # asks nothing; there is nothing to ask about on an empty disk
+  drbdadm create-md --force "$PAIR_RESOURCE"
   pair_note "$PAIR_DISK is a new copy"
 }
 
