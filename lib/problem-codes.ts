@@ -121,6 +121,16 @@ export const PROBLEM_CODES = {
   "cache-too-large": "A full volume stops Squid, and memory that is not there stops the machine.",
   "array-too-small": "What one node of a pair keeps, the other one would have lost with it.",
   "far-siblings": "What no cache has is asked of every sibling first, the farthest one included.",
+  // NFS pair
+  "not-a-pair": "DRBD of Debian's kernel keeps two copies.",
+  "no-third-vote": "With two votes neither half knows whether it may go on.",
+  "no-fencing": "A node that nobody can stop may go on writing while the other one has taken over.",
+  "split-brain-accepted": "Without fencing both nodes can write at once, and what one has written is lost.",
+  "no-exports": "A server that exports nothing serves nobody.",
+  "unknown-export": "The pair has no export of this name.",
+  "export-to-everybody": "NFS believes what a client says of its users.",
+  "bad-fsid": "Clients know a file system by it, as a number or a UUID.",
+  "fsid-clash": "Clients would take one export for the other.",
   // geographic DNS
   "no-default-region": "Visitors from places that nobody named would get no address.",
   "unknown-region": "The tier has no region of this name, or nobody would ever be sent to it.",

@@ -8,8 +8,16 @@ import { run, type RunOptions, type RunResult } from "./run";
 import { SubnetAddress } from "./subnet";
 
 export { LabMachine, type Flavour, type MachineSpec } from "./machine";
+export type { DataDisk, VirtualMachineSpec } from "./virtual-machine";
 export { RunError, type RunOptions, type RunResult } from "./run";
 export type { SshOptions } from "./ssh";
+
+export interface PartitionOptions {
+  /** Drops only what the first group sends to the second. Default: false, both ways. */
+  readonly oneWay?: boolean;
+  /** Cuts only cables in this subnet, for instance 10.78.0.0/24, where machines have several. Default: all cables. */
+  readonly subnet?: string;
+}
 
 export interface LabOptions {
   /** The root file system of machines that do not say. Default: demo. */
@@ -55,8 +63,8 @@ export class Lab {
     try {
       await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", lab.privateKeyFile]);
       // In this order, so that the bridges' names do not depend on which machine is faster.
-      for (const { address } of Object.values(machines))
-        await lab.network.addSubnet(new SubnetAddress(address));
+      for (const { address, moreAddresses = [] } of Object.values(machines))
+        for (const text of [address, ...moreAddresses]) await lab.network.addSubnet(new SubnetAddress(text));
       await settleAll(Object.entries(machines).map(([name, spec]) => lab.add(name, spec)));
     } catch (error) {
       await lab.stop().catch(() => undefined); // the first failure is the one to tell
@@ -87,11 +95,11 @@ export class Lab {
     const withFlavour = { ...spec, flavour: spec.flavour ?? this.flavour };
     const machine = new LabMachine(name, withFlavour, { network, layers, privateKeyFile, directory });
     for (const other of this.machines.values())
-      if (other.name === name || other.address === machine.address)
+      if (other.name === name || other.addresses.some((address) => machine.addresses.includes(address)))
         throw new Error(`this lab already has a machine ${other.name} at ${other.address}`);
     this.machines.set(name, machine);
     try {
-      await checkInotify(this.machines.size);
+      await checkInotify([...this.machines.values()].filter((each) => !each.isVirtualMachine).length);
       await machine.create();
       await machine.powerOn();
     } catch (error) {
@@ -111,9 +119,18 @@ export class Lab {
    * Drops every packet between the two groups of machines, both ways, within a subnet and across subnets, until
    * `heal()`. Several partitions add up. The operator still reaches all machines; a machine keeps its carrier.
    */
-  async partition(groupA: readonly string[], groupB: readonly string[]): Promise<void> {
-    const addresses = (names: readonly string[]) => names.map((name) => this.machine(name).address);
-    await this.network.partition(addresses(groupA), addresses(groupB));
+  async partition(
+    groupA: readonly string[],
+    groupB: readonly string[],
+    { oneWay = false, subnet }: PartitionOptions = {},
+  ): Promise<void> {
+    const addresses = (names: readonly string[]) =>
+      names.flatMap((name) =>
+        this.machine(name).addresses.filter((address) => !subnet || isIn(subnet, address)),
+      );
+    const [a, b] = [addresses(groupA), addresses(groupB)];
+    await this.network.cut(a, b);
+    if (!oneWay) await this.network.cut(b, a);
   }
 
   /** Ends all partitions. */
@@ -152,6 +169,10 @@ async function checkInotify(machines: number): Promise<void> {
       `${machines} machines need about ${machines * 7} inotify instances, this computer allows ${limit}: ` +
         "raise it with sysctl fs.inotify.max_user_instances=1024",
     );
+}
+
+function isIn(subnet: string, address: string): boolean {
+  return new SubnetAddress(subnet).contains(address);
 }
 
 /** Waits for all, also where some fail, then throws the first failure. */

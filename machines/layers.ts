@@ -17,6 +17,12 @@ export class Layers {
     return (await Promise.all(sources.map((source) => this.mount(source)))).join(":");
   }
 
+  /** The directory of the virtual machines' image: vmlinuz, initrd, root.ext4. */
+  async image(): Promise<string> {
+    const { stdout } = await run(join(__dirname, "root-file-system.sh"), ["--image"]);
+    return this.mount(stdout.trim());
+  }
+
   async destroy(): Promise<void> {
     for (const mount of this.mounts.values()) await run("umount", ["--lazy", await mount]);
     this.mounts.clear();

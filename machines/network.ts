@@ -15,7 +15,7 @@ interface Bridge {
  */
 export class Network {
   private readonly bridges = new Map<string, Bridge>();
-  /** Addresses that must not reach each other. */
+  /** From which address nothing must reach which. */
   private partitions: (readonly [string, string])[] = [];
 
   static async create(): Promise<Network> {
@@ -54,9 +54,9 @@ export class Network {
     await run("ip", ["link", "set", portOf(address), plugged ? "up" : "down"]);
   }
 
-  /** Drops every packet between the two groups of addresses, both ways, in addition to earlier partitions. */
-  async partition(groupA: readonly string[], groupB: readonly string[]): Promise<void> {
-    for (const a of groupA) for (const b of groupB) this.partitions.push([a, b], [b, a]);
+  /** Drops every packet from the one group of addresses to the other, in addition to earlier partitions. */
+  async cut(from: readonly string[], to: readonly string[]): Promise<void> {
+    for (const a of from) for (const b of to) this.partitions.push([a, b]);
     await this.applyPartitions();
   }
 

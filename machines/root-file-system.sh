@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # The machines' root file system, built once from this computer's own apt sources and then kept.
-#   root-file-system.sh [demo|tests]            builds what is missing (default: demo)
-#   root-file-system.sh --layers [demo|tests]   prints the directories for overlayfs, topmost first
-# `tests` is a second layer on top of `demo`. Kept in $HA_MACHINES_CACHE, by default
-# ${XDG_CACHE_HOME:-~/.cache}/cdktf-ha-clusters; a changed package list or script builds anew.
+#   root-file-system.sh [demo|tests|vms]            builds what is missing (default: demo)
+#   root-file-system.sh --layers [demo|tests|vms]   prints the directories for overlayfs, topmost first
+#   root-file-system.sh --image                     prints the directory of the virtual machines' kernel, initrd and disk
+# `tests` and `vms` are each a second layer on top of `demo`; with `vms` comes the image of the virtual machines, which is
+# the same files. Kept in $HA_MACHINES_CACHE, by default ${XDG_CACHE_HOME:-~/.cache}/cdktf-ha-clusters; a changed package
+# list or script builds anew.
 set -euo pipefail
 umask 022
 
@@ -20,6 +22,10 @@ demo_key=$(key_of "$here/root-file-system.sh" "$here/on-host/customise-root.sh" 
 tests_key=$({ echo "$demo_key"; cat "$here/packages/tests.txt"; } | key_of -)
 demo_root=$cache/demo-$distribution-$codename-$demo_key
 tests_root=$cache/tests-$distribution-$codename-$tests_key
+vms_key=$({ echo "$demo_key"; cat "$here/packages/vms.txt"; } | key_of -)
+vms_root=$cache/vms-$distribution-$codename-$vms_key
+image_key=$({ echo "$vms_key"; cat "$here/on-host/vm-image.sh" "$here/on-host/vm-init.sh"; } | key_of -)
+image=$cache/image-$distribution-$codename-$image_key
 
 fail() { echo "$0: $*" >&2; exit 1; }
 
@@ -70,8 +76,9 @@ apt_in_root() {
   APT_CONFIG=$building/apt.conf DEBIAN_FRONTEND=noninteractive apt-get --yes --quiet --no-install-recommends "$@"
 }
 
-build_tests() {
-  local root=$building/root packages=() package
+# What a package list has on top of `demo`.
+build_layer() {
+  local list=$1 root=$building/root packages=() package
   mkdir "$building/layer" "$building/work" "$root"
   mount -t overlay overlay "$root" \
     -o "lowerdir=$demo_root,upperdir=$building/layer,workdir=$building/work" ||
@@ -93,7 +100,7 @@ DPkg::Chroot-Directory "$root";
 DPkg::Options { "--force-confold"; };
 CONF
   apt_in_root update
-  for package in $(packages_of tests); do
+  for package in $(packages_of "$list"); do
     if apt_in_root --simulate install "$package" >/dev/null 2>&1; then
       packages+=("$package")
     elif [[ $codename = bookworm ]]; then
@@ -109,11 +116,27 @@ CONF
   umount --recursive "$root"
 }
 
+build_tests() { build_layer tests; }
+build_vms() { build_layer vms; }
+
+# Debian's own kernel: it comes as a file, and is installed neither here nor in the root file system.
+build_image() {
+  local packages
+  mkdir "$building"/{layer,changes,work,root}
+  mount -t overlay overlay "$building/root" \
+    -o "lowerdir=$vms_root:$demo_root,upperdir=$building/changes,workdir=$building/work"
+  packages=$(apt-cache depends linux-image-amd64 | awk '$1 == "Depends:" { print $2; exit }')
+  (cd "$building" && apt-get --quiet --option APT::Sandbox::User=root download "${packages:?apt knows no kernel}")
+  "$here/on-host/vm-image.sh" "$building/root" "$building"/linux-image-*.deb "$building/layer"
+  umount "$building/root"
+}
+
 # Old roots and the rests of broken builds, but never one that a running lab has mounted.
 remove_old() {
   local directory
-  for directory in "$cache"/{demo,tests,building}-*; do
-    [[ -d $directory && $directory != "$demo_root" && $directory != "$tests_root" ]] || continue
+  for directory in "$cache"/{demo,tests,vms,image,building}-*; do
+    case $directory in "$demo_root" | "$tests_root" | "$vms_root" | "$image") continue ;; esac
+    [[ -d $directory ]] || continue
     grep --quiet --no-messages --fixed-strings "/${directory##*/}" /proc/[0-9]*/mountinfo ||
       rm -rf --one-file-system "$directory"
   done
@@ -149,26 +172,37 @@ build() {
   printf '%s s, %s, %s\n' $((SECONDS - start)) "$(du --summarize --human-readable "$root" | cut -f1)" "$root"
 }
 
-layers=
-if [[ ${1:-} = --layers ]]; then
-  layers=yes
-  shift
-fi
+asked=
+case ${1:-} in
+  --layers | --image)
+    asked=$1
+    shift
+    ;;
+esac
 flavour=${1:-demo}
-[[ $flavour = demo || $flavour = tests ]] || fail "unknown flavour '$flavour': demo or tests"
+[[ $asked != --image ]] || flavour=vms
+case $flavour in
+  demo) roots=("$demo_root") ;;
+  tests) roots=("$tests_root" "$demo_root") ;;
+  vms) roots=("$vms_root" "$demo_root") ;;
+  *) fail "unknown flavour '$flavour': demo, tests or vms" ;;
+esac
 
-if [[ $layers ]]; then
-  [[ -d $demo_root && ($flavour = demo || -d $tests_root) ]] ||
-    fail "the root file system '$flavour' is not built: run machines/root-file-system.sh $flavour"
-  [[ $flavour = demo ]] || echo "$tests_root"
-  echo "$demo_root"
+if [[ $asked ]]; then
+  wanted=("${roots[@]}")
+  [[ $asked = --layers ]] || wanted=("$image")
+  for root in "${wanted[@]}"; do
+    [[ -d $root ]] || fail "the root file system '$flavour' is not built: run machines/root-file-system.sh $flavour"
+  done
+  printf '%s\n' "${wanted[@]}"
   exit
 fi
 
 # The build itself, in namespaces of its own: see below.
 if [[ ${HA_MACHINES_BUILD:-} = "$cache" ]]; then
   build demo "$demo_root"
-  [[ $flavour = demo ]] || build tests "$tests_root"
+  [[ $flavour = demo ]] || build "$flavour" "${roots[0]}"
+  [[ $flavour != vms ]] || build image "$image"
   exit
 fi
 

@@ -4,13 +4,15 @@ import { run, type RunOptions, type RunResult } from "./run";
 export interface SshOptions extends Pick<RunOptions, "input" | "timeoutSeconds" | "allowFailure"> {
   /** Default: root. The machines also have `admin`, with sudo, and `nosudo`, without. */
   readonly user?: string;
+  /** Until the keys are exchanged. Default: 5, and 30 for a virtual machine. */
+  readonly connectSeconds?: number;
 }
 
 /** Options of the `ssh` program for a lab's machines; nothing of this computer's own ssh set-up has a say. */
-export function sshArguments(privateKeyFile: string): string[] {
+export function sshArguments(privateKeyFile: string, connectSeconds = 5): string[] {
   const settings = [
     "BatchMode=yes",
-    "ConnectTimeout=5",
+    `ConnectTimeout=${connectSeconds}`,
     "IdentitiesOnly=yes",
     "IdentityAgent=none",
     "StrictHostKeyChecking=no",
@@ -26,9 +28,9 @@ export function ssh(
   privateKeyFile: string,
   address: string,
   script: string,
-  { user = "root", ...options }: SshOptions = {},
+  { user = "root", connectSeconds, ...options }: SshOptions = {},
 ): Promise<RunResult> {
-  return run("ssh", [...sshArguments(privateKeyFile), `${user}@${address}`, script], options);
+  return run("ssh", [...sshArguments(privateKeyFile, connectSeconds), `${user}@${address}`, script], options);
 }
 
 /** Whether a ssh server greets at the address within a second. */

@@ -35,6 +35,7 @@ import { refusedRings, warnedRings } from "./cassandra-ring/wrong-rings";
 import { refusedNames } from "./geo-dns/names";
 import { refusedServers, warnedServers } from "./geo-dns/wrong-servers";
 import { refusedSets, warnedSets } from "./postgres-replica-set/wrong-sets";
+import { refusedPairs, warnedPairs } from "./drbd-nfs-pair/wrong-pairs";
 import { refusedTiers, warnedTiers } from "./squid-geo-proxy-tier/wrong-tiers";
 import { newAws, newRack, newStack } from "./support/stack";
 
@@ -652,12 +653,18 @@ const allRefused = [
   refusedRings(),
   refusedSets(),
   refusedTiers(),
+  refusedPairs(),
   refusedNames(),
   refusedServers(),
 ].flatMap((cases) => Object.entries(cases));
-const allWarned = [warned, warnedRings(), warnedSets(), warnedTiers(), warnedServers()].flatMap((cases) =>
-  Object.entries(cases),
-);
+const allWarned = [
+  warned,
+  warnedRings(),
+  warnedSets(),
+  warnedTiers(),
+  warnedServers(),
+  warnedPairs(),
+].flatMap((cases) => Object.entries(cases));
 
 describe.each(allRefused)("%s", (code, cases) => {
   test.each(cases)("%s", (_, build) => {

@@ -3,8 +3,9 @@
 # the network namespace are anonymous and vanish with the machine. Becomes systemd-nspawn, whose child is the
 # machine's init.
 #   MACHINE, MACHINE_HOSTNAME   its name in the lab and its own
-#   ADDRESS, GATEWAY, MAC       its interface eth0: address with prefix length, default route
-#   BRIDGE, PORT                where its cable ends in the lab's namespace
+#   GATEWAY                     its default route
+#   CABLES                      a line for each interface, eth0, eth1, ...: its address with prefix length, its MAC, and where
+#                               its cable ends in the lab's namespace, port and bridge
 #   DIRECTORY                   holds disk/ (the tmpfs of the overlay's upper layer) and root/ (mount point)
 #   LAYERS                      lower layers of the root file system, topmost first, separated by ":"
 #   PUBLIC_KEY                  the file that becomes authorized_keys
@@ -50,18 +51,22 @@ join_cgroup() {
   cgroup_enter "$HA_LAB/$MACHINE"
 }
 
-# The cable: eth0 here, PORT in the namespace of process 1, which is the lab's.
+# The cables: eth0, eth1, ... here, their ports in the namespace of process 1, which is the lab's.
 connect() {
-  # The last power-on's cable goes with its namespace, but later, in the background.
-  nsenter --net=/proc/1/ns/net ip link delete "$PORT" 2>/dev/null || true
-  ip -batch - <<IP
-link set lo up
-link add eth0 address $MAC type veth peer name $PORT netns 1
-address add $ADDRESS broadcast + dev eth0
-link set eth0 up
-route add default via $GATEWAY
+  local address mac port bridge number=0
+  ip link set lo up
+  while read -r address mac port bridge; do
+    # The last power-on's cable goes with its namespace, but later, in the background.
+    nsenter --net=/proc/1/ns/net ip link delete "$port" 2>/dev/null || true
+    ip -batch - <<IP
+link add eth$number address $mac type veth peer name $port netns 1
+address add $address broadcast + dev eth$number
+link set eth$number up
 IP
-  nsenter --net=/proc/1/ns/net ip link set "$PORT" master "$BRIDGE" up
+    nsenter --net=/proc/1/ns/net ip link set "$port" master "$bridge" up
+    number=$((number + 1))
+  done <<<"${CABLES%$'\n'}"
+  ip route add default via "$GATEWAY"
 }
 
 mount_root

@@ -14,6 +14,7 @@ import {
 } from "../../lib";
 import { Template } from "../../lib/testing";
 import { ringCases } from "../cassandra-ring/golden";
+import { nfsPairCases } from "../drbd-nfs-pair/golden";
 import { nameServerCases } from "../geo-dns/golden";
 import { replicaSetCases } from "../postgres-replica-set/golden";
 import { tierCases } from "../squid-geo-proxy-tier/golden";
@@ -143,6 +144,7 @@ export function goldenCases(): GoldenCase[] {
     ...replicaSetCases(),
     ...tierCases(),
     ...nameServerCases(),
+    ...nfsPairCases(),
   ];
 }
 

@@ -1,0 +1,190 @@
+/** Everything that Pacemaker is told, in its own words. */
+export interface CibModel {
+  readonly nodes: readonly string[];
+  readonly fencing: readonly FenceDevice[];
+  readonly drbdResource: string;
+  readonly fileSystem: { readonly device: string; readonly directory: string; readonly type: string };
+  readonly nfsState: string;
+  readonly virtualIp: { readonly address: string; readonly prefix: number };
+  /** Seconds in which an agent has to be done with what it is asked for. */
+  readonly operationTimeout: number;
+}
+
+/** A way to switch nodes off. */
+export interface FenceDevice {
+  readonly name: string;
+  /** Program below /usr/sbin, without its path. */
+  readonly agent: string;
+  /** Whom it can switch off. */
+  readonly nodes: readonly string[];
+  readonly parameters: Readonly<Record<string, string>>;
+}
+
+/** Ids of everything of ours begin so: what Pacemaker's users and DRBD's handlers add by themselves stays as it is. */
+export const OURS = "ha-";
+
+/**
+ * The `configuration` of Pacemaker's information base: pure. Merged into the living one by on-machine/merge-cib.sh, as one
+ * change: what is as it was goes on running.
+ */
+export function renderCib(model: CibModel): string {
+  const seconds = (factor: number): string => `${Math.ceil(model.operationTimeout * factor)}s`;
+  const usual = { start: seconds(1), stop: seconds(1) };
+  return [
+    "<!-- Managed by cdktf-ha-clusters. -->",
+    "<configuration>",
+    "  <crm_config>",
+    ...settings("cluster_property_set", "properties", "    ", {
+      "stonith-enabled": String(model.fencing.length > 0),
+      "stonith-action": "reboot",
+      "stonith-timeout": seconds(1.5),
+      "no-quorum-policy": "stop",
+    }),
+    "  </crm_config>",
+    "  <resources>",
+    ...model.fencing.flatMap(fenceDevice),
+    ...drbd(model, seconds),
+    `    <group id="${OURS}serve">`,
+    ...primitive("      ", "fs", "ocf:heartbeat:Filesystem", {
+      parameters: {
+        device: model.fileSystem.device,
+        directory: model.fileSystem.directory,
+        fstype: model.fileSystem.type,
+        options: "noatime",
+      },
+      operations: { ...usual, monitor: [20, seconds(1)] },
+    }),
+    ...primitive("      ", "nfsd", "ocf:heartbeat:nfsserver", {
+      parameters: {
+        nfs_shared_infodir: model.nfsState,
+        nfsv4_only: "true",
+        // Debian's place; the agent's own default would lie on the replicated volume
+        rpcpipefs_dir: "/run/rpc_pipefs",
+      },
+      operations: { ...usual, monitor: [20, seconds(1)] },
+    }),
+    // the last to come and the first to go: clients see silence, never a server without their export
+    ...primitive("      ", "vip", "ocf:heartbeat:IPaddr2", {
+      parameters: { ip: model.virtualIp.address, cidr_netmask: String(model.virtualIp.prefix) },
+      operations: { ...usual, monitor: [10, seconds(1)] },
+    }),
+    "    </group>",
+    "  </resources>",
+    "  <constraints>",
+    // who is to be switched off is not the one to do it
+    ...model.fencing.flatMap(({ name, nodes }) =>
+      nodes.length === 1
+        ? [
+            `    <rsc_location id="${OURS}${name}-elsewhere" rsc="${OURS}${name}" node="${nodes[0]!}" score="-INFINITY"/>`,
+          ]
+        : [],
+    ),
+    `    <rsc_colocation id="${OURS}serve-with-primary" rsc="${OURS}serve" with-rsc="${OURS}drbd-clone" with-rsc-role="Promoted" score="INFINITY"/>`,
+    `    <rsc_order id="${OURS}promote-before-serve" first="${OURS}drbd-clone" first-action="promote" then="${OURS}serve" then-action="start" kind="Mandatory"/>`,
+    "  </constraints>",
+    "  <rsc_defaults>",
+    ...settings("meta_attributes", "resource-defaults", "    ", {
+      // each move is a gap: who serves well goes on serving
+      "resource-stickiness": "200",
+      "migration-threshold": "3",
+      "failure-timeout": "600s",
+    }),
+    "  </rsc_defaults>",
+    "</configuration>",
+    "",
+  ].join("\n");
+}
+
+type Seconds = (factor: number) => string;
+
+function drbd({ drbdResource }: CibModel, seconds: Seconds): string[] {
+  return [
+    `    <clone id="${OURS}drbd-clone">`,
+    ...settings("meta_attributes", "drbd-clone-meta", "      ", {
+      promotable: "true",
+      "promoted-max": "1",
+      "promoted-node-max": "1",
+      "clone-max": "2",
+      "clone-node-max": "1",
+      notify: "true",
+      interleave: "true",
+    }),
+    ...primitive("      ", "drbd", "ocf:linbit:drbd", {
+      parameters: { drbd_resource: drbdResource },
+      operations: {
+        start: seconds(4),
+        promote: seconds(1.5),
+        demote: seconds(1.5),
+        stop: seconds(2),
+        // two monitors of one agent must differ in their interval
+        "monitor Promoted": [11, seconds(1)],
+        "monitor Unpromoted": [13, seconds(1)],
+      },
+    }),
+    "    </clone>",
+  ];
+}
+
+function fenceDevice({ name, agent, nodes, parameters }: FenceDevice): string[] {
+  return primitive("    ", name, `stonith:${agent}`, {
+    parameters: { ...parameters, pcmk_host_list: nodes.join(",") },
+    operations: { monitor: [60, "60s"] },
+  });
+}
+
+interface Primitive {
+  readonly parameters: Readonly<Record<string, string>>;
+  /** Seconds in which it has to be done; a monitor's interval before. */
+  readonly operations: Readonly<Record<string, string | readonly [number, string]>>;
+}
+
+function primitive(
+  indent: string,
+  name: string,
+  agent: string,
+  { parameters, operations }: Primitive,
+): string[] {
+  const [standard, provider, type] = agent.split(":");
+  const id = `${OURS}${name}`;
+  const kind =
+    type === undefined
+      ? `class="${standard}" type="${provider}"`
+      : `class="${standard}" provider="${provider}" type="${type}"`;
+  return [
+    `${indent}<primitive id="${id}" ${kind}>`,
+    ...settings("instance_attributes", `${name}-parameters`, `${indent}  `, parameters),
+    `${indent}  <operations>`,
+    ...Object.entries(operations).map(([key, value]) => {
+      const [operation, role] = key.split(" ");
+      const [interval, timeout] = typeof value === "string" ? [0, value] : value;
+      const op = `${id}-${key.replace(" ", "-").toLowerCase()}`;
+      return `${indent}    <op id="${op}" name="${operation}" interval="${interval}s" timeout="${timeout}"${role === undefined ? "" : ` role="${role}"`}/>`;
+    }),
+    `${indent}  </operations>`,
+    `${indent}</primitive>`,
+  ];
+}
+
+function settings(
+  element: string,
+  name: string,
+  indent: string,
+  values: Readonly<Record<string, string>>,
+): string[] {
+  const id = `${OURS}${name}`;
+  return [
+    `${indent}<${element} id="${id}">`,
+    ...Object.entries(values).map(
+      ([key, value]) => `${indent}  <nvpair id="${id}-${key}" name="${key}" value="${quoted(value)}"/>`,
+    ),
+    `${indent}</${element}>`,
+  ];
+}
+
+function quoted(text: string): string {
+  return text
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;");
+}

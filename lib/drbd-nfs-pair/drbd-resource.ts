@@ -1,0 +1,88 @@
+import { bracketed } from "../net";
+
+/** What a commit waits for: a copy on the other node's disk, in its memory, or in this node's send buffer. */
+export type ReplicationProtocol = "A" | "B" | "C";
+
+/** How DRBD's modules differ: in 9, `fencing` belongs to the connection and the peer is let back in by its own handler. */
+export type DrbdVersion = "8.4" | "9";
+
+export interface DrbdResourceModel {
+  readonly version: DrbdVersion;
+  readonly name: string;
+  readonly minor: number;
+  readonly port: number;
+  readonly nodes: readonly { readonly name: string; readonly address: string; readonly disk: string }[];
+  readonly protocol: ReplicationProtocol;
+  /** What both sides prove to know; as text between double quotes. */
+  readonly secret: string;
+  /** MiB/s at most while a node catches up. */
+  readonly resyncRate: number;
+  /** Does a power switch answer for the peer? Else only DRBD's own note keeps a stale copy from being used. */
+  readonly fenced: boolean;
+}
+
+const HANDLERS = "/usr/lib/drbd";
+
+/**
+ * One replicated device: pure. There is no `after-sb-*`: where the data differ in spite of fencing and the third vote, both
+ * sides stop talking and keep what they have, until a person has decided.
+ */
+export function renderDrbdResource(model: DrbdResourceModel): string {
+  const { version, name, minor, nodes } = model;
+  const fencing = `    fencing ${model.fenced ? "resource-and-stonith" : "resource-only"};`;
+  const nine = version === "9";
+  return [
+    "# Managed by cdktf-ha-clusters.",
+    `resource ${name} {`,
+    `  device /dev/drbd${minor};`,
+    "  meta-disk internal;",
+    "  net {",
+    `    protocol ${model.protocol};`,
+    "    cram-hmac-alg sha256;",
+    `    shared-secret "${model.secret}";`,
+    "    verify-alg sha256;",
+    "    # a dead peer is missed after 2 s without an answer, or 3 s of silence and 1 s for the ping",
+    "    timeout 20;",
+    "    connect-int 3;",
+    "    ping-int 3;",
+    "    ping-timeout 10;",
+    ...(nine ? [fencing] : []),
+    "  }",
+    "  disk {",
+    "    # a disk that fails is let go, and the peer's copy is read and written over the network",
+    "    on-io-error detach;",
+    ...(nine ? [] : [fencing]),
+    `    c-max-rate ${model.resyncRate}M;`,
+    "  }",
+    "  handlers {",
+    ...handlers(nine),
+    "  }",
+    ...nodes.flatMap(({ name: node, address, disk }, index) => [
+      `  on ${node} {`,
+      ...(nine ? [`    node-id ${index};`] : []),
+      `    disk ${disk};`,
+      `    address ${address.includes(":") ? "ipv6 " : ""}${bracketed(address)}:${model.port};`,
+      "  }",
+    ]),
+    "}",
+    "",
+  ].join("\n");
+}
+
+/** They ask Pacemaker: who is cut off must not be promoted before it has caught up. */
+function handlers(nine: boolean): string[] {
+  return nine
+    ? [
+        `    fence-peer "${HANDLERS}/crm-fence-peer.9.sh";`,
+        `    unfence-peer "${HANDLERS}/crm-unfence-peer.9.sh";`,
+      ]
+    : [
+        `    fence-peer "${HANDLERS}/crm-fence-peer.sh";`,
+        `    after-resync-target "${HANDLERS}/crm-unfence-peer.sh";`,
+      ];
+}
+
+/** What holds for every resource: nobody outside is told that the module is in use. */
+export function renderDrbdCommon(): string {
+  return ["# Managed by cdktf-ha-clusters.", "global {", "  usage-count no;", "}", ""].join("\n");
+}

@@ -1,0 +1,59 @@
+#!/bin/bash
+# shellcheck disable=SC2034,SC2153 # the facts come from a file; the hooks use what stands here
+# What the hooks of a pair's nodes share.
+# shellcheck source=/dev/null
+. /etc/cdktf-ha/drbd-nfs
+
+pair_fail() {
+  printf '%s\n' "$*" >&2
+  exit 1
+}
+
+# In the journal too: who served when is looked up there a year later.
+pair_note() {
+  printf '%s\n' "$*"
+  logger --tag cdktf-ha-nfs -- "$*" || true
+}
+
+# Connected, WFConnection, StandAlone..., or nothing where DRBD is not up on this node.
+pair_connection() { drbdadm cstate "$PAIR_RESOURCE" 2>/dev/null | grep -v '^Unconfigured$' || true; }
+# Of this node's copy and the peer's: UpToDate/UpToDate.
+pair_disks() { drbdadm dstate "$PAIR_RESOURCE" 2>/dev/null || true; }
+pair_is_up() { [[ -n $(pair_connection) ]]; }
+
+# Does this node have the volume, so that it serves or is about to?
+pair_serves() { mountpoint --quiet "$PAIR_DIRECTORY"; }
+
+# Does Pacemaker know of the pair's resources? From then on it alone starts and stops them.
+pair_is_managed() {
+  systemctl is-active --quiet pacemaker && cibadmin --query --xpath "//primitive[@id='ha-drbd']" >/dev/null 2>&1
+}
+
+# Both nodes' names stand in the partition that this node is in.
+pair_sees_both() {
+  local members
+  members=$(crm_node --partition 2>/dev/null) && [[ " $members " == *" $PAIR_NODE "* && " $members " == *" $PAIR_PEER "* ]]
+}
+
+# Name of the node where a resource runs, or nothing.
+pair_where() { # RESOURCE
+  crm_resource --quiet --resource "$1" --locate 2>/dev/null | awk 'NR == 1 { print $1 }' || true
+}
+
+# pair_wait SECONDS COMMAND...: until the command's status is 0
+pair_wait() {
+  local until=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    ((SECONDS < until)) || return 1
+    sleep 1
+  done
+}
+
+# The cluster's key, made of the pair's secret: as long as corosync wants it, and the secret itself cannot be found from it.
+pair_cluster_key() {
+  local part
+  for part in 1 2; do
+    { printf 'corosync %s ' "$part" && cat /etc/cdktf-ha/drbd-nfs.key; } | sha512sum | cut -d ' ' -f 1 | tr -d '\n'
+  done
+}

@@ -1,0 +1,20 @@
+#!/bin/bash
+# Exports are added and taken away while the server runs; everything else of it is Pacemaker's.
+# shellcheck source-path=SCRIPTDIR source=functions.sh
+. /usr/local/lib/cdktf-ha/drbd-nfs/functions.sh
+
+# With the init script executable the nfsserver agent uses it and never stops nfsdcld, which then keeps the state directory
+# busy: the stop fails, and the node is switched off at every switchover.
+if [[ -x /etc/init.d/nfs-kernel-server ]]; then
+  dpkg-statoverride --quiet --force-statoverride-add --update --add root root 0644 /etc/init.d/nfs-kernel-server
+fi
+# Version 4 alone: the server's unit wants rpc.statd, which sits in the state directory as well.
+systemctl mask --quiet --now rpc-statd.service rpc-statd-notify.service rpcbind.service rpcbind.socket \
+  nfs-blkmap.service rpc-gssd.service rpc-svcgssd.service 2>/dev/null
+if ! pair_is_managed; then systemctl disable --quiet --now nfs-server.service; fi
+systemctl disable --quiet nfs-server.service
+mkdir --parents "$PAIR_DIRECTORY"
+if pair_serves && systemctl is-active --quiet nfs-server.service; then
+  bash /usr/local/lib/cdktf-ha/drbd-nfs/directories.sh
+  exportfs -ra
+fi

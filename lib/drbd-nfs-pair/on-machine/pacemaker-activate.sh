@@ -1,0 +1,16 @@
+#!/bin/bash
+# Membership, the third vote, and the manager of everything else. Nothing of it is ever restarted while the pair serves: what
+# changes in corosync.conf is read while it runs.
+# shellcheck source-path=SCRIPTDIR source=functions.sh
+. /usr/local/lib/cdktf-ha/drbd-nfs/functions.sh
+umask 077
+pair_cluster_key >/etc/corosync/authkey.new
+mv /etc/corosync/authkey.new /etc/corosync/authkey
+if systemctl is-active --quiet corosync.service; then
+  [[ $HA_ACTION == none ]] || corosync-cfgtool -R
+fi
+for unit in corosync.service corosync-qdevice.service pacemaker.service; do
+  systemctl enable --quiet "$unit"
+  systemctl is-active --quiet "$unit" || systemctl reset-failed "$unit" 2>/dev/null || true
+  systemctl start "$unit"
+done

@@ -1,0 +1,12 @@
+#!/bin/bash
+# A member of a quorum that counts the third vote.
+# shellcheck source-path=SCRIPTDIR source=functions.sh
+. /usr/local/lib/cdktf-ha/drbd-nfs/functions.sh
+for unit in corosync.service corosync-qdevice.service pacemaker.service; do
+  systemctl is-active --quiet "$unit" || pair_fail "$unit is not active"
+done
+words=$(corosync-quorumtool -s 2>&1) || true # its status is no 0 for a quorum
+grep -Eq '^Quorate: +Yes' <<<"$words" || pair_fail "this node is in no quorum: $words"
+grep -Eq '^Flags:.* Qdevice' <<<"$words" || pair_fail "the third vote does not count"
+grep -Eq ' A,V,' <<<"$words" || pair_fail "the quorum host does not give its vote: is it up, and does its firewall let this node in? $words"
+crm_node --partition >/dev/null 2>&1 || pair_fail "Pacemaker does not answer yet"

@@ -1,0 +1,152 @@
+import type { Construct } from "constructs";
+import { isIp } from "../net";
+import type { Machine } from "../platform/machine";
+import { checkAtSynth, isToken, refuse, refuseToken, warn } from "../problem";
+import type { DrbdNfsPairProps } from "./drbd-nfs-pair";
+
+/** Refuses what can never work or never be safe, and warns of the rest. */
+export function checkPair(
+  pair: Construct,
+  machines: readonly Machine[],
+  quorum: readonly Machine[],
+  props: DrbdNfsPairProps,
+): void {
+  checkNodes(pair, machines, quorum);
+  props.fencing.check(
+    pair,
+    machines.map(({ name }) => name),
+  );
+  checkAddress(pair, machines, props);
+  checkSettings(pair, props);
+  checkSecondLink(pair, machines, props);
+  warnOfRisks(pair, machines, quorum, props);
+  checkAtSynth(pair, () =>
+    props.exports.length
+      ? []
+      : [
+          {
+            code: "no-exports",
+            what: "the pair exports nothing",
+            allowed: "one export at least",
+            fix: 'exports: [{ name: "assets", clients: [...] }]',
+          },
+        ],
+  );
+}
+
+function checkNodes(pair: Construct, machines: readonly Machine[], quorum: readonly Machine[]): void {
+  if (machines.length !== 2) {
+    refuse(pair, {
+      code: "not-a-pair",
+      what: `${machines.length} nodes`,
+      allowed: "two: DRBD of Debian's kernel keeps two copies",
+      fix: "name two nodes; more space is a larger disk, and more exports are another pair",
+    });
+  }
+  const [voter] = quorum;
+  if (quorum.length !== 1 || machines.includes(voter!)) {
+    refuse(pair, {
+      code: "no-third-vote",
+      what:
+        quorum.length === 1
+          ? `the third vote is on ${voter!.name}, which has one already`
+          : `${quorum.length} quorum hosts`,
+      allowed:
+        "one machine that is no node of the pair: with two votes neither half knows whether it may go on",
+      fix: "name a third machine, in a third zone; it may be a small one",
+    });
+  }
+}
+
+function checkAddress(pair: Construct, machines: readonly Machine[], { virtualIp }: DrbdNfsPairProps): void {
+  if (virtualIp.mode !== "layer2") {
+    refuse(pair, {
+      code: "virtual-ip-mode",
+      what: `the pair's address moves by ${virtualIp.mode}`,
+      allowed: "VirtualIp.layer2: Pacemaker moves it on a plain network",
+      fix: 'VirtualIp.layer2("10.0.1.90/27"), on hosts that share a network segment',
+    });
+  }
+  refuseToken(pair, "virtualIp", virtualIp.address);
+  virtualIp.check(pair, machines);
+}
+
+function checkSettings(pair: Construct, { disk, secret, protocol }: DrbdNfsPairProps): void {
+  if (!/^\/dev\/[A-Za-z0-9/_.:+-]+$/.test(disk)) {
+    refuse(pair, {
+      code: "bad-path",
+      what: `'disk' is '${disk}'`,
+      allowed: "the path of a block device below /dev: a disk, a partition or a logical volume",
+      fix: 'disk: "/dev/vg0/nfs"',
+    });
+  }
+  if (secret.source.kind === "generated") {
+    refuse(pair, {
+      code: "secret-not-shared",
+      what: "'secret' is generated on each machine",
+      allowed: "a value that both nodes share",
+      fix: "Secret.variable(...), Secret.file(...), Secret.awsSecretsManager(...) or Secret.awsParameter(...)",
+    });
+  }
+  if (protocol !== undefined && protocol !== "C") {
+    warn(pair, {
+      code: "not-durable",
+      what: `writes are acknowledged by protocol ${protocol}`,
+      allowed: "C, which waits for the other node's disk",
+      fix:
+        protocol === "A"
+          ? "leave 'protocol' out; as it is, what was on its way is lost with the node that serves"
+          : "leave 'protocol' out; as it is, a power cut of both nodes loses what was in memory",
+    });
+  }
+}
+
+function checkSecondLink(
+  pair: Construct,
+  machines: readonly Machine[],
+  { secondLink }: DrbdNfsPairProps,
+): void {
+  if (!secondLink) return;
+  for (const { name, privateAddress } of machines) {
+    const address = secondLink[name];
+    if (address !== undefined && !isToken(address) && isIp(address) && address !== privateAddress) continue;
+    refuse(pair, {
+      code: "bad-address",
+      what: `the second link of ${name} is ${address === undefined ? "nowhere" : `'${address}'`}`,
+      allowed: "the address of each node on a second network",
+      fix: `secondLink: { ${machines.map((machine, index) => `"${machine.name}": "192.168.7.${index + 1}"`).join(", ")} }`,
+    });
+  }
+  const stranger = Object.keys(secondLink).find((name) => !machines.some((machine) => machine.name === name));
+  if (stranger === undefined) return;
+  refuse(pair, {
+    code: "unknown-node",
+    what: `'secondLink' has an address of '${stranger}'`,
+    allowed: machines.map(({ name }) => name).join(", "),
+    fix: "name the two nodes",
+  });
+}
+
+function warnOfRisks(
+  pair: Construct,
+  machines: readonly Machine[],
+  [voter]: readonly Machine[],
+  { fencing }: DrbdNfsPairProps,
+): void {
+  if (!fencing.isCertain) {
+    warn(pair, {
+      code: "split-brain-accepted",
+      what: "nobody can switch a node off: one that hangs or is cut off may go on writing while the other one has taken over",
+      allowed: "Fencing.ipmi, Fencing.redfish or Fencing.command",
+      fix: "as it is, what one of the two has written since is lost: DRBD stops, and a person has to choose",
+    });
+  }
+  const beside = machines.find(({ zone }) => zone !== undefined && zone === voter!.zone);
+  if (!beside) return;
+  warn(pair, {
+    code: "quorum-in-one-zone",
+    what: `the third vote is in zone '${beside.zone}', with ${beside.name}`,
+    allowed: "a zone of its own: when this one fails the node that is left has one vote of three, and stops",
+    fix: "put the quorum host into a third zone",
+  });
+}

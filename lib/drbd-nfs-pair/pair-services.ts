@@ -1,0 +1,202 @@
+import { join } from "node:path";
+import { renderFacts } from "../facts";
+import type { Machine } from "../platform/machine";
+import type { Service, ServiceDescription, ServiceFile } from "../push/service";
+import { scriptText } from "../script-text";
+import type { Secret } from "../secret/secret";
+import { renderCib, type CibModel } from "./cib";
+import { renderCorosyncConf, type CorosyncModel } from "./corosync-conf";
+import { renderDrbdCommon, renderDrbdResource, type DrbdResourceModel } from "./drbd-resource";
+import { renderExports, type ExportModel } from "./exports-file";
+import type { Fencing } from "./fencing";
+import { DEVICE, DIRECTORY, RESOURCE, SERVER_SCOPE, STATE } from "./layout";
+import { renderNfsConf, renderNfsDropIn, type NfsConfModel } from "./nfs-conf";
+
+/** What the services ask of their pair, at synth. */
+export interface PairSource {
+  readonly machines: readonly Machine[];
+  readonly disk: string;
+  readonly fileSystem: "xfs" | "ext4";
+  readonly secret: Secret;
+  readonly fencing: Fencing;
+  readonly operationTimeout: number;
+  drbd(): DrbdResourceModel;
+  corosync(): CorosyncModel;
+  cib(): CibModel;
+  nfs(): NfsConfModel;
+  exports(): readonly ExportModel[];
+}
+
+const PROGRAMS = "/usr/local/lib/cdktf-ha/drbd-nfs";
+const EXPORT_LIST = "/etc/cdktf-ha/drbd-nfs-exports";
+
+/** Replication, and what everything else of the pair finds on a node. */
+export class DrbdService implements Service {
+  readonly name = "drbd";
+
+  constructor(private readonly pair: PairSource) {}
+
+  describe(machine: Machine): ServiceDescription {
+    const { pair } = this;
+    const peer = pair.machines.find((other) => other !== machine)!;
+    return {
+      packages: [
+        { name: "drbd-utils" },
+        ...(pair.fileSystem === "xfs" ? [{ name: "xfsprogs", unlessCommand: "mkfs.xfs" }] : []),
+      ],
+      // an upgrade must not stop what the peer still needs: the kernel's module stays the same anyway
+      onPackageChange: "none",
+      files: [
+        { path: "/etc/drbd.d/global_common.conf", text: renderDrbdCommon() },
+        { path: `/etc/drbd.d/${RESOURCE}.res`, text: renderDrbdResource(pair.drbd()), mode: "0600" },
+        { path: "/etc/cdktf-ha/drbd-nfs.key", text: pair.secret.placeholder, mode: "0600", onChange: "none" },
+        {
+          path: "/etc/cdktf-ha/drbd-nfs",
+          text: renderFacts("the pair and this node's place in it", {
+            PAIR_NODE: machine.name,
+            PAIR_PEER: peer.name,
+            PAIR_FOUNDER: pair.machines[0]!.name,
+            PAIR_RESOURCE: RESOURCE,
+            PAIR_DEVICE: DEVICE,
+            PAIR_DISK: pair.disk,
+            PAIR_FILE_SYSTEM: pair.fileSystem,
+            PAIR_DIRECTORY: DIRECTORY,
+            PAIR_STATE: STATE,
+            PAIR_FENCE_DEVICES: pair
+              .cib()
+              .fencing.map(({ name }) => `ha-${name}`)
+              .join(" "),
+            PAIR_MOVES_WITHIN: 6 * pair.operationTimeout,
+          }),
+          onChange: "none",
+        },
+        program("functions.sh", "functions.sh"),
+      ],
+      secrets: [pair.secret],
+      hooks: {
+        check: script("drbd-check.sh"),
+        activate: script("drbd-activate.sh"),
+        healthy: script("drbd-healthy.sh"),
+        active: ACTIVE,
+        leave: script("drbd-leave.sh"),
+      },
+      checker: "drbdadm dump",
+      // a node that was away may be on its way up still
+      healthyWithin: 4 * pair.operationTimeout,
+    };
+  }
+}
+
+/** The NFS server, which Pacemaker starts on one of the nodes. */
+export class NfsServerService implements Service {
+  readonly name = "nfs-server";
+
+  constructor(private readonly pair: PairSource) {}
+
+  describe(): ServiceDescription {
+    const exports = this.pair.exports();
+    return {
+      packages: [{ name: "nfs-kernel-server" }],
+      onPackageChange: "none",
+      files: [
+        { path: "/etc/nfs.conf.d/cdktf-ha.conf", text: renderNfsConf(this.pair.nfs()), onChange: "restart" },
+        {
+          path: "/etc/systemd/system/nfs-server.service.d/cdktf-ha.conf",
+          text: renderNfsDropIn(SERVER_SCOPE, `/bin/bash ${PROGRAMS}/directories.sh`),
+          onChange: "restart",
+        },
+        {
+          path: "/etc/exports.d/cdktf-ha.exports",
+          text: renderExports(exports, DIRECTORY),
+          onChange: "none",
+        },
+        { path: EXPORT_LIST, text: exports.map(({ path }) => `${path}\n`).join(""), onChange: "none" },
+        program("directories.sh", "nfs-directories.sh"),
+        {
+          path: "/usr/local/sbin/nfs-pair-switchover",
+          text: script("nfs-switchover.sh"),
+          mode: "0755",
+          onChange: "none",
+        },
+      ],
+      directories: [{ path: "/etc/exports.d" }],
+      hooks: {
+        activate: script("nfs-activate.sh"),
+        healthy: script("nfs-healthy.sh"),
+        active: ACTIVE,
+        // a server that has to start anew does so on the node that has nothing to serve
+        drain: `if ${ACTIVE}; then /usr/local/sbin/nfs-pair-switchover; fi`,
+        leave: script("nfs-leave.sh"),
+      },
+    };
+  }
+}
+
+/** Membership and the manager of everything that moves. */
+export class PacemakerService implements Service {
+  readonly name = "pacemaker";
+
+  constructor(private readonly pair: PairSource) {}
+
+  describe(): ServiceDescription {
+    const { fencing } = this.pair;
+    return {
+      packages: [
+        { name: "corosync" },
+        { name: "corosync-qdevice" },
+        { name: "pacemaker" },
+        { name: "pacemaker-cli-utils" },
+        { name: "resource-agents" },
+        ...fencing.packages,
+      ],
+      onPackageChange: "none",
+      files: [
+        { path: "/etc/corosync/corosync.conf", text: renderCorosyncConf(this.pair.corosync()) },
+        ...fencing.files(),
+      ],
+      secrets: fencing.secrets,
+      units: ["corosync.service", "corosync-qdevice.service", "pacemaker.service"],
+      hooks: {
+        check: script("pacemaker-check.sh"),
+        activate: script("pacemaker-activate.sh"),
+        healthy: script("pacemaker-healthy.sh"),
+        active: ACTIVE,
+        leave: script("pacemaker-leave.sh"),
+      },
+      checker: "corosync -t",
+      healthyWithin: 2 * this.pair.operationTimeout,
+    };
+  }
+}
+
+/** What Pacemaker runs where: known by both nodes at once, so either one can be told. */
+export class ResourcesService implements Service {
+  readonly name = "nfs-resources";
+
+  constructor(private readonly pair: PairSource) {}
+
+  describe(): ServiceDescription {
+    return {
+      files: [
+        { path: "/etc/cdktf-ha/drbd-nfs-cib.xml", text: renderCib(this.pair.cib()), onChange: "none" },
+        program("merge-cib.sh", "merge-cib.sh"),
+      ],
+      hooks: {
+        activate: script("resources-activate.sh"),
+        healthy: script("resources-healthy.sh"),
+      },
+      healthyWithin: 6 * this.pair.operationTimeout,
+    };
+  }
+}
+
+/** The node that has the volume is changed last. */
+const ACTIVE = `mountpoint --quiet ${DIRECTORY}`;
+
+function program(name: string, file: string): ServiceFile {
+  return { path: `${PROGRAMS}/${name}`, text: script(file), mode: "0755", onChange: "none" };
+}
+
+function script(file: string): string {
+  return scriptText(join(__dirname, "on-machine", file));
+}

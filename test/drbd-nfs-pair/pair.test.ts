@@ -1,0 +1,66 @@
+import { Peer, Port, ServiceTier } from "../../lib";
+import { Template } from "../../lib/testing";
+import { newStack } from "../support/stack";
+import { newPair, pairHosts } from "./pairs";
+
+test("ports are open between exactly those that talk", () => {
+  const stack = newStack();
+  const platform = pairHosts(stack);
+  const pair = newPair(stack, { platform });
+  const template = Template.synth(stack).hasNoErrors().hasNoWarnings();
+  template.hasPort(pair, Port.tcp(7788)).onlyFrom(pair);
+  template.hasPort(pair, Port.udp(5405)).onlyFrom(pair);
+  template.hasPort(pair, Port.tcp(2049)).onlyFrom(Peer.cidr("10.0.1.66"));
+  for (const port of [111, 20048, 662, 32803]) template.hasPort(pair, Port.tcp(port)).toNobody();
+  const firewall = template.file("vote-1", "/etc/cdktf-ha/firewall.nft");
+  expect(firewall.match(/dport \d+/g)).toEqual(["dport 22", "dport 5403"]);
+});
+
+test("who mounts an export is let in, and comes after the pair", () => {
+  const stack = newStack();
+  const platform = pairHosts(stack);
+  const apps = new ServiceTier(stack, "apps", { platform, nodes: ["app-1"], port: 80, services: [] });
+  const pair = newPair(stack, { platform, exports: [{ name: "assets" }] });
+  const mount = pair.export("assets").mountOn(apps, "/srv/assets");
+  const template = Template.synth(stack).hasNoErrors();
+  template.hasPort(pair, Port.tcp(2049)).onlyFrom(apps);
+  expect(template.file("nfs-1", "/etc/exports.d/cdktf-ha.exports")).toContain("10.0.1.66/32(rw,");
+  expect(template.file("app-1", "/etc/systemd/system/srv-assets.mount")).toContain(
+    "What=10.0.1.90:/srv/nfs/exports/assets\nWhere=/srv/assets\n",
+  );
+  expect(mount.ready).toHaveLength(1);
+});
+
+test("an export more changes the list of exports alone", () => {
+  const files = (more: readonly { name: string }[]): Record<string, string> => {
+    const stack = newStack();
+    newPair(stack, { exports: [{ name: "assets", clients: [Peer.cidr("10.0.1.66")] }, ...more] });
+    const template = Template.synth(stack);
+    return Object.fromEntries(
+      [
+        "/etc/drbd.d/nfs.res",
+        "/etc/corosync/corosync.conf",
+        "/etc/cdktf-ha/drbd-nfs-cib.xml",
+        "/etc/nfs.conf.d/cdktf-ha.conf",
+        "/etc/exports.d/cdktf-ha.exports",
+      ].map((path) => [path, template.file("nfs-1", path)]),
+    );
+  };
+  const before = files([]);
+  const client = { clients: [Peer.cidr("10.0.1.67")] };
+  const after = files([{ name: "pictures", ...client }]);
+  const changed = Object.keys(before).filter((path) => before[path] !== after[path]);
+  expect(changed).toEqual(["/etc/exports.d/cdktf-ha.exports"]);
+  expect(after[changed[0]!]).toContain(before[changed[0]!]!.trim());
+});
+
+test("the pair's secret stands nowhere but on the machines", () => {
+  const stack = newStack();
+  newPair(stack);
+  const template = Template.synth(stack);
+  expect(template.file("nfs-1", "/etc/drbd.d/nfs.res")).toContain(
+    'shared-secret "@@HA:quotable:stack-pair-secret-',
+  );
+  expect(template.file("nfs-1", "/etc/cdktf-ha/drbd-nfs-cib.xml")).not.toContain("secret");
+  expect(template.file("nfs-1", "/etc/corosync/corosync.conf")).not.toContain("@@HA");
+});

@@ -1,0 +1,39 @@
+import type { TerraformStack } from "cdktf";
+import { Peer, Secret, VirtualIp, type SshPlatform } from "../../lib";
+import { DrbdNfsPair, type DrbdNfsPairProps } from "../../lib/drbd-nfs-pair/drbd-nfs-pair";
+import { Fencing } from "../../lib/drbd-nfs-pair/fencing";
+import { newRack } from "../support/stack";
+
+/** Two file servers and a third machine, each in a rack of its own, and application servers. */
+export function pairHosts(stack: TerraformStack): SshPlatform {
+  return newRack(stack, {
+    hosts: {
+      "nfs-1": { address: "10.0.1.91/24", zone: "rack-1" },
+      "nfs-2": { address: "10.0.1.92/24", zone: "rack-2" },
+      "vote-1": { address: "10.0.1.93/24", zone: "rack-3" },
+      "app-1": { address: "10.0.1.66/24", zone: "rack-1" },
+      "app-2": { address: "10.0.1.67/24", zone: "rack-2" },
+    },
+  });
+}
+
+/** The fence agent of a switch that the hosts' owner has. */
+export const SWITCH = Fencing.command({
+  name: "fence_our_switch",
+  program: "#!/bin/sh\nexit 1\n",
+  parameters: { ip: "10.0.1.1" },
+});
+
+export function newPair(stack: TerraformStack, props: Partial<DrbdNfsPairProps> = {}): DrbdNfsPair {
+  return new DrbdNfsPair(stack, "files", {
+    ...("platform" in props ? {} : { platform: pairHosts(stack) }),
+    nodes: ["nfs-1", "nfs-2"],
+    quorum: ["vote-1"],
+    fencing: SWITCH,
+    virtualIp: VirtualIp.layer2("10.0.1.90/24"),
+    disk: "/dev/vg0/nfs",
+    secret: Secret.variable(stack, "pair-secret"),
+    exports: [{ name: "assets", clients: [Peer.cidr("10.0.1.66")] }],
+    ...props,
+  } as DrbdNfsPairProps);
+}

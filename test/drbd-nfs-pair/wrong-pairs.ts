@@ -1,0 +1,111 @@
+import type { TerraformStack } from "cdktf";
+import { Peer, Secret, VirtualIp, type ProblemCode } from "../../lib";
+import type { DrbdNfsPair, DrbdNfsPairProps } from "../../lib/drbd-nfs-pair/drbd-nfs-pair";
+import { Fencing } from "../../lib/drbd-nfs-pair/fencing";
+import { newPair, pairHosts } from "./pairs";
+
+/** Pairs whose author is wrong, by the code they are refused with: test/bad-input.test.ts tries them all. */
+const pair =
+  (props: Partial<DrbdNfsPairProps>) =>
+  (stack: TerraformStack): DrbdNfsPair =>
+    newPair(stack, props);
+const board = { address: "10.0.9.91", user: "fence", password: Secret.file("/etc/boards/password") };
+
+type Build = (stack: TerraformStack) => unknown;
+
+export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> {
+  return {
+    "not-a-pair": [
+      ["one node", pair({ nodes: ["nfs-1"] })],
+      ["three nodes", pair({ nodes: ["nfs-1", "nfs-2", "app-1"] })],
+    ],
+    "no-third-vote": [
+      ["two quorum hosts", pair({ quorum: ["vote-1", "app-1"] })],
+      ["a node of the pair", voteOfANode],
+    ],
+    "no-nodes": [["no quorum host", pair({ quorum: [] })]],
+    "no-fencing": [["a node without a board", pair({ fencing: Fencing.ipmi({ "nfs-1": board }) })]],
+    "unknown-node": [
+      [
+        "a board too many",
+        pair({ fencing: Fencing.redfish({ "nfs-1": board, "nfs-2": board, "nfs-3": board }) }),
+      ],
+      [
+        "an address too many",
+        pair({ secondLink: { "nfs-1": "192.168.7.1", "nfs-2": "192.168.7.2", "nfs-3": "192.168.7.3" } }),
+      ],
+    ],
+    "bad-name": [
+      ["an agent", () => Fencing.command({ name: "our_switch", program: "#!/bin/sh\n" })],
+      ["an export", pair({ exports: [{ name: "a b" }] })],
+    ],
+    "bad-text": [
+      [
+        "a path for a program",
+        () => Fencing.command({ name: "fence_our_switch", program: "/usr/sbin/fence" }),
+      ],
+    ],
+    "virtual-ip-mode": [["not on a segment", pair({ virtualIp: VirtualIp.secondaryPrivateIp("10.0.1.90") })]],
+    "virtual-ip-outside-subnet": [["a pair", pair({ virtualIp: VirtualIp.layer2("10.0.2.90/24") })]],
+    "virtual-ip-is-a-node": [["a pair", pair({ virtualIp: VirtualIp.layer2("10.0.1.92/24") })]],
+    "bad-path": [
+      ["a disk", pair({ disk: "nfs" })],
+      ["a mount", mounted("assets")],
+      ["a mount whose name systemd escapes", mounted("/srv/our-assets")],
+    ],
+    "secret-not-shared": [["of a pair", pair({ secret: Secret.generated("pair") })]],
+    "duplicate-name": [["an export", pair({ exports: [{ name: "a" }, { name: "a" }] })]],
+    "no-exports": [["none", pair({ exports: [] })]],
+    "fsid-clash": [
+      [
+        "two numbers",
+        pair({
+          exports: [
+            { name: "a", fsid: "1" },
+            { name: "b", fsid: "1" },
+          ],
+        }),
+      ],
+    ],
+    "bad-fsid": [
+      ["a word", pair({ exports: [{ name: "a", fsid: "root" }] })],
+      ["zero", pair({ exports: [{ name: "a", fsid: "0" }] })],
+    ],
+    "export-to-everybody": [["anyone", pair({ exports: [{ name: "a", clients: [Peer.anyone()] }] })]],
+    "unknown-export": [["a name", (stack) => newPair(stack).export("pictures")]],
+    "bad-address": [
+      ["one address of a second link", pair({ secondLink: { "nfs-1": "192.168.7.1" } })],
+      ["the first link again", pair({ secondLink: { "nfs-1": "192.168.7.1", "nfs-2": "10.0.1.92" } })],
+    ],
+    "number-out-of-range": [
+      ["a token", pair({ token: 0.2 })],
+      ["a rate", pair({ resyncRate: 0 })],
+      ["a time-out", pair({ operationTimeout: 5 })],
+      ["threads", pair({ threads: 0 })],
+      ["a lease", pair({ lease: 1 })],
+    ],
+  };
+}
+
+export function warnedPairs(): Partial<Record<ProblemCode, Build>> {
+  return {
+    "split-brain-accepted": pair({ fencing: Fencing.none({ iAcceptSplitBrain: true }) }),
+    "quorum-in-one-zone": pair({ quorum: ["app-1"] }),
+    "one-zone": pair({ nodes: ["nfs-1", "app-1"] }),
+    "not-durable": pair({ protocol: "A" }),
+    "nobody-admitted": pair({ exports: [{ name: "assets" }] }),
+  };
+}
+
+function mounted(where: string) {
+  return (stack: TerraformStack): unknown => {
+    const files = newPair(stack);
+    return files.export("assets").mountOn(files, where);
+  };
+}
+
+function voteOfANode(stack: TerraformStack): unknown {
+  const platform = pairHosts(stack);
+  const host = platform.host("nfs-2");
+  return newPair(stack, { platform, nodes: { "nfs-1": {}, "nfs-2": host }, quorum: { "nfs-2": host } });
+}
