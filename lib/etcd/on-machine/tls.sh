@@ -43,7 +43,7 @@ etcd_move_peers() {
   while read -r id _ name peer _ address; do
     if [[ $peer == https://* ]]; then continue; fi
     etcd_ctl "$ETCD_ADDRESS" -- member update "$id" --peer-urls="$(etcd_url "$address" 2381 https)" >/dev/null
-    etcd_note "the others speak to $name by TLS"
+    etcd_note "the others speak to $name by TLS from their next connection on"
   done <<<"$members"
 }
 
