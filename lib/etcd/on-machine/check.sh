@@ -36,7 +36,7 @@ check_step() {
   case $old-$new in
     none-optional) ;;
     none-required)
-      etcd_fail "this cluster lives without TLS, and those who use it would be cut off: apply it as \"optional\" first, then as \"required\""
+      etcd_fail "this cluster lives without TLS, and those who use it would be cut off: apply it as \"optional\" first, then as \"required\" ('etcd' in the set's 'tls', 'mode' of EtcdTls)"
       ;;
     optional-required)
       if ! etcd_is_running || ! etcd_answers "$ETCD_ADDRESS"; then return 0; fi # the activation asks for all of them
