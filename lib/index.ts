@@ -50,6 +50,7 @@ export { Snapshots, type SnapshotProps } from "./cassandra-ring/snapshots";
 export { RingTls, type RingTlsProps } from "./cassandra-ring/tls";
 export type { Tolerance } from "./cassandra-ring/tolerance";
 export { EtcdCluster, type EtcdClusterProps } from "./etcd/etcd-cluster";
+export { EtcdTls, type EtcdTlsProps } from "./etcd/tls";
 export * from "./postgres-replica-set/postgres-replica-set";
 export type { Access, DatabaseProps, DatabaseRoleProps } from "./postgres-replica-set/databases";
 export {

@@ -1,26 +1,39 @@
 import { join } from "node:path";
 import { renderFacts } from "../facts";
 import type { Machine } from "../platform/machine";
-import type { Service, ServiceDescription } from "../push/service";
+import type { Service, ServiceDescription, ServiceFile } from "../push/service";
 import { scriptText } from "../script-text";
 import { renderEtcdEnvironment } from "./etcd-environment";
+import type { EtcdTls } from "./tls";
 
 /** What outlives an instance with its volume. */
 export const DATA_ROOT = "/var/lib/etcd";
 const DATA_DIRECTORY = `${DATA_ROOT}/cdktf-ha`;
 const FACTS = "/etc/etcd/cdktf-ha";
-const FUNCTIONS = "/usr/local/lib/cdktf-ha/etcd/functions.sh";
+const USERS = "/etc/etcd/cdktf-ha-users";
+const TLS = "/etc/etcd/tls";
+const PROGRAMS = "/usr/local/lib/cdktf-ha/etcd";
+/** The member's own certificate, the chain above it and its key: given as it is, or issued there. */
+const CERTIFICATE = `${TLS}/member.pem`;
+
+/** What the services ask of the cluster they belong to, at synth. */
+export interface EtcdSource {
+  /** In the order in which they begin; the first one founds the cluster. */
+  readonly machines: readonly Machine[];
+  readonly tls?: EtcdTls;
+  /** Under which name each set that uses the cluster keeps what is its own: who it is, too. */
+  readonly users: readonly string[];
+}
 
 /** One member of an etcd cluster. */
 export class EtcdService implements Service {
   readonly name = "etcd";
   readonly handsOver = true;
 
-  /** @param members in the order in which they begin; the first one founds the cluster */
-  constructor(private readonly members: () => readonly Machine[]) {}
+  constructor(private readonly source: EtcdSource) {}
 
   describe(machine: Machine): ServiceDescription {
-    const members = this.members();
+    const { machines, tls } = this.source;
     return {
       packages: [
         { name: "etcd-server" },
@@ -28,10 +41,11 @@ export class EtcdService implements Service {
         { name: "curl", unlessCommand: "curl" },
         // a lock ends at a time of day
         { name: "chrony", unlessCommand: "chronyd" },
+        ...(tls ? [{ name: "openssl", unlessCommand: "openssl" }] : []),
       ],
       // the rollout restarts members one after the other; a package would do it whenever it comes
       onPackageChange: "restart",
-      directories: [{ path: "/etc/etcd" }],
+      directories: [{ path: "/etc/etcd" }, ...(tls ? [{ path: TLS, mode: "0750", group: "etcd" }] : [])],
       files: [
         {
           path: "/etc/default/etcd",
@@ -39,6 +53,7 @@ export class EtcdService implements Service {
             name: machine.name,
             address: machine.privateAddress,
             dataDirectory: DATA_DIRECTORY,
+            ...(tls && { tls: { certificate: CERTIFICATE, trusted: `${TLS}/trusted.pem`, mode: tls.mode } }),
           }),
           onChange: "restart",
         },
@@ -49,21 +64,92 @@ export class EtcdService implements Service {
             ETCD_MEMBER: machine.name,
             ETCD_ADDRESS: machine.privateAddress,
             ETCD_DATA: DATA_DIRECTORY,
-            ETCD_FOUNDER: members[0]!.name,
-            ETCD_MEMBERS: members.map(({ name, privateAddress }) => `${name} ${privateAddress}`).join("\n"),
+            ETCD_FOUNDER: machines[0]!.name,
+            ETCD_MEMBERS: machines.map(({ name, privateAddress }) => `${name} ${privateAddress}`).join("\n"),
+            ...(tls && {
+              ETCD_TLS: tls.mode,
+              ETCD_AUTHORITY: tls.authority ? `${TLS}/authority.pem` : "",
+            }),
           }),
           onChange: "none",
         },
-        { path: FUNCTIONS, text: script("functions.sh"), onChange: "none" },
+        { path: `${PROGRAMS}/functions.sh`, text: script("functions.sh"), onChange: "none" },
+        ...(tls ? tlsFiles(tls, machine) : []),
       ],
+      secrets: tls ? [tls.secretOf(machine.name)] : [],
       units: ["etcd.service"],
       hooks: {
+        check: script("check.sh"),
         activate: script("activate.sh"),
         healthy: script("healthy.sh"),
         settle: script("settle.sh"),
         leave: script("leave.sh"),
       },
+      checker: tls
+        ? "openssl, and what this machine remembers of the cluster"
+        : "what this machine remembers of the cluster",
       healthyWithin: 60,
+    };
+  }
+}
+
+function tlsFiles(tls: EtcdTls, machine: Machine): ServiceFile[] {
+  const own = tls.secretFile(TLS, machine.name, "member.pem");
+  return [
+    { ...tls.trustFile(TLS), onChange: "restart" },
+    // etcd reads the given one itself
+    tls.authority ? own : { ...own, mode: "0640", group: "etcd" },
+    { path: `${PROGRAMS}/tls.sh`, text: script("tls.sh"), onChange: "none" },
+    ...(tls.authority
+      ? [
+          {
+            path: `${PROGRAMS}/issue.sh`,
+            text: scriptText(join(__dirname, "../tls/on-machine/issue.sh")),
+            onChange: "none" as const,
+          },
+        ]
+      : []),
+  ];
+}
+
+/**
+ * Who may do what, in every member before any of them changes otherwise: a member that is new is let in by those that are there.
+ */
+export class EtcdUsersService implements Service {
+  readonly name = "etcd-users";
+
+  constructor(private readonly source: EtcdSource) {}
+
+  describe(): ServiceDescription {
+    const { machines, users } = this.source;
+    return {
+      directories: [{ path: "/etc/etcd" }],
+      files: [
+        {
+          path: USERS,
+          text: renderFacts("who may do what", {
+            ETCD_NODES: machines.map(({ name }) => name),
+            ETCD_SETS: users,
+          }),
+          onChange: "none",
+        },
+      ],
+      hooks: { settle: script("users.sh") },
+    };
+  }
+}
+
+/** A member that issues itself its certificate does so again before it ends. */
+export class EtcdCertificateService implements Service {
+  readonly name = "etcd-certificate";
+
+  describe(): ServiceDescription {
+    return {
+      files: [
+        { path: "/etc/systemd/system/etcd-certificate.service", text: CERTIFICATE_SERVICE, onChange: "none" },
+        { path: "/etc/systemd/system/etcd-certificate.timer", text: CERTIFICATE_TIMER, onChange: "restart" },
+      ],
+      units: ["etcd-certificate.timer"],
     };
   }
 }
@@ -81,6 +167,29 @@ ExecStartPre=/bin/sh -c 'test -f /var/lib/etcd/first-start || ls ${DATA_DIRECTOR
 Type=exec
 Restart=always
 RestartSec=2
+`;
+
+const DESCRIPTION = "New certificate for this member of etcd, a month before the old one ends";
+const CERTIFICATE_SERVICE = `# Managed by cdktf-ha-clusters.
+[Unit]
+Description=${DESCRIPTION}
+After=etcd.service
+
+[Service]
+Type=oneshot
+ExecStart=/bin/bash -euo pipefail -c '. ${PROGRAMS}/functions.sh; . ${PROGRAMS}/tls.sh; etcd_issue'
+`;
+const CERTIFICATE_TIMER = `# Managed by cdktf-ha-clusters.
+[Unit]
+Description=${DESCRIPTION}
+
+[Timer]
+OnCalendar=daily
+RandomizedDelaySec=30min
+Persistent=true
+
+[Install]
+WantedBy=timers.target
 `;
 
 function script(file: string): string {

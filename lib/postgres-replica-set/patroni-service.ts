@@ -26,6 +26,8 @@ export interface MemberSource {
   readonly locale: string;
   readonly watchdog: "off" | "automatic" | "required";
   readonly tls?: PostgresTls;
+  /** Where etcd speaks TLS: whom the set trusts there, and its certificate or the authority that issues one. */
+  readonly etcdTls?: EtcdAccess;
   readonly memoryMiB?: number;
   readonly cloneWithin: number;
   /** In front of each member. */
@@ -38,12 +40,21 @@ export interface MemberSource {
   role(name: string): MemberRole;
 }
 
+export interface EtcdAccess {
+  readonly trust: string;
+  /** The set's own, in its name; else the authority is the members' own, who issue themselves one. */
+  readonly certificate?: Secret;
+}
+
 export const CONFIG = "/etc/patroni/cdktf-ha";
 const TLS = `${CONFIG}/tls`;
 /** Whom the members trust. */
 export const TRUSTED = `${TLS}/trusted.pem`;
 /** The member's own certificate, the chain above it and its key: given as it is, or issued there. */
 export const CERTIFICATE = `${TLS}/member.pem`;
+/** The set's certificate for etcd: in the set's name. */
+export const ETCD_CERTIFICATE = `${TLS}/etcd.pem`;
+export const ETCD_TRUSTED = `${TLS}/etcd-trusted.pem`;
 const FACTS = `${CONFIG}/facts.json`;
 export const PROGRAMS = "/usr/local/lib/cdktf-ha/postgres";
 export const VERSION = 15;
@@ -70,12 +81,17 @@ export class AccessService implements Service {
 
   describe(machine: Machine): ServiceDescription {
     const { source } = this;
-    const { tls } = source;
+    const { tls, etcdTls } = source;
+    const encrypted = tls !== undefined || etcdTls !== undefined;
     return {
-      packages: tls ? [...PACKAGES, { name: "openssl", unlessCommand: "openssl" }] : PACKAGES,
+      packages: encrypted ? [...PACKAGES, { name: "openssl", unlessCommand: "openssl" }] : PACKAGES,
       // a new PostgreSQL is used at the next restart
       onPackageChange: "none",
-      directories: [CONFIG, ...(tls ? [TLS] : [])].map((path) => ({ path, mode: "0750", group: "postgres" })),
+      directories: [CONFIG, ...(encrypted ? [TLS] : [])].map((path) => ({
+        path,
+        mode: "0750",
+        group: "postgres",
+      })),
       files: [
         {
           path: `${CONFIG}/20-access.yml`,
@@ -104,6 +120,13 @@ export class AccessService implements Service {
                 pooler: {
                   pauses: source.pooler.poolMode === "transaction",
                   certificates: tls?.clientCertificates ?? false,
+                },
+              }),
+              ...(etcdTls && {
+                etcd: {
+                  certificate: ETCD_CERTIFICATE,
+                  trusted: ETCD_TRUSTED,
+                  ...(etcdTls.certificate ? {} : { authority: `${TLS}/authority.pem` }),
                 },
               }),
               ...(tls && {
@@ -144,13 +167,18 @@ export class AccessService implements Service {
           onChange: "none",
         },
         ...(tls ? this.tlsFiles(tls, machine) : []),
+        ...(etcdTls ? etcdFiles(etcdTls) : []),
       ],
-      secrets: [source.memberPassword, ...(tls ? [tls.secretOf(machine.name)] : [])],
+      secrets: [
+        source.memberPassword,
+        ...(tls ? [tls.secretOf(machine.name)] : []),
+        ...(etcdTls?.certificate ? [etcdTls.certificate] : []),
+      ],
       hooks: {
-        ...(tls && { check: script("certificate-check.sh") }),
+        ...(encrypted && { check: script("certificate-check.sh") }),
         activate: script("access.sh"),
       },
-      ...(tls && { checker: "openssl" }),
+      ...(encrypted && { checker: "openssl" }),
     };
   }
 
@@ -171,6 +199,16 @@ export class AccessService implements Service {
         : []),
     ];
   }
+}
+
+/** Read anew with each connection. */
+function etcdFiles({ trust, certificate }: EtcdAccess): ServiceFile[] {
+  return [
+    { path: ETCD_TRUSTED, text: trust },
+    ...(certificate
+      ? [{ path: ETCD_CERTIFICATE, text: certificate.placeholder, mode: "0640", group: "postgres" }]
+      : []),
+  ];
 }
 
 /** PostgreSQL and the Patroni that leads it. */
@@ -216,6 +254,7 @@ export class PatroniService implements Service {
             program: `${PROGRAMS}/member`,
             dataRoot: DATA_ROOT,
             watchdog: source.watchdog !== "off",
+            etcdTls: source.etcdTls !== undefined,
           }),
           onChange: "restart",
         },

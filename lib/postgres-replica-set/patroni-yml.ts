@@ -43,6 +43,8 @@ export interface PatroniModel {
 /** Who may come in, and where etcd is: what changes without anybody's restart. Plain data. */
 export interface AccessModel {
   readonly etcdHosts: readonly string[];
+  /** By TLS, with a certificate of its own. */
+  readonly etcdTls?: { readonly certificate: string; readonly trusted: string };
   readonly hba: readonly string[];
   readonly tls?: AccessTls;
 }
@@ -186,9 +188,17 @@ function firstData(recovery: PatroniModel["recovery"]): object {
  * By etcd's older interface: with the newer one Patroni 3.0 lets a primary that was cut off take its lost lock back, whoever
  * has it by now, and two write.
  */
-export function renderAccessYml({ etcdHosts, hba, tls }: AccessModel): string {
+export function renderAccessYml({ etcdHosts, etcdTls, hba, tls }: AccessModel): string {
   return document({
-    etcd: { hosts: etcdHosts },
+    etcd: {
+      hosts: etcdHosts,
+      ...(etcdTls && {
+        protocol: "https",
+        cacert: etcdTls.trusted,
+        cert: etcdTls.certificate,
+        key: etcdTls.certificate,
+      }),
+    },
     ...(tls?.rest && {
       restapi: { certfile: tls.certificate, keyfile: tls.certificate, cafile: tls.trusted },
     }),

@@ -37,11 +37,14 @@ import {
   CertificateService,
   CONFIG,
   DATA_ROOT,
+  ETCD_CERTIFICATE,
+  ETCD_TRUSTED,
   passwordFile,
   PatroniService,
   script,
   SettingsService,
   TRUSTED,
+  type EtcdAccess,
   type MemberSource,
 } from "./patroni-service";
 import {
@@ -52,6 +55,7 @@ import {
   type Synchronous,
 } from "./patroni-yml";
 import { renderHba } from "./pg-hba";
+import { checkEtcdTls } from "./etcd-tls-problems";
 import { checkPooler } from "./pooler-problems";
 import { checkReplicaSet, problemsOfReplicaSet, warnOfReplicaSet } from "./replica-set-problems";
 import { RecoveryService, type Recovery } from "./recovery";
@@ -79,6 +83,13 @@ export interface PostgresReplicaSetProps {
    * @default - members of its own on the first three machines, by name; on the first one where there are fewer
    */
   readonly etcd?: EtcdCluster;
+  /**
+   * What the set shows an `EtcdCluster` with `tls`: a certificate in the set's `name` (its subject's common name), the chain above it
+   * and its key, in one PEM, by an authority that etcd trusts and the set's machines do not hold. Of the set's own etcd, with
+   * `PostgresTls.given` only.
+   * @default - with `PostgresTls.authority` and an etcd of the set's own, each member issues itself one
+   */
+  readonly etcdCertificate?: Secret;
   /**
    * On AWS: a volume for each member's data and etcd's, apart from its instance; with a file system at the first start, mounted
    * at /var/lib/postgresql and /var/lib/etcd. On hosts that exist, mount a disk there yourself.
@@ -201,6 +212,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     this.etcd = props.etcd ?? this.ownEtcd();
     this.etcd.claim(this.name, this);
     this.connections = this.connect(id);
+    checkEtcdTls(this);
     const trusted = this.tls?.rest ? this.tls.trust : undefined;
     this.primary = new PostgresEndpoint(this, HealthCheck.patroniPrimary({ trusted }), "primary");
     this.replicas = new PostgresEndpoint(this, HealthCheck.patroniReplica({ trusted }), "prefer-standby");
@@ -305,11 +317,17 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     return splitParameters(this.parameters).own;
   }
 
+  get etcdTls(): EtcdAccess | undefined {
+    const { tls } = this.etcd;
+    return tls && { trust: tls.trust, certificate: this.props.etcdCertificate };
+  }
+
   access(machine: Machine): AccessModel {
     const others = this.machines.filter((other) => other !== machine);
     const { tls } = this;
     return {
       etcdHosts: this.etcd.hosts,
+      ...(this.etcd.tls && { etcdTls: { certificate: ETCD_CERTIFICATE, trusted: ETCD_TRUSTED } }),
       hba: renderHba({
         members: [
           ...others.map(({ privateAddress }) => singleNetwork(privateAddress)),
@@ -349,6 +367,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     return new EtcdCluster(this, "etcd", {
       platform: this.props.platform,
       nodes: Object.fromEntries(chosen.map((machine) => [machine.name, machine])),
+      tls: this.tls?.forEtcd(),
     });
   }
 

@@ -3,10 +3,17 @@ export interface UnitModel {
   readonly program: string;
   readonly dataRoot: string;
   readonly watchdog: boolean;
+  readonly etcdTls: boolean;
 }
 
 /** Patroni's unit: ours in place of the package's, whose file it covers. Pure. */
-export function renderPatroniUnit({ configDirectory, program, dataRoot, watchdog }: UnitModel): string {
+export function renderPatroniUnit({
+  configDirectory,
+  program,
+  dataRoot,
+  watchdog,
+  etcdTls,
+}: UnitModel): string {
   return `# Managed by cdktf-ha-clusters.
 [Unit]
 Description=PostgreSQL, led by Patroni
@@ -22,7 +29,7 @@ Type=simple
 User=postgres
 Group=postgres
 ${watchdog ? "ExecStartPre=-+/sbin/modprobe softdog\nExecStartPre=-+/bin/chown postgres /dev/watchdog\n" : ""}ExecStartPre=+${program} render
-ExecStart=/usr/bin/patroni ${configDirectory}
+${etcdTls ? "# Read at its start only: this line makes it start anew.\nEnvironment=PATRONI_ETCD_PROTOCOL=https\n" : ""}ExecStart=/usr/bin/patroni ${configDirectory}
 ExecReload=+${program} render
 ExecReload=/bin/kill -s HUP $MAINPID
 # Patroni stops PostgreSQL itself; killed, it leaves PostgreSQL running, finds it again, or loses its lock.

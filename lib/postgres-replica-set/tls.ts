@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { EtcdTls } from "../etcd/tls";
 import { isToken, refuse } from "../problem";
 import type { Secret } from "../secret/secret";
 import { NodeCertificates } from "../tls/node-certificates";
@@ -17,6 +18,12 @@ export interface PostgresTlsProps {
    * @default - as `members`: "none" while that is "optional"
    */
   readonly rest?: "none" | "required";
+  /**
+   * To the set's own etcd, and between its members; with certificates shown by both. A live set goes there by way of "optional", with the
+   * others "required" before: its members restart one by one then, the primary after a switchover. An `EtcdCluster` has a `tls` of its own.
+   * @default - as `members`: "none" while that is "optional"
+   */
+  readonly etcd?: "none" | "optional" | "required";
   /** For clients. A live set goes there by way of "optional", which takes both. @default "required" */
   readonly client?: "optional" | "required";
   /**
@@ -50,6 +57,9 @@ export class PostgresTls extends NodeCertificates {
   readonly client: "optional" | "required";
   readonly clientCertificates: boolean;
   readonly rest: boolean;
+  readonly etcd: "none" | "optional" | "required";
+  /** Did somebody say so? */
+  readonly saysEtcd: boolean;
 
   private constructor(
     props: PostgresTlsProps,
@@ -61,6 +71,8 @@ export class PostgresTls extends NodeCertificates {
     super("PostgresTls", props.trusted, certificates, authority);
     this.members = props.members ?? "required";
     this.rest = (props.rest ?? (this.members === "required" ? "required" : "none")) === "required";
+    this.etcd = props.etcd ?? (this.members === "required" ? "required" : "none");
+    this.saysEtcd = props.etcd !== undefined;
     this.client = props.client ?? "required";
     this.clientCertificates = props.clientCertificates ?? false;
     for (const name of names) {
@@ -81,6 +93,15 @@ export class PostgresTls extends NodeCertificates {
         fix: 'client: "required"',
       });
     }
+  }
+
+  /** The same certificates for an etcd on members of the set. */
+  forEtcd(): EtcdTls | undefined {
+    if (this.etcd === "none") return undefined;
+    const props = { trusted: this.trusted, mode: this.etcd };
+    return this.authority
+      ? EtcdTls.authority(this.authority, props)
+      : EtcdTls.given(this.certificates!, props);
   }
 
   /** As a certificate has them, beside the member's own name. */

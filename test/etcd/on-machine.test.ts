@@ -1,11 +1,20 @@
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 /** When a member of etcd begins, joins and leaves (lib/etcd/on-machine), against stand-ins for etcd and systemd. */
 const SCRIPTS = join(__dirname, "../../lib/etcd/on-machine");
+const ISSUE = join(__dirname, "../../lib/tls/on-machine/issue.sh");
 const [OWN, SECOND, THIRD] = ["127.0.0.1", "127.0.0.2", "127.0.0.3"];
 let directory: string;
 let servers: Server[] = [];
@@ -47,6 +56,7 @@ function hook(
   name: string,
   standIns = "",
   members = { "db-1": OWN, "db-2": SECOND, "db-3": THIRD },
+  tls?: { mode: "optional" | "required"; authority?: true },
 ): { status: number | null; words: string; asked: string } {
   const facts = state("facts");
   const list = Object.entries(members).map((entry) => entry.join(" "));
@@ -54,14 +64,24 @@ function hook(
     facts,
     `ETCD_MEMBER=db-1\nETCD_ADDRESS=${OWN}\nETCD_DATA=${directory}/cdktf-ha\nETCD_FOUNDER=db-1\nETCD_MEMBERS='${list.join("\n")}'\n`,
   );
+  if (tls) {
+    const authority = tls.authority ? state("authority.pem") : "";
+    appendFileSync(facts, `ETCD_TLS=${tls.mode}\nETCD_AUTHORITY='${authority}'\n`);
+    writeFileSync(state("users"), "ETCD_NODES=(db-1 db-2 db-3)\nETCD_SETS=(archive)\n");
+  }
   const put = (text: string): string =>
     text
+      .replace("/etc/etcd/cdktf-ha-users", state("users"))
       .replace("/etc/etcd/cdktf-ha", facts)
+      .replaceAll("/etc/etcd/tls/", `${directory}/`)
+      .replaceAll("/usr/local/lib/cdktf-ha/etcd/tls.sh", state("tls.sh"))
+      .replace("/usr/local/lib/cdktf-ha/etcd/issue.sh", ISSUE)
       .replace("/usr/local/lib/cdktf-ha/etcd/functions.sh", state("functions.sh"))
       .replaceAll("/var/lib/etcd", directory)
       .replaceAll("/run/cdktf-ha-dissolve", state("dissolve"))
       .replace("ETCD_PEER=2380", `ETCD_PEER=${port}`)
       .replace("8008", String(port));
+  writeFileSync(state("tls.sh"), put(readFileSync(join(SCRIPTS, "tls.sh"), "utf8")));
   writeFileSync(
     state("functions.sh"),
     `${put(readFileSync(join(SCRIPTS, "functions.sh"), "utf8"))}
@@ -70,6 +90,7 @@ logger() { :; }
 sleep() { SECONDS=$((SECONDS + 60)); }
 curl() { return 7; }
 install() { :; }
+chown() { :; }
 etcdctl() { echo "etcdctl $*" >>${state("asked")}; return 1; }
 # 127.0.0.9 stands for a machine that is silent
 timeout() { shift; if [[ \${*: -2:1} == 127.0.0.9 ]]; then return 124; fi; "$@"; }
@@ -189,4 +210,147 @@ case "$*" in *"member list"*) echo "1, started, db-1, http://${OWN}:1, x, false"
   const { status, asked } = hook("settle", removes);
   expect(status).toBe(0);
   expect(asked.match(/member remove \w+/g)).toEqual(["member remove 2"]);
+});
+
+describe("with TLS", () => {
+  const openssl = (...words: readonly string[]): string =>
+    execFileSync("openssl", words, { cwd: directory, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  const EC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+  const pem = (file: string): string => readFileSync(state(file), "utf8");
+
+  /** An authority in authority.pem, which is trusted. */
+  function authority(name = "trial"): void {
+    openssl("req", "-x509", ...EC, "-subj", `/CN=${name}`, "-keyout", "ca.key", "-out", "trusted.pem");
+    writeFileSync(state("authority.pem"), pem("trusted.pem") + pem("ca.key"));
+  }
+  /** A certificate of one's own for the member. */
+  function given({ name = "db-1", address = OWN, days = 2, usage = "serverAuth,clientAuth" } = {}): void {
+    openssl("req", "-new", ...EC, "-subj", `/CN=${name}`, "-keyout", "own.key", "-out", "request.pem");
+    writeFileSync(state("extensions"), `subjectAltName=IP:${address}\nextendedKeyUsage=${usage}\n`);
+    const until = ["-days", String(days)];
+    const by = ["-CA", "authority.pem", "-CAkey", "authority.pem", "-set_serial", "7", ...until];
+    openssl("x509", "-req", "-in", "request.pem", "-extfile", "extensions", ...by, "-out", "own.pem");
+    writeFileSync(state("member.pem"), pem("own.pem") + pem("own.key"));
+  }
+  const required = { mode: "required" } as const;
+  const members = { "db-1": OWN, "db-2": SECOND, "db-3": THIRD };
+  const check = (
+    tls: Parameters<typeof hook>[3],
+    standIns = "",
+  ): { status: number | null; words: string } => {
+    const { status, words } = hook("check", standIns, members, tls);
+    return { status, words };
+  };
+  const RUNS = "systemctl() { :; }; curl() { :; };";
+  const list = (peers: readonly string[]): string =>
+    `etcdctl() { case "$*" in *"member list"*) ${peers
+      .map((peer, index) => `echo "${index + 1}, started, db-${index + 1}, ${peer}, x, false";`)
+      .join(" ")} ;; esac; };`;
+
+  test("a certificate of one's own, and one that the member issues itself, are taken", () => {
+    authority();
+    given();
+    expect(check(required)).toEqual({ status: 0, words: "" });
+    rmSync(state("member.pem"));
+    expect(check({ ...required, authority: true })).toEqual({ status: 0, words: "" });
+    expect(openssl("x509", "-in", "member.pem", "-noout", "-subject")).toContain("CN = db-1");
+  });
+
+  test.each([
+    ["another address", { address: "10.0.0.9" }, "is not for its address 127.0.0.1"],
+    ["another member's", { name: "db-2" }, "is in the name of 'db-2'"],
+    ["one that has ended", { days: -1 }, "certificate has expired"],
+    ["a server's only", { usage: "serverAuth" }, "not for what etcd does with it (sslclient)"],
+  ])("%s is refused", (_, props, words) => {
+    authority();
+    given(props);
+    expect(check(required)).toEqual({ status: 1, words: expect.stringContaining(words) });
+  });
+
+  test("of an authority that is not trusted, or with another one's key: refused", () => {
+    authority();
+    given();
+    writeFileSync(state("member.pem"), pem("own.pem") + pem("ca.key"));
+    expect(check(required).words).toContain("the key of db-1 is not its certificate's");
+    given();
+    openssl("req", "-x509", ...EC, "-subj", "/CN=other", "-keyout", "ca.key", "-out", "trusted.pem");
+    expect(check(required)).toEqual({
+      status: 1,
+      words: expect.stringContaining("of no authority in 'trusted'"),
+    });
+  });
+
+  test.each(["root", "archive", "db-3"])("an authority called as a user (%s) is refused", (name) => {
+    authority(name);
+    given();
+    expect(check(required)).toEqual({
+      status: 1,
+      words: expect.stringContaining(`an authority in 'trusted' is called '${name}'`),
+    });
+  });
+
+  test("a cluster that lives goes one step at a time, and not back", () => {
+    authority();
+    given();
+    hasData();
+    const words = (tls?: Parameters<typeof hook>[3], standIns?: string): string => check(tls, standIns).words;
+    expect(words(required)).toContain('apply it as "optional" first');
+    expect(words({ mode: "optional" })).toBe("");
+    writeFileSync(state("tls"), "optional\n");
+    expect(words(undefined)).toContain(
+      "this cluster lives with TLS (optional), and does not go back to none",
+    );
+    const encrypted = [OWN, SECOND, THIRD].map((address) => `https://${address}:2381`);
+    expect(words(required, RUNS + list(encrypted))).toBe("");
+    expect(words(required, RUNS + list([...encrypted.slice(0, 2), `http://${THIRD}:2380`]))).toContain(
+      "still speak plainly to db-3",
+    );
+    writeFileSync(state("tls"), "required\n");
+    expect(words(required)).toBe("");
+    expect(words({ mode: "optional" })).toContain("does not go back to optional");
+    // where nothing lives, nothing is cut off
+    rmSync(state("cdktf-ha"), { recursive: true });
+    expect(words(undefined)).toBe("");
+  });
+
+  test("what a first start was told is remembered, even where it was cut off", () => {
+    authority();
+    given();
+    const { status } = hook("activate", "", members, required);
+    expect([status, pem("tls")]).toEqual([1, "required\n"]);
+    hasData();
+    expect(check(required).status).toBe(0);
+  });
+
+  test("members speak plainly among each other until the last one understands TLS", () => {
+    const peers = [OWN, SECOND].map((address) => `http://${address}:2380`);
+    const settle = (who: string): string =>
+      hook(
+        "settle",
+        `curl() { case "$*" in ${who}) return 0 ;; esac; return 7; }
+${list(peers).replace("esac;", `*) echo "$*" >>${state("asked")} ;; esac;`)}`,
+        members,
+        { mode: "optional" },
+      ).asked;
+    expect(settle(`http:*|*https://${OWN}*|*http://*`)).not.toContain("member update");
+    expect(settle("*").match(/member update .*/g)).toEqual([
+      `member update 1 --peer-urls=https://${OWN}:2381`,
+      `member update 2 --peer-urls=https://${SECOND}:2381`,
+    ]);
+  });
+
+  test("nobody is asked who he is while a member takes plain connections: the others would be cut off", () => {
+    const { status, words, asked } = hook(
+      "settle",
+      `curl() { case "$*" in *https://*/health|*http://${THIRD}*) return 0 ;; esac; return 22; }
+${list([OWN, SECOND, THIRD].map((address) => `https://${address}:2381`)).replace("esac;", `*) echo "$*" >>${state("asked")} ;; esac;`)}`,
+      members,
+      required,
+    );
+    expect([status, words]).toEqual([
+      0,
+      "whoever comes may write everything until db-3 takes certificates only\n",
+    ]);
+    expect(asked).not.toContain("auth enable");
+  });
 });

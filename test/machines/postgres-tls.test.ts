@@ -76,10 +76,10 @@ const VERIFIED = `host=${VIP} sslmode=verify-full sslrootcert=/root/trusted.pem`
 const followers = async (): Promise<string[]> =>
   (await local(leader, "select ssl from pg_stat_replication join pg_stat_ssl using (pid)")).split("\n");
 
-const issuerOf = async (name: string): Promise<string> => {
+const issuerOf = async (name: string, where = "-starttls postgres", port = 5432): Promise<string> => {
   const machine = lab.machine(name);
   const { stdout } = await machine.ssh(
-    `openssl s_client -starttls postgres -connect ${machine.address}:5432 </dev/null 2>/dev/null | openssl x509 -noout -issuer -serial`,
+    `openssl s_client ${where} -connect ${machine.address}:${port} </dev/null 2>/dev/null | openssl x509 -noout -issuer -serial`,
   );
   return stdout;
 };
@@ -117,7 +117,7 @@ test("members understand TLS: who wants it has it, nobody is refused, nobody res
 
 test("nothing but TLS: between members too, and nobody restarts", async () => {
   const before = await startsOf(MEMBERS);
-  const required = await withTls(old, "1", { trusted: [old.certificate], rest: "none" });
+  const required = await withTls(old, "1", { trusted: [old.certificate], rest: "none", etcd: "none" });
   const { result } = await underWrites("nothing but TLS", () => required.deploy());
   expect(result.failed).toEqual([]);
   expect(await startsOf(MEMBERS)).toEqual(before);
@@ -133,7 +133,7 @@ test("nothing but TLS: between members too, and nobody restarts", async () => {
 
 test("Patroni by TLS: load balancers, members and patronictl ask so, a plain question has no answer", async () => {
   const before = await startsOf(MEMBERS);
-  const whole = await withTls(old, "1", { trusted: [old.certificate] });
+  const whole = await withTls(old, "1", { trusted: [old.certificate], etcd: "none" });
   const { result } = await underWrites("Patroni by TLS", () => whole.deploy());
   figure(`Patroni by TLS: longest gap of writes ${(result.longestGapMs / 1000).toFixed(1)} s`);
   expect(await startsOf(MEMBERS)).toEqual(before);
@@ -155,6 +155,124 @@ test("Patroni by TLS: load balancers, members and patronictl ask so, a plain que
   for (const name of MEMBERS) expect(stdout).toContain(`Reload request received for member ${name}`);
   expect(await whole.isUpToDate()).toBe(true);
 }, 300_000);
+
+/** What etcd of a machine says to a question asked on another one: its status, and its answer. */
+async function askEtcd(asking: string, url: string, options = ""): Promise<string> {
+  const { stdout } = await lab
+    .machine(asking)
+    .ssh(`curl --silent --max-time 5 --write-out ' %{http_code}' ${options} ${url}`, { allowFailure: true });
+  return stdout;
+}
+const etcdOf = (name: string, scheme = "https"): string => `${scheme}://${lab.machine(name).address}:2379`;
+const TLS = "/etc/patroni/cdktf-ha/tls";
+/** As the set itself comes to etcd. */
+const AS_SET = `--cacert ${TLS}/etcd-trusted.pem --cert ${TLS}/etcd.pem`;
+/** As a member of etcd does. */
+const AS_MEMBER = "--cacert /etc/etcd/tls/trusted.pem --cert /etc/etcd/tls/member.pem";
+
+test("etcd that lives plainly goes to TLS by way of both, not at once", async () => {
+  const { ok, output } = await (await withTls(old, "1", { trusted: [old.certificate] })).apply();
+  expect(ok).toBe(false);
+  expect(output).toContain('apply it as "optional" first');
+  expect(output).toContain("nothing was changed");
+  ({ leader } = await awaitMembers(lab.machine("db-1"), 3, leader));
+}, 200_000);
+
+test("etcd takes both: members go over one by one, the primary by a switchover", async () => {
+  const both = await withTls(old, "1", { trusted: [old.certificate], etcd: "optional" });
+  await psql(lab.machine("client"), WRITES, "truncate numbers");
+  const writer = new SqlClient(lab.machine("client"), "write", WRITES);
+  try {
+    await both.deploy();
+  } finally {
+    await writer.stop();
+  }
+  const { done, result } = await writer.stop();
+  report("etcd takes both: writes", result);
+  figure(`etcd takes both: longest gap of writes ${(result.longestGapMs / 1000).toFixed(1)} s`);
+  ({ leader } = await awaitMembers(lab.machine("db-1"), 3));
+  const rows = new Set((await local(leader, "select n from numbers")).split("\n").map(Number));
+  expect(done.filter(({ number }) => !rows.has(number!))).toEqual([]);
+  for (const name of MEMBERS) {
+    expect(await askEtcd("db-1", `${etcdOf(name)}/health`, AS_MEMBER)).toBe('{"health":"true"} 200');
+    expect(await askEtcd("db-1", `${etcdOf(name, "http")}/health`)).toBe('{"health":"true"} 200');
+  }
+  // connections that are there go on, new ones are encrypted
+  const { stdout } = await lab
+    .machine("db-1")
+    .ssh(`curl --silent ${AS_MEMBER} ${etcdOf("db-1")}/v2/members | grep --only-matching 'http[^"]*:238.'`);
+  const addresses = MEMBERS.map((name) => `https://${lab.machine(name).address}:2381`);
+  expect(stdout.trim().split("\n").sort()).toEqual(addresses);
+  expect(await both.isUpToDate()).toBe(true);
+}, 400_000);
+
+test("nothing but TLS to etcd and between its members: no write is lost, nobody restarts", async () => {
+  const before = await startsOf(MEMBERS);
+  const required = await withTls(old, "1", { trusted: [old.certificate] });
+  const { result } = await underWrites("etcd by TLS", () => required.deploy());
+  expect(result.failed).toEqual([]);
+  expect(await startsOf(MEMBERS)).toEqual(before);
+  ({ leader } = await awaitMembers(lab.machine("db-1"), 3, leader));
+  expect(await required.isUpToDate()).toBe(true);
+}, 400_000);
+
+test("a stranger gets nothing from etcd, the set writes what is its own only, and members no machine of a stranger's", async () => {
+  const stranger = await Authority.create(lab.directory, "nobody");
+  const { bundle } = await stranger.issue("db");
+  const machine = lab.machine("db-1");
+  await machine.ssh(`umask 077; base64 -d <<<${Buffer.from(bundle).toString("base64")} >/root/stranger.pem`);
+  const trusting = `--cacert ${TLS}/etcd-trusted.pem`;
+  for (const [scheme, options] of [
+    ["http", ""],
+    ["https", trusting],
+    ["https", `${trusting} --cert /root/stranger.pem`],
+  ] as const) {
+    for (const path of ["/health", "/v2/keys/service/db/leader", "/v2/machines", "/metrics"]) {
+      const answer = await askEtcd("db-1", etcdOf("db-2", scheme) + path, options);
+      expect([scheme, options, path, answer.replace(/^Client sent an HTTP request.*\n/, "")]).toEqual([
+        scheme,
+        options,
+        path,
+        expect.stringMatching(/^ (000|400)$/),
+      ]);
+    }
+    // a member that speaks plainly, or is of somebody else's, does not reach its raft
+    const peer = etcdOf("db-2", scheme).replace("2379", "2381");
+    expect(await askEtcd("db-1", `${peer}/members`, options)).toMatch(/ (000|400)$/);
+  }
+  // 2380 is nobody's now
+  expect(await askEtcd("db-1", etcdOf("db-2", "http").replace("2379", "2380"))).toBe(" 000");
+
+  const put = (key: string): Promise<string> =>
+    askEtcd("db-3", `${etcdOf("db-2")}/v2/keys${key}`, `${AS_SET} --request PUT --data value=x`);
+  expect(await put("/service/db/test")).toMatch(/"action":"set".* 201$/s);
+  for (const key of ["/service/db2/leader", "/service/other/leader", "/service/db", "/test"]) {
+    expect(await put(key)).toMatch(/Insufficient credentials.* 401$/s);
+  }
+  expect(
+    await askEtcd("db-3", `${etcdOf("db-2")}/v2/keys/service/db/test`, `${AS_SET} --request DELETE`),
+  ).toMatch(/ 200$/);
+  const { stdout } = await lab.machine("db-3").ssh(
+    `export ETCDCTL_API=3
+ctl() { etcdctl --endpoints ${etcdOf("db-2")} --cacert ${TLS}/etcd-trusted.pem --cert ${TLS}/etcd.pem --key ${TLS}/etcd.pem "$@" 2>&1 || true; }
+ctl put a b; ctl member add evil --learner --peer-urls=http://10.77.0.99:2380; ctl auth disable; ctl user list
+stat --format '%U %G %a' ${TLS}/etcd.pem /etc/etcd/tls/member.pem /etc/etcd/tls/authority.pem`,
+  );
+  expect(stdout.match(/^Error: .*$/gm)).toHaveLength(4);
+  expect(stdout).not.toContain("OK");
+  expect(stdout).toContain("root postgres 640\nroot etcd 640\nroot root 600\n");
+}, 120_000);
+
+test("the primary's power is cut: another one leads, by what etcd and its members say by TLS", async () => {
+  const lost = leader;
+  await lab.machine(lost).cutPower();
+  const asked = MEMBERS.find((name) => name !== lost)!;
+  ({ leader } = await awaitMembers(lab.machine(asked), 2));
+  expect(leader).not.toBe(lost);
+  await lab.machine(lost).powerOn();
+  ({ leader } = await awaitMembers(lab.machine("db-1"), 3, leader));
+  expect(await askEtcd(asked, `${etcdOf(lost)}/health`, AS_MEMBER)).toBe('{"health":"true"} 200');
+}, 200_000);
 
 test("a psql that verifies comes in; a plain one does not, nor one that trusts others or looks for another name", async () => {
   const stranger = await Authority.create(lab.directory, "stranger");
@@ -196,6 +314,9 @@ test("another authority: trusted first, then in use, then the old one is dropped
     expect(result.failed).toEqual([]);
   }
   for (const name of four) expect(await issuerOf(name)).toMatch(/issuer=.*next/);
+  for (const name of MEMBERS) {
+    for (const port of [2379, 2381]) expect(await issuerOf(name, "", port)).toMatch(/issuer=.*next/);
+  }
   expect(await connect(VERIFIED)).toContain("certificate verify failed");
   expect(await connect(VERIFIED, { "/root/trusted.pem": next.certificate })).toBe("t");
   expect(await startsOf(four)).toEqual(before);
@@ -208,6 +329,15 @@ test("the timer changes nothing before its time, and then the certificate withou
   await machine.ssh("systemctl is-active --quiet postgres-certificate.timer");
   await machine.ssh("systemctl start postgres-certificate.service");
   expect(await issuerOf(leader)).toBe(before);
+  const [member, etcd] = [lab.machine("db-1"), await issuerOf("db-1", "", 2379)];
+  await member.ssh(
+    "systemctl is-active --quiet etcd-certificate.timer; systemctl start etcd-certificate.service",
+  );
+  expect(await issuerOf("db-1", "", 2379)).toBe(etcd);
+  // as if it were for another name: the running etcd shows the new one with the next connection
+  await member.ssh("rm /etc/etcd/tls/member.pem.made-of; systemctl start etcd-certificate.service");
+  expect(await issuerOf("db-1", "", 2379)).toMatch(/issuer=.*next/);
+  expect(await issuerOf("db-1", "", 2379)).not.toBe(etcd);
   // one that ends within the month, by the same authority
   await machine.ssh(`set -e; cd /etc/patroni/cdktf-ha/tls; umask 077
 openssl req -new -key member.pem -subj /CN=short -out /root/request.pem
@@ -238,7 +368,7 @@ test("certificates of one's own: taken up without a restart, and refused where t
   for (const name of four) issued.set(name, await issuerOf(name));
   const trusted = { trusted: [next.certificate] };
   const given = async (addressOf: (name: string) => string): Promise<Deployment> => {
-    const variables: Record<string, string> = {};
+    const variables: Record<string, string> = { "set-pem": (await next.issue("db")).bundle };
     for (const name of four) {
       variables[`${name}-pem`] = (await next.issue(name, addressOf(name), VIP)).bundle;
     }
@@ -246,7 +376,10 @@ test("certificates of one's own: taken up without a restart, and refused where t
       const certificates = Object.fromEntries(
         four.map((name) => [name, Secret.variable(stack, `${name}-pem`, { version: addressOf(name) })]),
       );
-      replicaSet(lab, { members: four, tls: PostgresTls.given(certificates, trusted) })(stack);
+      const etcdCertificate = Secret.variable(stack, "set-pem");
+      replicaSet(lab, { members: four, tls: PostgresTls.given(certificates, trusted), etcdCertificate })(
+        stack,
+      );
     };
     return deployment.changed(build, { ...PASSWORDS, ...variables }).prepare();
   };

@@ -2,6 +2,7 @@ import type { TerraformStack } from "cdktf";
 import {
   Backups,
   EtcdCluster,
+  EtcdTls,
   HaproxyKeepalivedPair,
   Peer,
   PostgresTls,
@@ -27,7 +28,12 @@ export function replicaSetCases(): { name: string; files: Record<string, string>
         platform,
         name: "archive",
         members: { "pg-1": {}, "pg-2": {}, "pg-3": {}, "pg-4": { replicateFrom: "pg-2", applyDelay: "1h" } },
-        etcd: new EtcdCluster(stack, "etcd", { platform, nodes: ["pg-5", "pg-6", "pg-7"] }),
+        etcd: new EtcdCluster(stack, "etcd", {
+          platform,
+          nodes: ["pg-5", "pg-6", "pg-7"],
+          tls: EtcdTls.authority(Secret.variable(stack, "etcd-authority"), { trusted: [CERTIFICATE] }),
+        }),
+        etcdCertificate: Secret.variable(stack, "etcd-certificate"),
         databases: [
           { name: "esmond", owner: "esmond", extensions: ["pgcrypto", "btree_gist"] },
           { name: "tickets" },
@@ -110,6 +116,21 @@ function setCase(
       "schema.json": file(`${patroni}/schema.json`),
       "patroni.service": file("/etc/systemd/system/patroni.service"),
       etcd: file("/etc/default/etcd", set.etcd.machines[0]!.name),
+      ...(set.etcd.tls
+        ? {
+            "etcd-facts": file("/etc/etcd/cdktf-ha", set.etcd.machines[0]!.name),
+            "etcd-users": file("/etc/etcd/cdktf-ha-users", set.etcd.machines[0]!.name),
+            "etcd-firewall.nft": file("/etc/cdktf-ha/firewall.nft", set.etcd.machines[0]!.name),
+            "etcd-certificate.service": file(
+              "/etc/systemd/system/etcd-certificate.service",
+              set.etcd.machines[0]!.name,
+            ),
+            "etcd-certificate.timer": file(
+              "/etc/systemd/system/etcd-certificate.timer",
+              set.etcd.machines[0]!.name,
+            ),
+          }
+        : {}),
       "firewall.nft": file("/etc/cdktf-ha/firewall.nft"),
       ...(set.pooler
         ? {

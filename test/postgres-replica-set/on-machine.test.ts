@@ -320,6 +320,37 @@ told(certificates.take_care)`);
   ]);
 });
 
+test("what the set shows etcd is checked: its name, its authority, its key", () => {
+  const lines = python(`
+import certificates, subprocess
+def openssl(*words): subprocess.run(("openssl", *words), cwd=node.ETC, check=True, capture_output=True)
+def read(name):
+    with open(os.path.join(node.ETC, name)) as file: return file.read()
+def issue(name, authority="trusted"):
+    for ca in ("trusted", "other"):
+        if not os.path.exists(os.path.join(node.ETC, f"{ca}.pem")):
+            openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=ca", "-keyout", f"{ca}.key", "-out", f"{ca}.pem")
+    openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}", "-keyout", "own.key", "-out", "request.pem")
+    openssl("x509", "-req", "-in", "request.pem", "-days", "2", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key", "-set_serial", "7", "-out", "own.pem")
+    with open(os.path.join(node.ETC, "etcd.pem"), "w") as file: file.write(read("own.pem") + read("own.key"))
+certificates.ETCD = {"certificate": os.path.join(node.ETC, "etcd.pem"), "trusted": os.path.join(node.ETC, "trusted.pem")}
+issue("db")
+told(certificates.check)
+issue("archive")
+told(certificates.check)
+issue("db", "other")
+told(certificates.check)
+issue("db")
+with open(os.path.join(node.ETC, "etcd.pem"), "w") as file: file.write(read("own.pem") + read("other.key"))
+told(certificates.check)`);
+  expect([lines[0], lines[1]!, lines.at(-1)]).toEqual([
+    "ok None",
+    "refused: the certificate for etcd is in the name of 'archive', and the set is 'db'",
+    "refused: the key of the certificate for etcd is not its certificate's",
+  ]);
+  expect(lines[2]).toContain("refused: the certificate for etcd is of no authority that etcd trusts");
+});
+
 test("fewer connections than Patroni's own number restart the primary first, and more of them last", () => {
   const none = '{"ttl": 20, "postgresql": {"use_slots": True, "parameters": {}}}';
   const order = (current: string, wanted: string): string[] =>

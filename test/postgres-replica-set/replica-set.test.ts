@@ -92,14 +92,69 @@ test("load balancers ask Patroni by TLS, and trust whom the members trust", () =
   expect(configOf("none")[0]).not.toContain("check-ssl");
 });
 
+test("etcd of the set's own: as 'tls' says, in the set's name", () => {
+  const stackOf = (props: Partial<PostgresTlsProps>): Template => {
+    const stack = newStack();
+    const authority = Secret.variable(stack, "authority");
+    newSet(stack, { tls: PostgresTls.authority(authority, { trusted: [CERTIFICATE], ...props }) });
+    return Template.synth(stack).hasNoErrors();
+  };
+  const access = (template: Template): { etcd: object } => {
+    const text = template.file("pg-1", "/etc/patroni/cdktf-ha/20-access.yml");
+    return JSON.parse(text.replace(/^#.*\n/, "")) as { etcd: object };
+  };
+  const urls = (template: Template): string[] =>
+    template.file("pg-1", "/etc/default/etcd").match(/(?<=_URLS=).*/g)!;
+  const unit = (template: Template): string => template.file("pg-1", "/etc/systemd/system/patroni.service");
+  const hosts = ["10.0.1.41:2379", "10.0.1.42:2379", "10.0.1.43:2379"];
+  const [plain, both, required] = [stackOf({ etcd: "none" }), stackOf({ etcd: "optional" }), stackOf({})];
+  expect(access(plain).etcd).toEqual({ hosts });
+  expect(unit(plain)).not.toContain("ETCD");
+  expect(urls(plain)).toEqual(urls(stackOf({ members: "optional" })));
+  for (const template of [both, required]) {
+    expect(access(template).etcd).toEqual({
+      hosts,
+      protocol: "https",
+      cacert: "/etc/patroni/cdktf-ha/tls/etcd-trusted.pem",
+      cert: "/etc/patroni/cdktf-ha/tls/etcd.pem",
+      key: "/etc/patroni/cdktf-ha/tls/etcd.pem",
+    });
+    // what Patroni reads at its start only makes it start anew
+    expect(unit(template)).toContain("\nEnvironment=PATRONI_ETCD_PROTOCOL=https\n");
+    expect(template.file("pg-2", "/etc/etcd/cdktf-ha-users")).toContain(
+      "ETCD_NODES=('pg-1' 'pg-2' 'pg-3')\nETCD_SETS=('metadata')\n",
+    );
+  }
+  expect(urls(both)).toEqual([
+    "http://10.0.1.41:2380,https://10.0.1.41:2381",
+    "http://10.0.1.41:2380",
+    "http://10.0.1.41:2379,https://10.0.1.41:2379,http://127.0.0.1:2379",
+    "http://10.0.1.41:2379",
+  ]);
+  expect(urls(required)).toEqual(
+    Array.from({ length: 4 }, (_, n) => `https://10.0.1.41:${n < 2 ? 2381 : 2379}`),
+  );
+  // whoever goes back is refused by its machine, and still reached until then
+  const [before, meanwhile, after] = [plain, both, required].map((template) =>
+    template.file("pg-1", "/etc/cdktf-ha/firewall.nft"),
+  );
+  expect(before).not.toContain("2381");
+  expect(meanwhile).toContain("2381");
+  expect(after).toBe(meanwhile);
+});
+
 test("certificates of one's own: each member gets its own, and no authority", () => {
   const stack = newStack();
   const names = ["pg-1", "pg-2", "pg-3"];
   const certificates = Object.fromEntries(names.map((name) => [name, Secret.variable(stack, name)]));
-  newSet(stack, { tls: PostgresTls.given(certificates, { trusted: [CERTIFICATE] }) });
+  newSet(stack, {
+    tls: PostgresTls.given(certificates, { trusted: [CERTIFICATE] }),
+    etcdCertificate: Secret.variable(stack, "etcd-certificate"),
+  });
   const template = Template.synth(stack).hasNoErrors();
   for (const name of names) {
     expect(template.file(name, "/etc/patroni/cdktf-ha/tls/member.pem")).toBe(certificates[name]!.placeholder);
+    expect(template.file(name, "/etc/etcd/tls/member.pem")).toBe(certificates[name]!.placeholder);
   }
   const facts = template.file("pg-1", "/etc/patroni/cdktf-ha/facts.json");
   expect((JSON.parse(facts) as { tls: object }).tls).toEqual({

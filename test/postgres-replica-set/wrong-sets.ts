@@ -2,6 +2,7 @@ import type { TerraformStack } from "cdktf";
 import {
   Backups,
   EtcdCluster,
+  EtcdTls,
   HaproxyKeepalivedPair,
   PostgresReplicaSet,
   PostgresTls,
@@ -54,6 +55,19 @@ const authority = (stack: TerraformStack, name: string): PostgresTls =>
   PostgresTls.authority(Secret.variable(stack, "authority"), { ...trusted, names: [name] });
 const etcd = (nodes: readonly string[]) => (stack: TerraformStack) =>
   new EtcdCluster(stack, "etcd", { platform: setHosts(stack), nodes });
+
+/** A set that shares an etcd, which speaks TLS or not. */
+const sharing =
+  (more: (stack: TerraformStack) => Partial<PostgresReplicaSetProps>, speaksTls = true) =>
+  (stack: TerraformStack): PostgresReplicaSet => {
+    const platform = setHosts(stack);
+    const tls = speaksTls ? EtcdTls.authority(Secret.variable(stack, "etcd-authority"), trusted) : undefined;
+    const shared = new EtcdCluster(stack, "etcd", { platform, nodes: ["pg-5", "pg-6", "pg-7"], tls });
+    return newSet(stack, { platform, etcd: shared, ...more(stack) });
+  };
+const shown = (stack: TerraformStack): Partial<PostgresReplicaSetProps> => ({
+  etcdCertificate: Secret.variable(stack, "etcd-certificate"),
+});
 
 export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: TerraformStack) => unknown][]>> {
   return {
@@ -242,6 +256,34 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     "tls-without-certificate": [
       ["nobody is trusted", () => PostgresTls.given({}, { trusted: [] })],
       ["a member has none", set({ tls: PostgresTls.given({}, trusted) })],
+      ["a set that has nothing to show to the etcd that it shares", sharing(() => ({}))],
+      [
+        "a set with certificates of its members only",
+        (stack) => {
+          const own = ["pg-1", "pg-2", "pg-3"].map((name) => [name, Secret.variable(stack, name)] as const);
+          return newSet(stack, { tls: PostgresTls.given(Object.fromEntries(own), trusted) });
+        },
+      ],
+      ["dice for etcd", sharing(() => ({ etcdCertificate: Secret.generated("etcd") }))],
+      [
+        "a member of etcd has none",
+        (stack) =>
+          new EtcdCluster(stack, "etcd", {
+            platform: setHosts(stack),
+            nodes: ["pg-1", "pg-2", "pg-3"],
+            tls: EtcdTls.given({ "pg-1": Secret.variable(stack, "pg-1") }, trusted),
+          }),
+      ],
+      [
+        "etcd's authority is dice",
+        (stack) =>
+          new EtcdCluster(stack, "etcd", {
+            platform: setHosts(stack),
+            nodes: ["pg-1"],
+            tls: EtcdTls.authority(Secret.generated("authority"), trusted),
+          }),
+      ],
+      ["etcd trusts nobody", () => EtcdTls.given({}, { trusted: ["nobody"] })],
     ],
     "conflicting-setting": [
       ["a volume for hosts", set({ dataVolume: { sizeGiB: 100 } })],
@@ -266,6 +308,21 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
         "certificates of clients that speak plainly",
         () => PostgresTls.given({}, { ...trusted, client: "optional", clientCertificates: true }),
       ],
+      ["a certificate for an etcd that speaks plainly", sharing(shown, false)],
+      [
+        "a certificate for etcd, and members that issue themselves one",
+        (stack) => {
+          const tls = PostgresTls.authority(Secret.variable(stack, "authority"), trusted);
+          return newSet(stack, { tls, ...shown(stack) });
+        },
+      ],
+      [
+        "TLS to a shared etcd, said by a set",
+        sharing((stack) => ({
+          tls: PostgresTls.authority(Secret.variable(stack, "authority"), { ...trusted, etcd: "required" }),
+          ...shown(stack),
+        })),
+      ],
       [
         "TLS of the load balancer's own to members that have theirs",
         (stack) => {
@@ -283,6 +340,14 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     "bad-name": [
       ["a host's account", byHost({ user: "-oProxyCommand=sh" })],
       ["a set", set({ name: "a b" })],
+      [
+        "a member of etcd, as etcd's own user",
+        (stack) => {
+          const platform = newAws(stack);
+          const tls = EtcdTls.authority(Secret.variable(stack, "authority"), trusted);
+          return new EtcdCluster(stack, "etcd", { platform, nodes: { root: { zone: "a" } }, tls });
+        },
+      ],
       ["a database", set({ databases: [{ name: "Esmond" }] })],
       ["PostgreSQL's own database", set({ databases: [{ name: "template1" }] })],
       ["a role of the set's own", withRoles({}, "rewind")],
@@ -301,6 +366,8 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     "duplicate-name": [
       ["databases", set({ databases: [{ name: "a" }, { name: "a" }] })],
       ["roles", withRoles({}, "a", "a")],
+      ["a set, as a member of etcd", sharing((stack) => ({ ...shown(stack), name: "pg-6" }))],
+      ["a set, as etcd's own user", sharing((stack) => ({ ...shown(stack), name: "root" }))],
       [
         "sets that share an etcd",
         (stack) => {

@@ -12,6 +12,7 @@ begin_with() { # STATE INITIAL-CLUSTER
   printf 'ETCD_INITIAL_CLUSTER_STATE=%s\nETCD_INITIAL_CLUSTER=%s\nETCD_INITIAL_CLUSTER_TOKEN=cdktf-ha-%s\n' \
     "$1" "$2" "$(</proc/sys/kernel/random/uuid)" >"$ETCD_FIRST_START"
   chmod 644 "$ETCD_FIRST_START"
+  remember_tls
 }
 
 # A cluster that is only out of reach must not be begun anew. Each other machine has to say itself that no etcd runs there:
@@ -20,9 +21,9 @@ refuse_second_life() {
   local name address
   while read -r name address; do
     [[ $name != "$ETCD_MEMBER" ]] || continue
-    case $(etcd_probe "$address" "$ETCD_PEER") in
-      open) etcd_fail "etcd runs on $name, without a quorum: the cluster lives. Bring a quorum of its members back first" ;;
-      silent) etcd_fail "$name at $address does not answer, so it is not known whether the cluster lives there. Bring it back; or, if it is lost for good, take it out of the code" ;;
+    case $(etcd_probe "$address" "$ETCD_CLIENT")$(etcd_probe "$address" "$ETCD_PEER") in
+      *open*) etcd_fail "etcd runs on $name, without a quorum: the cluster lives. Bring a quorum of its members back first" ;;
+      *silent*) etcd_fail "$name at $address does not answer, so it is not known whether the cluster lives there. Bring it back; or, if it is lost for good, take it out of the code" ;;
     esac
     if [[ $(etcd_probe "$address" 8008) == open ]]; then
       etcd_fail "no other member of etcd answers, but Patroni runs on $name: the cluster lives and is out of reach. Bring a quorum of its members back first"
@@ -31,10 +32,10 @@ refuse_second_life() {
 }
 
 join() { # ADDRESS...
-  local id name peer words
-  while read -r id _ name peer _; do
+  local id name peer address words
+  while read -r id _ name peer _ address; do
     # a join that was cut short, or the machine that had this name before
-    if [[ $peer == "$OWN_PEER" || $name == "$ETCD_MEMBER" ]]; then
+    if [[ $address == "$ETCD_ADDRESS" || $name == "$ETCD_MEMBER" ]]; then
       etcd_note "removes member $id ($name at $peer), whose place this one takes"
       etcd_ctl "$@" -- member remove "$id" >/dev/null
     fi
@@ -55,7 +56,7 @@ join() { # ADDRESS...
 was_removed() { # ADDRESS...
   local members
   members=$(etcd_members "$@") || return 1
-  if awk -v peer="$OWN_PEER" '$4 == peer { found = 1 } END { exit !found }' <<<"$members"; then return 1; fi
+  if awk -v address="$ETCD_ADDRESS" '$6 == address { found = 1 } END { exit !found }' <<<"$members"; then return 1; fi
   local theirs own
   theirs=$(etcd_cluster_id "$@")
   [[ -n $theirs ]] || return 1
@@ -65,9 +66,14 @@ was_removed() { # ADDRESS...
   fi
 }
 
+remember_tls() {
+  if [[ ${ETCD_TLS:-none} == none ]]; then rm --force "$ETCD_TLS_STATE"; else printf '%s\n' "$ETCD_TLS" >"$ETCD_TLS_STATE"; fi
+}
+
 # What was told to the first start is told to no other one: a member whose data is gone does not begin a cluster of its own.
 remember() {
   etcd_cluster_id "$ETCD_ADDRESS" >"$ETCD_CLUSTER_ID"
+  remember_tls
   rm --force "$ETCD_FIRST_START"
 }
 
@@ -82,7 +88,7 @@ set_aside() {
 promote() { # ADDRESS...
   local id learner words='' until=$((SECONDS + 120))
   while true; do
-    read -r id learner < <(etcd_members "$@" | awk -v peer="$OWN_PEER" '$4 == peer { print $1, $5 }') || true
+    read -r id learner < <(etcd_members "$@" | awk -v address="$ETCD_ADDRESS" '$6 == address { print $1, $5 }') || true
     if [[ $learner == false ]]; then return; fi
     if [[ -n $id ]]; then words=$(etcd_ctl "$@" -- member promote "$id" 2>&1) && continue; fi
     ((SECONDS < until)) || etcd_fail "this member does not get a vote: $words"
@@ -103,10 +109,16 @@ if command -v chronyd >/dev/null; then systemctl enable --now --quiet chrony 2>/
 # a volume that comes from another machine
 if [[ -e /usr/local/lib/cdktf-ha/adopt.sh ]]; then bash /usr/local/lib/cdktf-ha/adopt.sh /var/lib/etcd "$ETCD_DATA" etcd; fi
 install --directory --mode=0755 --owner=etcd --group=etcd /var/lib/etcd
+if [[ ${ETCD_TLS:-none} != none ]]; then
+  # shellcheck source=tls.sh
+  . /usr/local/lib/cdktf-ha/etcd/tls.sh
+  etcd_issue
+fi
 mapfile -t others < <(etcd_others)
 if etcd_is_running && etcd_has_data && ((${#others[@]})) && was_removed "${others[@]}"; then systemctl stop "$ETCD_UNIT"; fi
 if etcd_is_running && etcd_has_data; then
-  if [[ $HA_ACTION == none ]]; then
+  # a certificate is read again at each handshake
+  if [[ $HA_ACTION != restart ]]; then
     if ((${#others[@]})); then promote "${others[@]}"; fi
     remember
     exit 0

@@ -8,6 +8,15 @@ ETCD_UNIT=etcd.service
 ETCD_FIRST_START=/var/lib/etcd/first-start
 ETCD_CLUSTER_ID=/var/lib/etcd/cluster-id
 ETCD_CLIENT=2379 ETCD_PEER=2380
+# What was last in use here: nothing of it is known where there is none of it.
+ETCD_TLS_STATE=/var/lib/etcd/tls
+ETCD_CERTIFICATE=/etc/etcd/tls/member.pem ETCD_TRUSTED=/etc/etcd/tls/trusted.pem
+# By what members are asked whether they are there: with "optional" all of them take a plain question still.
+ETCD_SCHEME=http
+if [[ ${ETCD_TLS:-none} == required ]]; then
+  ETCD_PEER=2381
+  ETCD_SCHEME=https
+fi
 export ETCDCTL_API=3
 
 etcd_fail() {
@@ -21,24 +30,37 @@ etcd_note() {
   logger --tag cdktf-ha-etcd -- "$*" || true
 }
 
-etcd_url() { # ADDRESS PORT
-  if [[ $1 == *:* ]]; then printf 'http://[%s]:%s' "$1" "$2"; else printf 'http://%s:%s' "$1" "$2"; fi
+etcd_url() { # ADDRESS PORT [SCHEME]
+  local scheme=${3:-$ETCD_SCHEME}
+  if [[ $1 == *:* ]]; then printf '%s://[%s]:%s' "$scheme" "$1" "$2"; else printf '%s://%s:%s' "$scheme" "$1" "$2"; fi
 }
 
 # etcd_ctl ADDRESS... -- ARGUMENT...
 etcd_ctl() {
-  local endpoints=()
+  local endpoints=() encrypted=() tls=()
   while [[ $1 != -- ]]; do
     endpoints+=("$(etcd_url "$1" "$ETCD_CLIENT")")
+    # who takes both may take a plain question of etcdctl for an encrypted one: etcd-io/etcd#15495
+    if [[ ${ETCD_TLS:-none} == optional ]] && etcd_answers "$1" https; then encrypted+=("$(etcd_url "$1" "$ETCD_CLIENT" https)"); fi
     shift
   done
   shift
-  timeout 20 etcdctl --endpoints="$(IFS=, && printf '%s' "${endpoints[*]}")" --dial-timeout=3s --command-timeout=10s "$@"
+  if ((${#encrypted[@]})); then endpoints=("${encrypted[@]}"); fi
+  if [[ ${endpoints[0]} == https:* ]]; then tls=(--cacert="$ETCD_TRUSTED" --cert="$ETCD_CERTIFICATE" --key="$ETCD_CERTIFICATE"); fi
+  timeout 20 etcdctl --endpoints="$(IFS=, && printf '%s' "${endpoints[*]}")" --dial-timeout=3s --command-timeout=10s "${tls[@]}" "$@"
+}
+
+# etcd_curl SECONDS ARGUMENT...: as a member asks; a plain question takes no notice of the certificates
+etcd_curl() {
+  local seconds=$1 tls=()
+  shift
+  if [[ ${ETCD_TLS:-none} != none ]]; then tls=(--cacert "$ETCD_TRUSTED" --cert "$ETCD_CERTIFICATE"); fi
+  curl --silent --max-time "$seconds" "${tls[@]}" "$@"
 }
 
 # Does a member of a cluster answer there? One without a quorum says so.
-etcd_answers() { # ADDRESS
-  curl --silent --fail --max-time 3 --output /dev/null "$(etcd_url "$1" "$ETCD_CLIENT")/health"
+etcd_answers() { # ADDRESS [SCHEME]
+  etcd_curl 3 --fail --output /dev/null "$(etcd_url "$1" "$ETCD_CLIENT" "${2:-}")/health"
 }
 
 # etcd_probe ADDRESS PORT: open, where somebody listens; refused, where the machine itself says that nobody does; silent, where
@@ -88,9 +110,15 @@ etcd_others() {
   done <<<"$ETCD_MEMBERS"
 }
 
-# etcd_members ADDRESS...: ID STATUS NAME PEER-URL IS-LEARNER of each member, a line each, a dash for what is empty
+# etcd_members ADDRESS...: ID STATUS NAME PEER-URL IS-LEARNER ADDRESS of each member, a line each, a dash for what is empty
 etcd_members() {
-  etcd_ctl "$@" -- member list --write-out=simple | awk -F ', ' '{ print $1, $2, ($3 == "" ? "-" : $3), $4, $6 }'
+  etcd_ctl "$@" -- member list --write-out=simple | awk -F ', ' '{
+    address = $4
+    sub(/^https?:\/\//, "", address)
+    sub(/:[0-9]+$/, "", address)
+    gsub(/[][]/, "", address)
+    print $1, $2, ($3 == "" ? "-" : $3), $4, $6, address
+  }'
 }
 
 etcd_cluster_id() { # ADDRESS...

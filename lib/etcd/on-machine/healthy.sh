@@ -8,5 +8,6 @@ if ! etcd_answers "$ETCD_ADDRESS" && etcd_waits_for_others; then
   exit 0
 fi
 etcd_answers "$ETCD_ADDRESS" || etcd_fail "etcd does not answer, or has no quorum"
+if [[ ${ETCD_TLS:-none} == optional ]]; then etcd_answers "$ETCD_ADDRESS" https || etcd_fail "etcd does not answer by TLS"; fi
 read -r learner < <(etcd_members "$ETCD_ADDRESS" | awk -v name="$ETCD_MEMBER" '$3 == name { print $5 }')
 [[ $learner == false ]] || etcd_fail "this member has no vote yet"

@@ -1,4 +1,4 @@
-"""The member's certificate: issued here where an authority was given, checked before it is used, seen when it is served."""
+"""The member's certificates, its own and the set's for etcd: issued here where an authority was given, checked before it is used, seen when it is served."""
 import os
 import re
 import shutil
@@ -6,20 +6,26 @@ import socket
 import ssl
 import struct
 
-from node import ADDRESS, FACTS, LIB, NAME, REST_PORT, TLS, Refused, note, run
+from node import ADDRESS, ETCD, FACTS, LIB, NAME, REST_PORT, TLS, Refused, note, run
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
 def issue(tell=note):
-    """True where the member has a new one."""
-    if not TLS or "authority" not in TLS:
-        return False
-    words = run("bash", os.path.join(LIB, "issue.sh"), TLS["authority"], TLS["certificate"], FACTS["scope"], NAME, *TLS["alternatives"])
-    shutil.chown(TLS["certificate"], "root", "postgres")
-    os.chmod(TLS["certificate"], 0o640)
+    """True where the member has a new one of its own; the set's is read with each connection to etcd."""
+    if ETCD and "authority" in ETCD:
+        issued(ETCD, tell, FACTS["scope"])
+    if TLS and "authority" in TLS:
+        return issued(TLS, tell, NAME, *TLS["alternatives"])
+    return False
+
+
+def issued(place, tell, *names):
+    words = run("bash", os.path.join(LIB, "issue.sh"), place["authority"], place["certificate"], FACTS["scope"], *names)
+    shutil.chown(place["certificate"], "root", "postgres")
+    os.chmod(place["certificate"], 0o640)
     if words.stdout:
-        tell(words.stdout.strip())
+        tell(f"{names[0]} {words.stdout.strip()}")
     return bool(words.stdout)
 
 
@@ -28,7 +34,7 @@ def take_care():
     try:
         issue()
     except Refused as refused:
-        if not os.path.exists(TLS["certificate"]):
+        if not all(os.path.exists(place["certificate"]) for place in (TLS, ETCD) if place):
             raise
         note(f"no new certificate: {refused}")
 
@@ -36,6 +42,26 @@ def take_care():
 def check():
     """What it writes, the push throws away."""
     issue(tell=lambda words: None)
+    if TLS:
+        check_own()
+    if ETCD:
+        check_for_etcd()
+
+
+def check_for_etcd():
+    own = ETCD["certificate"]
+    store = ("-no-CApath", "-no-CAstore", "-CAfile", ETCD["trusted"])
+    done = run("openssl", "verify", *store, "-purpose", "sslclient", "-untrusted", own, own, check=False)
+    if done.returncode:
+        raise Refused(f"the certificate for etcd is of no authority that etcd trusts: {(done.stderr or done.stdout).strip()}")
+    subject = run("openssl", "x509", "-in", own, "-noout", "-subject", "-nameopt", "multiline").stdout
+    found = re.search(r"^ *commonName *= (.*)$", subject, re.M)
+    if not found or found.group(1) != FACTS["scope"]:
+        raise Refused(f"the certificate for etcd is in the name of '{found.group(1) if found else ''}', and the set is '{FACTS['scope']}'")
+    check_key(own, "the certificate for etcd")
+
+
+def check_own():
     own = TLS["certificate"]
     store = ("-no-CApath", "-no-CAstore", "-CAfile", TLS["trusted"])
     done = run("openssl", "verify", *store, "-purpose", "sslserver", "-untrusted", own, own, check=False)
@@ -44,8 +70,12 @@ def check():
     found = run("openssl", "x509", "-in", own, "-noout", "-checkip", ADDRESS, check=False).stdout
     if TLS["rest"] and "does match" not in found:
         raise Refused(f"the certificate of {NAME} is not for its address {ADDRESS}, by which members ask each other")
+    check_key(own, NAME)
+
+
+def check_key(own, whose):
     if run("openssl", "pkey", "-in", own, "-pubout").stdout != run("openssl", "x509", "-in", own, "-noout", "-pubkey").stdout:
-        raise Refused(f"the key of {NAME} is not its certificate's")
+        raise Refused(f"the key of {whose} is not its certificate's")
 
 
 def parts():
@@ -82,8 +112,9 @@ def shows(port):
 
 def forget():
     """A key that was made here goes with the member."""
-    if not TLS or "authority" not in TLS:
-        return
-    for path in (TLS["certificate"], f"{TLS['certificate']}.made-of"):
-        if os.path.exists(path):
-            os.remove(path)
+    for place in (TLS, ETCD):
+        if not place or "authority" not in place:
+            continue
+        for path in (place["certificate"], f"{place['certificate']}.made-of"):
+            if os.path.exists(path):
+                os.remove(path)

@@ -20,6 +20,7 @@ DISSOLVES = "/run/cdktf-ha-dissolve"
 with open(os.path.join(ETC, "facts.json")) as _file:
     FACTS = json.load(_file)
 TLS = FACTS.get("tls")
+ETCD = FACTS.get("etcd")  # where it speaks TLS
 NAME, ADDRESS, DATA = FACTS["name"], FACTS["address"], FACTS["dataDirectory"]
 
 
