@@ -277,6 +277,7 @@ export const SHAPES: Shapes = {
         "staleIfError?": "number",
         "negativeTtl?": "number",
         "collapsedForwarding?": "flag",
+        "warm?": ["list", "text"],
         "refresh?": ["list", ["is", "RefreshRule"]],
       },
     },
@@ -895,6 +896,7 @@ export const SHAPES: Shapes = {
         "managers?": ["list", ["is", "Peer"]],
         "purgers?": ["list", ["is", "Peer"]],
         "monitoring?": ["list", ["is", "Peer"]],
+        "metrics?": ["is", "SquidMetricsProps"],
         "giveUpAfter?": "number",
         "internalPort?": "number",
         "openFiles?": "number",
@@ -902,6 +904,7 @@ export const SHAPES: Shapes = {
         "extraLines?": ["list", "text"],
       },
     },
+    SquidMetricsProps: { settings: { "directory?": "text", "interval?": "number" } },
     SquidRegion: {
       members: [
         "addresses",
