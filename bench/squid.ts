@@ -113,7 +113,7 @@ async function measure(contender: Contender, pid: number, path: string, duration
     fail(
       `${contender.name} is asked for ${path}, and the origin again; these are no hits:\n${again.join("\n")}`,
     );
-  const [, number, unit] = /([\d.]+)(us|ms|s)/.exec(value(/99%\s+(\S+)/))!;
+  const [, number, unit] = /([\d.]+)(us|ms|s)/.exec(value(/^\s+99%\s+(\S+)$/m))!;
   return {
     perSecond: Number(value(/Requests\/sec:\s+([\d.]+)/)),
     p99: Number(number) * { us: 0.001, ms: 1, s: 1000 }[unit as "us" | "ms" | "s"],
