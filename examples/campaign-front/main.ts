@@ -51,7 +51,7 @@ class CampaignFront extends TerraformStack {
         memoryMiB: 2048, // of 4 GiB
         disk: { directory: "/srv/squid", volumeGiB: 90 }, // 80 % of it
         maximumObjectMiB: 32,
-        maximumObjectInMemoryKiB: 100, // the largest script of the site
+        maximumObjectInMemoryKiB: 128, // the largest script of the site has 100, and headers
         refresh: [RefreshRule.queries(), RefreshRule.everything({ percent: 20, maximumMinutes: 4320 })],
       },
       giveUpAfter: 20, // then the splash page

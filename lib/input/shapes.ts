@@ -285,6 +285,7 @@ export const SHAPES: Shapes = {
         "staleIfError?": "number",
         "negativeTtl?": "number",
         "collapsedForwarding?": "flag",
+        "warm?": ["list", "text"],
         "refresh?": ["list", ["is", "RefreshRule"]],
       },
     },
@@ -928,6 +929,7 @@ export const SHAPES: Shapes = {
         "managers?": ["list", ["is", "Peer"]],
         "purgers?": ["list", ["is", "Peer"]],
         "monitoring?": ["list", ["is", "Peer"]],
+        "metrics?": ["is", "SquidMetricsProps"],
         "giveUpAfter?": "number",
         "internalPort?": "number",
         "openFiles?": "number",
@@ -935,6 +937,7 @@ export const SHAPES: Shapes = {
         "extraLines?": ["list", "text"],
       },
     },
+    SquidMetricsProps: { settings: { "directory?": "text", "interval?": "number" } },
     SquidRegion: {
       members: [
         "addresses",

@@ -30,7 +30,7 @@ export interface CacheProps {
   readonly workers?: number;
   /** @default 32 - larger ones go through and are not kept */
   readonly maximumObjectMiB?: number;
-  /** @default 100 - scripts, styles and small images; what is larger is read from the disk */
+  /** With its headers. @default 512 - Squid's own; what is larger is read from the disk, which takes twice the processor time and more */
   readonly maximumObjectInMemoryKiB?: number;
   /** Seconds past its freshness for which an answer may still be shown while origins fail. @default 604800 - a week, Squid's own */
   readonly staleIfError?: number;
@@ -41,6 +41,12 @@ export interface CacheProps {
    * @default false - a visitor can crash a Squid before 6 by it (CVE-2023-49288), and Debian 12 has 5.7 without a fix
    */
   readonly collapsedForwarding?: boolean;
+  /**
+   * Whole URLs of the sites that a node fetches once, before it has visitors: a new node, or one whose cache was dropped. It takes a
+   * minute at most, and what siblings have comes from them. A list that changes is fetched anew.
+   * @default none - the first visitor of each page waits for an origin
+   */
+  readonly warm?: readonly string[];
   /** @default - queries by the origin's word only; the rest for a fifth of its age, three days at most */
   readonly refresh?: readonly RefreshRule[];
 }

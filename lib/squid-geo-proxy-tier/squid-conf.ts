@@ -306,6 +306,8 @@ function cacheLines(model: SquidModel): string[] {
     `maximum_object_size ${model.maximumObjectMiB} MB`,
     `maximum_object_size_in_memory ${model.maximumObjectInMemoryKiB} KB`,
     `include ${STORE_CONF}`,
+    "# else the cache manager would show the numbers of days ago",
+    "cache deny internal_port manager",
     `collapsed_forwarding ${model.collapsedForwarding ? "on" : "off"}`,
     ...(isCarp(model) && model.collapsedForwarding
       ? [

@@ -10,6 +10,7 @@ import type { Rollout } from "../push/rollout";
 import type { Secret } from "../secret/secret";
 import type { ClusterTopology } from "../topology/topology";
 import { storeOf, type CacheProps } from "./cache";
+import type { SquidMetricsProps } from "./metrics-service";
 import { OriginPool, type OriginPoolProps } from "./origin-pool";
 import { RefreshRule } from "./refresh-rule";
 import type { SplashPage } from "./splash-page";
@@ -88,6 +89,8 @@ export interface SquidGeoProxyTierProps {
   readonly purgers?: readonly Peer[];
   /** Whose requests are not logged: checks. @default none */
   readonly monitoring?: readonly Peer[];
+  /** Squid's counters, in a file for each node's own node exporter. @default - none */
+  readonly metrics?: SquidMetricsProps;
   /** Seconds for which a visitor waits while no origin answers. @default 20 - longer nobody looks at an empty page */
   readonly giveUpAfter?: number;
   /** For siblings, managers and purgers; on the node's private address. @default 3128 */
@@ -237,7 +240,7 @@ export class SquidGeoProxyTier extends Construct {
       splashDirectory: props.splashPage && SPLASH_DIRECTORY,
       giveUpSeconds: this.giveUpSeconds,
       maximumObjectMiB: cache.maximumObjectMiB ?? 32,
-      maximumObjectInMemoryKiB: cache.maximumObjectInMemoryKiB ?? 100,
+      maximumObjectInMemoryKiB: cache.maximumObjectInMemoryKiB ?? 512,
       staleIfErrorSeconds: cache.staleIfError ?? 604_800,
       negativeTtlSeconds: cache.negativeTtl ?? 0,
       collapsedForwarding: cache.collapsedForwarding ?? false,

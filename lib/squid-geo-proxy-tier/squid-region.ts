@@ -15,6 +15,7 @@ import type { Nodes, Platform } from "../platform/platform";
 import { refuse } from "../problem";
 import { Rollout } from "../push/rollout";
 import type { SquidGeoProxyTier } from "./squid-geo-proxy-tier";
+import { SquidMetricsService } from "./metrics-service";
 import { SquidService, type SquidSource } from "./squid-service";
 import type { SquidHttps, SquidModel } from "./squid-conf";
 
@@ -72,10 +73,12 @@ export class SquidRegion extends Construct implements Connectable {
   rollOut(dependsOn: Rollout["last"]): Rollout["last"] {
     const squid = new SquidService(this.source());
     const { keepalived } = this;
+    const { metrics: wanted } = this.tier.props;
+    const metrics = wanted && new SquidMetricsService(this, wanted);
     return new Rollout(this, "rollout", {
       nodes: this.machines.map((machine) => ({
         machine,
-        services: [squid, ...(keepalived ? [keepalived] : [])],
+        services: [squid, ...(keepalived ? [keepalived] : []), ...(metrics ? [metrics] : [])],
       })),
       // a change that breaks a node is found out on one that serves nobody
       standbyFirst: keepalived !== undefined,
@@ -154,6 +157,7 @@ export class SquidRegion extends Construct implements Connectable {
       store: tier.store,
       splashPage: tier.props.splashPage,
       originChecks: this.checks(),
+      warm: tier.props.cache?.warm ?? [],
       certificates: tier.https.certificates,
       authorities: tier.pools.flatMap(({ authority }) => (authority ? [authority] : [])),
       packageVersion: tier.props.packageVersions?.squid,

@@ -14,6 +14,8 @@ export interface SquidSource {
   readonly splashPage?: SplashPage;
   /** What on-machine/origins.sh reads. */
   readonly originChecks: string;
+  /** URLs that a new node fetches before it has visitors. */
+  readonly warm: readonly string[];
   /** Certificates with their keys, by path. */
   readonly certificates: readonly { readonly path: string; readonly secret: Secret }[];
   /** PEM texts of authorities, by path. */
@@ -53,6 +55,12 @@ export class SquidService implements Service {
       ...source.authorities.map(({ path, text }) => ({ path, text })),
       { path: "/etc/squid/cdktf-ha-origins", text: source.originChecks, onChange: "none" },
       program("squid-origins", "origins.sh"),
+      {
+        path: "/etc/squid/cdktf-ha-warm",
+        text: source.warm.map((url) => `${url}\n`).join(""),
+        onChange: "none",
+      },
+      program("squid-warm", "warm.sh"),
       { path: `/etc/systemd/system/${ORIGINS_UNIT}`, text: ORIGINS_UNIT_TEXT, onChange: "none" },
       program("squid-functions", "functions.sh", "0644"),
       program("squid-prepare", "prepare.sh"),
@@ -73,6 +81,7 @@ export class SquidService implements Service {
         { name: "squid-openssl", version: source.packageVersion },
         { name: "nftables", unlessCommand: "nft" },
         { name: "iproute2", unlessCommand: "ss" },
+        ...(source.warm.length ? [{ name: "curl", unlessCommand: "curl" }] : []),
       ],
       directories: [
         { path: "/etc/squid/tls", mode: "0750", group: "proxy" },

@@ -1,7 +1,7 @@
 import { checkToken } from "../haproxy-keepalived-pair/health-check";
 import { canonicalIp } from "../net";
 import { memoryGiBOf } from "../platform/aws/instance-memory";
-import { isToken, refuse, warn, type Problem } from "../problem";
+import { isToken, refuse, refuseToken, warn, type Problem } from "../problem";
 import { checkCertificate } from "../secret/certificate";
 import { checkSite } from "./site";
 import type { SquidGeoProxyTier } from "./squid-geo-proxy-tier";
@@ -42,6 +42,45 @@ export function checkTier(tier: SquidGeoProxyTier): void {
   checkHttps(tier);
   checkPools(tier);
   checkCarp(tier);
+  checkWarm(tier);
+}
+
+/** What is fetched beforehand is what a visitor would ask for: the cache knows it by its whole URL. */
+function checkWarm(tier: SquidGeoProxyTier): void {
+  const { cache, sites, https } = tier.props;
+  for (const text of cache?.warm ?? []) {
+    refuseToken(tier, "cache.warm", text);
+    const url = /^https?:\/\/[\x21-\x7e]+$/.test(text) && URL.canParse(text) ? new URL(text) : undefined;
+    if (!url || url.username || url.password || url.hash) {
+      return refuse(tier, {
+        code: "bad-path",
+        what: `'cache.warm' has '${text}'`,
+        allowed: "whole URLs, percent-encoded, without a user and without #",
+        fix: '"https://www.example.net/logo.png"',
+      });
+    }
+    const scheme = url.protocol.slice(0, -1);
+    const port = Number(url.port || { http: 80, https: 443 }[scheme]);
+    const served = sites.some(
+      (site) => site === url.hostname || (site.startsWith(".") && `.${url.hostname}`.endsWith(site)),
+    );
+    if (!served || tier.publicPorts[scheme] !== port) {
+      refuse(tier, {
+        code: "conflicting-setting",
+        what: `'cache.warm' has '${text}'`,
+        allowed: `the tier's sites (${sites.join(", ")}) on its ports: ${JSON.stringify(tier.publicPorts)}`,
+        fix: "write it as a visitor does",
+      });
+    }
+    if (scheme === "https" && https?.certificates.some(({ virtualIp }) => virtualIp !== undefined)) {
+      refuse(tier, {
+        code: "conflicting-setting",
+        what: `'cache.warm' has '${text}', and certificates are for virtual IPs`,
+        allowed: "one certificate on every address: a node without the address cannot ask itself by HTTPS",
+        fix: "one certificate for all names, without 'virtualIp'",
+      });
+    }
+  }
 }
 
 function checkDefaultSite(tier: SquidGeoProxyTier, name: string): void {

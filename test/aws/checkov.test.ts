@@ -32,6 +32,10 @@ const SUPPRESSED: Record<string, { readonly resources: RegExp; readonly reason: 
     reason:
       "an instance that asks for nothing at AWS has no role: no rights are less than those of an empty role",
   },
+  CKV2_AWS_23: {
+    resources: /^dns_a-/,
+    reason: "the example's records lead to proxies on hosts that exist; each has a health check of its own",
+  },
   CKV2_AWS_19: {
     resources: /_elastic-address_/,
     reason:
@@ -59,7 +63,7 @@ test("checkov has nothing to say of the examples on AWS that has no written answ
   let passed = 0;
   for (const example of exampleNames(root)) {
     for (const [name, stack] of Object.entries(synthesizeExample(root, example))) {
-      if (!stack.resource?.aws_instance) continue;
+      if (!Object.keys(stack.resource ?? {}).some((type) => type.startsWith("aws_"))) continue;
       const file = join(directory, `${example}-${name}.tf.json`);
       writeFileSync(file, JSON.stringify(stack, null, 2));
       const options = ["--framework", "terraform_json", "--skip-download", "--output", "json"];

@@ -1,4 +1,5 @@
 import { mkdir } from "node:fs/promises";
+import * as https from "node:https";
 import * as net from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Lab, LabMachine } from "../../machines/lab";
@@ -36,21 +37,23 @@ const get = (path: string, more: Parameters<typeof ask>[0] = {}): Promise<Answer
 /** A path that nobody asked for before. */
 const fresh = (below: string): string => `${below}${++serial}`;
 
-/** Visitors that each ask over a new connection; they are patient, as browsers are. */
+/** Visitors that each ask over a new connection; they are patient, as browsers are. With TLS their certificate is told. */
 async function underLoad(
   path: string | (() => string),
   action: () => Promise<unknown>,
   perSecond = 40,
+  tls?: https.RequestOptions,
 ): Promise<LoadResult> {
   const load = Load.start({
     request: async (signal) => {
-      const { status, body } = await ask({
+      const { status, body, certificate } = await ask({
         path: typeof path === "string" ? path : path(),
         name: SITE,
+        tls,
         signal,
         timeoutSeconds: 30,
       });
-      return { ok: status === 200, status, body };
+      return { ok: status === 200, status, body: certificate?.fingerprint256 ?? body };
     },
     perSecond,
     timeoutMs: 30_000,
@@ -63,6 +66,35 @@ async function underLoad(
     await load.stop();
   }
   return load.stop();
+}
+
+/**
+ * Asks on one of the connections that an agent keeps open, and tells which one by its port here. As every browser does, it asks once
+ * more where a connection that was kept is closed at the very moment of a request.
+ */
+function onStandingConnection(
+  agent: https.Agent,
+  path: string,
+  signal: AbortSignal,
+  again?: () => void,
+): Promise<{ ok: boolean; status: number; body: string }> {
+  return new Promise((resolve, reject) => {
+    const request = https.get({ host: VIP, path, headers: { Host: SITE }, agent, signal }, (response) => {
+      const status = response.statusCode ?? 0;
+      const body = String(response.socket.localPort);
+      response.on("error", reject);
+      response.on("end", () => resolve({ ok: status === 200, status, body }));
+      response.resume();
+    });
+    request.on("error", (error: NodeJS.ErrnoException) => {
+      if (again && request.reusedSocket && error.code === "ECONNRESET") {
+        again();
+        onStandingConnection(agent, path, signal).then(resolve, reject);
+      } else {
+        reject(error);
+      }
+    });
+  });
 }
 
 /** How often origins were asked for a path. */
@@ -129,6 +161,56 @@ test("deployed: both nodes are healthy, one has the address, origins take turns;
   expect([...servers].sort()).toEqual(["web-1", "web-2"]);
   expect(await first.isUpToDate()).toBe(true);
 }, 300_000);
+
+test("a new node has pages before it has visitors: each was fetched once, for both nodes", async () => {
+  const lookups = await fetches("/static/warm");
+  for (const name of ["lb-1", "lb-2"] as const)
+    for (const tls of [undefined, { ca: authority.certificate }])
+      expect((await get("/static/warm", { address: ADDRESSES[name], tls })).status).toBe(200);
+  expect(await fetches("/static/warm")).toBe(lookups);
+  expect(lookups).toBe(2); // by HTTP and by HTTPS
+  // a page that fails stops nothing, and by hand the list is fetched again
+  const { stdout } = await lab.machine("lb-1").ssh("/usr/local/lib/cdktf-ha/squid-warm --again");
+  expect(stdout).toBe("cache warmed: 2 of 3 URLs\n");
+  expect((await lab.machine("lb-1").ssh("/usr/local/lib/cdktf-ha/squid-warm")).stdout).toBe("");
+});
+
+test("counters are in a file for the node exporter, and say when Squid does not answer", async () => {
+  const machine = (await settle()).standby;
+  const values = async (): Promise<Record<string, number>> => {
+    const { stdout } = await machine.ssh("cat /var/lib/prometheus/node-exporter/squid.prom");
+    return Object.fromEntries(
+      stdout
+        .split("\n")
+        .filter((line) => line && !line.startsWith("#"))
+        .map((line): [string, number] => [line.split(" ")[0]!, Number(line.split(" ")[1])]),
+    );
+  };
+  const until = (is: (found: Record<string, number>) => boolean): Promise<void> =>
+    waitUntil(
+      async () => is(await values()),
+      30,
+      () => "the file does not follow",
+    );
+  await until(({ squid_up }) => squid_up === 1);
+  const before = await values();
+  expect(before).toMatchObject({
+    squid_client_http_hits_total: expect.any(Number) as unknown,
+    squid_server_all_requests_total: expect.any(Number) as unknown,
+    squid_cpu_time_total: expect.any(Number) as unknown,
+    squid_memory_cache_bytes: expect.any(Number) as unknown,
+    squid_disk_cache_bytes: expect.any(Number) as unknown,
+    squid_open_files: expect.any(Number) as unknown,
+    squid_open_files_limit: 4096,
+  });
+  expect(Object.values(before).filter(Number.isNaN)).toEqual([]);
+  for (let i = 0; i < 5; i++) await get("/static/warm", { address: machine.address });
+  await until((now) => now.squid_client_http_hits_total! >= before.squid_client_http_hits_total! + 5);
+  await machine.ssh("systemctl stop squid");
+  await until(({ squid_up }) => squid_up === 0);
+  await machine.ssh("systemctl start squid");
+  await until(({ squid_up }) => squid_up === 1);
+});
 
 test("what one node has cached the other one gets from it by ICP: one fetch from an origin in all", async () => {
   const { active, standby } = await settle();
@@ -346,14 +428,29 @@ test("another cache directory: the standby first, the address moves, no request 
   expect((await settle()).active.name).not.toBe(active.name);
 }, 300_000);
 
-test("a new certificate: shown to the next visitor, no request fails", async () => {
+test("a new certificate: shown to the next visitor, and of HTTPS, on new connections and on standing ones, no request fails", async () => {
   const tls = { ca: authority.certificate };
   const before = (await get("/static/wire", { tls })).certificate!.fingerprint256;
   const cache = { memoryMiB: 48, disk: { sizeMiB: 256, directory: "/var/spool/squid-2" } };
   const changed = await site({ version: "2", tier: { cache } }, 1).prepare();
-  const result = await underLoad("/static/wire", () => changed.deploy());
-  report("a new certificate", result);
+  const agent = new https.Agent({ ...tls, keepAlive: true, maxSockets: 5, servername: SITE });
+  let asked = 0;
+  const kept = Load.start({
+    request: (signal) => onStandingConnection(agent, "/static/wire", signal, () => asked++),
+    perSecond: 10,
+    timeoutMs: 30_000,
+  });
+  const result = await underLoad("/static/wire", () => changed.deploy(), 20, tls);
+  const standing = await kept.stop();
+  agent.destroy();
+  report("a new certificate, each on a connection of its own", result);
+  report("a new certificate, on standing connections", standing);
+  const connections = new Set(standing.succeeded.map(({ body }) => body)).size;
+  report("standing connections", `${connections} in all, 5 at a time; ${asked} requests asked once more`);
   expect(result.failed).toEqual([]);
+  expect(standing.failed).toEqual([]);
+  // both certificates were seen: the change was within the load
+  expect(new Set(result.succeeded.map(({ body }) => body)).size).toBe(2);
   expect((await get("/static/wire", { tls })).certificate!.fingerprint256).not.toBe(before);
   const { stdout } = await lab.machine("lb-1").ssh("stat --format='%a %U:%G' /etc/squid/tls/site-1.pem");
   expect(stdout).toBe("640 root:proxy\n");

@@ -37,5 +37,7 @@ test("who deploys gives rights to bounded roles alone, and changes what is every
   const unbounded = statements
     .filter((statement) => statement.Resource === "*" && !("Condition" in statement))
     .flatMap(({ Action }) => Action);
-  expect(unbounded.filter((action) => !/^ec2:(Describe|Get)/.test(action))).toEqual([]);
+  // a health check that is made is nobody's yet, and Route 53 knows no condition for it
+  const harmless = /^(ec2:(Describe|Get)|route53:CreateHealthCheck$)/;
+  expect(unbounded.filter((action) => !harmless.test(action))).toEqual([]);
 });

@@ -25,7 +25,12 @@ export function tierCases(): { name: string; files: Record<string, string> }[] {
     tierCase("squid-one-node", uk, (stack) =>
       newTier(stack, {
         regions: { uk: { platform: regionHosts(stack, "uk", 1), nodes: [uk] } },
-        cache: { disk: false, memoryMiB: 256 },
+        cache: {
+          disk: false,
+          memoryMiB: 256,
+          warm: ["http://www.movember.com/", "http://www.movember.com/logo.png?size=1"],
+        },
+        metrics: { directory: "/srv/metrics", interval: 30 },
       }),
     ),
     tierCase("squid-everything", uk, (stack) =>
@@ -76,7 +81,7 @@ export function tierCases(): { name: string; files: Record<string, string> }[] {
           workers: 2,
           disk: { directory: "/srv/squid", volumeGiB: 90 },
           maximumObjectMiB: 64,
-          maximumObjectInMemoryKiB: 512,
+          maximumObjectInMemoryKiB: 256,
           staleIfError: 86_400,
           negativeTtl: 10,
           collapsedForwarding: true,
@@ -146,6 +151,10 @@ function tierCase(
       "store.conf": file("/etc/squid/cdktf-ha-store.conf"),
       "wanted-sizes": file("/etc/squid/cdktf-ha-wanted-sizes"),
       "firewall.nft": file("/etc/cdktf-ha/firewall.nft"),
+      ...(tier.props.cache?.warm ? { warm: file("/etc/squid/cdktf-ha-warm") } : {}),
+      ...(tier.props.metrics
+        ? { "metrics.timer": file("/etc/systemd/system/cdktf-ha-squid-metrics.timer") }
+        : {}),
       ...(tier.props.splashPage ? { "splash.html": file("/etc/squid/cdktf-ha-splash.html") } : {}),
       ...(tier.machines.length > 1 ? { "keepalived.conf": file("/etc/keepalived/keepalived.conf") } : {}),
     },

@@ -15,3 +15,4 @@ elif [[ $HA_ACTION == reload ]]; then
   systemctl reload squid.service
 fi
 systemctl is-active --quiet cdktf-ha-squid-origins.service || systemctl start cdktf-ha-squid-origins.service
+/usr/local/lib/cdktf-ha/squid-warm

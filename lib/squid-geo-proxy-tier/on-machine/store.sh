@@ -8,4 +8,5 @@ marker=$directory/.cdktf-ha-store
 if [[ $(cat "$marker" 2>/dev/null) != "$form" ]]; then
   find "$directory" -mindepth 1 -maxdepth 1 \( -name 'rock*' -o -name 'swap.state*' -o -name '[0-9A-F][0-9A-F]' \) -exec rm -rf {} +
   printf '%s\n' "$form" >"$marker"
+  rm -f /var/lib/cdktf-ha-squid/warmed
 fi

@@ -73,7 +73,7 @@ def app(environ, start_response):
     answer = fault_for(action, who, "s3" if is_s3 else "ec2", start)
     if answer is None:
         with lock:
-            request.params, request.action, request.resources, request.also = params, "", [], []
+            request.params, request.path, request.action, request.resources, request.also = params, environ["PATH_INFO"], "", [], []
             try:
                 answer = list(moto(environ, start))
                 if not is_s3 and not READ.match(action):

@@ -21,6 +21,7 @@ class Request(threading.local):
     """The call that this thread answers."""
 
     params: dict = {}
+    path = ""
     action = ""
     resources: list = []
     also: list = []  # actions that it took beside its own

@@ -10,6 +10,7 @@ from moto.ec2.models.nat_gateways import NatGatewayBackend
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses import EC2Response
 from moto.ec2.responses.elastic_network_interfaces import ElasticNetworkInterfaces
+from moto.iam.access_control import IAMRequestBase
 
 from cloud import ec2
 
@@ -23,6 +24,7 @@ def close():
     _placement_groups()
     _gateways_take_their_interfaces_along()
     _reservations_have_descriptions()
+    _empty_bodies_are_signed_empty()
     # moto's own are 127.x.x.x, which no machine can reach
     elastic_ip_addresses.random_ip = lambda: f"{ELASTIC}.{random.randint(1, 254)}"
 
@@ -99,6 +101,23 @@ def _reservations_have_descriptions():
         return answer
 
     EC2Response.create_subnet_cidr_reservation = fixed
+
+
+def _empty_bodies_are_signed_empty():
+    """Of Route 53's calls without a body moto takes what it found in the path for the body, and finds them signed wrongly."""
+    make = IAMRequestBase._create_aws_request
+
+    def fixed(self):
+        if self._service != "route53":
+            return make(self)
+        data = self._data
+        self._data = b""
+        try:
+            return make(self)
+        finally:
+            self._data = data
+
+    IAMRequestBase._create_aws_request = fixed
 
 
 def _placement_groups():

@@ -43,6 +43,8 @@ EC2_RESOURCES = {
     "DeleteKeyPair": {"KeyName": "key-pair"},
     "DeletePlacementGroup": {"GroupName": "placement-group"},
 }
+# Route 53 names what a call is about in its path; tags of a health check are at /tags/healthcheck/ID.
+ROUTE53_RESOURCES = re.compile(r"/(hostedzone|healthcheck|change)/([^/]+)")
 IAM_RESOURCES = {"InstanceProfileName": "instance-profile", "RoleName": "role"}  # the first one that a call names
 
 
@@ -133,6 +135,8 @@ def _resources(service, action):
     if service == "secretsmanager" and "SecretId" in params:
         secret = secretsmanager.secrets.get(params["SecretId"])
         return [secret.arn] if secret else []
+    if service == "route53":
+        return [f"arn:aws:route53:::{kind}/{name}" for kind, name in ROUTE53_RESOURCES.findall(request.path)]
     if service == "ssm" and "Name" in params:
         return [f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{params['Name'].removeprefix('/')}"]
     return []

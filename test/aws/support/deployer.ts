@@ -33,9 +33,11 @@ export class DeployerPolicy {
     "SecondaryAddress",
     "ReservedAddresses",
   ];
+  /** For names in Route 53. */
+  static readonly NAMES = ["RecordsOfZone", "HealthChecks", "MakeHealthChecks", "WatchChanges"];
   readonly document: { readonly Version: string; readonly Statement: readonly Statement[] };
 
-  constructor(sids: readonly string[], network?: Network) {
+  constructor(sids: readonly string[], network?: Network, zoneId = "none") {
     const text = readFileSync(join(__dirname, "../../../docs/deployer-policy.json"), "utf8")
       .replaceAll("REGION", REGION)
       .replaceAll("ACCOUNT", ACCOUNT)
@@ -43,6 +45,7 @@ export class DeployerPolicy {
       .replaceAll("policy/BOUNDARY", BOUNDARY.split(":").at(-1)!)
       .replaceAll("ROUTE_TABLE", network?.routeTableId ?? "none")
       .replaceAll("SUBNET", network?.subnets.a.id ?? "none")
+      .replaceAll("HOSTED_ZONE", zoneId)
       .replaceAll("BUCKET", BUCKET)
       .replaceAll("KEY", STATE_KEY);
     const { Version, Statement } = JSON.parse(text) as { Version: string; Statement: Statement[] };

@@ -47,6 +47,9 @@ server {
   }),
 };
 
+/** Two pages that are there, and one that is not. */
+const WARM = [`http://${SITE}/static/warm`, `https://${SITE}/static/warm`, `http://${SITE}/down`];
+
 export interface SquidSiteProps {
   readonly origins?: readonly string[];
   readonly tier?: Partial<SquidGeoProxyTierProps>;
@@ -75,7 +78,8 @@ export function squidSite(lab: Lab, props: SquidSiteProps = {}): (stack: Terrafo
       https: {
         certificates: [{ certificate: Secret.variable(stack, "certificate", { version: props.version }) }],
       },
-      cache: { memoryMiB: 32, disk: { sizeMiB: 128 }, collapsedForwarding: true },
+      cache: { memoryMiB: 32, disk: { sizeMiB: 128 }, collapsedForwarding: true, warm: WARM },
+      metrics: { interval: 5 },
       splashPage: SplashPage.html(SPLASH),
       purgers: [Peer.cidr(OPERATOR)],
       openFiles: 4096,
