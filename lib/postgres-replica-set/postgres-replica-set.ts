@@ -292,7 +292,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
 
   private get parameters(): Parameters {
     const { workload = Workload.general(), parameters } = this.props;
-    return { ...workload.parameters, ...parameters };
+    return { ...this.timers.parameters(), ...workload.parameters, ...parameters };
   }
 
   // MemberSource: asked by the services at synth

@@ -50,6 +50,15 @@ export class Timers {
     });
   }
 
+  /**
+   * A member that has lost its power says no goodbye: until PostgreSQL has given its connection up, commits wait for it, and it
+   * gets no new one when it is back. PostgreSQL's own 60 s would be three times the time of a failover.
+   */
+  parameters(): { readonly wal_sender_timeout: string; readonly wal_receiver_timeout: string } {
+    const silence = `${2 * this.props.retryTimeout}s`;
+    return { wal_sender_timeout: silence, wal_receiver_timeout: silence };
+  }
+
   /** Seconds from a primary's death to the first write at another one, at worst and on average. */
   failover(): { readonly worst: number; readonly mean: number; readonly because: string } {
     const { ttl, loopWait } = this.props;
