@@ -93,8 +93,11 @@ describe("two virtual machines and a container in one lab", () => {
     const [all, link] = [[a, b, c], "10.78.0.255"];
     const listen = `systemd-run --quiet --unit=listen socat -u UDP-RECV:5000 CREATE:/run/heard`;
     for (const each of all) await each.ssh(listen);
-    const heard = async (machine: LabMachine) =>
-      (await machine.ssh("cat /run/heard 2>/dev/null || true")).stdout.split("\n").filter(Boolean);
+    const heard = async (machine: LabMachine) => {
+      const { stdout } = await machine.ssh("cat /run/heard 2>/dev/null || true");
+      const own = `-${machine.name}`; // which Linux gives back to the sender
+      return stdout.split("\n").filter((word) => word && !word.endsWith(own));
+    };
     const say = async (word: string) => {
       for (const each of [a, b])
         await each.ssh(`echo ${word}-${each.name} | socat -u - UDP-DATAGRAM:${link}:5000,broadcast`);
