@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Which Debian packages does this computer lack for machines/?
-#   host-packages.sh             lists the missing ones; exit status 1 if there are any
-#   host-packages.sh --install   installs just these
+#   host-packages.sh [vms]             lists the missing ones; exit status 1 if there are any
+#   host-packages.sh --install [vms]   installs just these
+# vms: with what virtual machines take.
 set -euo pipefail
 
 packages=(
@@ -12,6 +13,20 @@ packages=(
   python3-minimal   # port scans from the lab's main namespace
 )
 
+install=
+[[ ${1:-} != --install ]] || { install=yes && shift; }
+case ${1:-} in
+  '') ;;
+  vms)
+    packages+=(
+      qemu-system-x86 # the virtual machines
+      qemu-utils      # their disks
+      e2fsprogs       # the image of these
+    )
+    ;;
+  *) echo "unknown: $1" >&2 && exit 2 ;;
+esac
+
 missing=()
 for package in "${packages[@]}"; do
   status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) || status=absent
@@ -20,7 +35,7 @@ done
 
 if ((${#missing[@]} == 0)); then
   echo "Every host package that machines/ needs is installed."
-elif [[ ${1:-} = --install ]]; then
+elif [[ $install ]]; then
   echo "Installing on this computer: ${missing[*]}"
   [[ $EUID = 0 ]] || { echo "host-packages.sh --install needs root: run it with sudo." >&2; exit 1; }
   export DEBIAN_FRONTEND=noninteractive
@@ -28,6 +43,6 @@ elif [[ ${1:-} = --install ]]; then
   apt-get install --quiet=2 --yes --no-install-recommends "${missing[@]}"
 else
   echo "Missing on this computer: ${missing[*]}"
-  echo "Install them with: $0 --install"
+  echo "Install them with: $0 --install $*"
   exit 1
 fi

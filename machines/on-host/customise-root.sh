@@ -59,6 +59,12 @@ WantedBy=sysinit.target
 UNIT
 chroot "$root" systemctl enable --quiet copy-kernel-settings.service
 
+# Of a kernel module's: a virtual machine's only.
+if [[ -e $root/usr/sbin/rpc.gssd ]]; then
+  mkdir -p "$root/etc/systemd/system/run-rpc_pipefs.mount.d"
+  printf '[Unit]\nConditionVirtualization=!container\n' >"$root/etc/systemd/system/run-rpc_pipefs.mount.d/no-container.conf"
+fi
+
 # root and admin by key only, as in a cloud image; nosudo for what happens to users without rights.
 echo 'PasswordAuthentication no' >"$root/etc/ssh/sshd_config.d/cloud-image.conf"
 for user in admin nosudo; do

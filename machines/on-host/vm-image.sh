@@ -22,7 +22,7 @@ with_needs() {
 }
 
 # --- the initrd: what it takes to reach the root disk and the network
-boot=(virtio_pci virtio_blk virtio_net virtio_rng crc32c_generic ext4)
+boot=(virtio_pci virtio_blk virtio_net virtio_rng crc32c_generic ext4 button evdev) # a shutdown is asked for by the button
 initrd=$root/initrd
 mkdir -p "$initrd"/{bin,dev,modules,proc,root,sys}
 cp "$root/bin/busybox" "$initrd/bin/busybox"
@@ -35,7 +35,7 @@ done
 (cd "$initrd" && find . | "$root/bin/busybox" cpio -o -H newc | gzip -1) >"$out/initrd"
 
 # --- the disk: of the modules, those that have no hardware behind them, and of the drivers a virtual machine's
-drivers=("${boot[@]}" drbd loop nbd dm-mod dm-snapshot softdog button evdev dummy veth tun bonding macvlan qemu_fw_cfg)
+drivers=("${boot[@]}" drbd loop nbd dm-mod dm-snapshot softdog dummy veth tun bonding macvlan qemu_fw_cfg)
 mkdir -p "$root/usr/$modules/kernel"
 for directory in "$root$deb/$modules"/kernel/*/; do
   case $(basename "$directory") in
@@ -51,10 +51,16 @@ chroot "$root" depmod "$version"
 rm -r "${root:?}$deb" "$initrd"
 # The console is a file: nobody logs in there. The others cost seconds of translated code and serve nothing here.
 for unit in serial-getty@ttyS0.service systemd-binfmt.service proc-sys-fs-binfmt_misc.automount dev-hugepages.mount \
-  sys-fs-fuse-connections.mount modprobe@drm.service modprobe@fuse.service modprobe@efi_pstore.service \
-  systemd-pstore.service systemd-hwdb-update.service systemd-update-utmp.service systemd-update-utmp-runlevel.service; do
+  dev-mqueue.mount sys-fs-fuse-connections.mount sys-kernel-config.mount systemd-random-seed.service \
+  modprobe@{configfs,dm_mod,drm,efi_pstore,fuse,loop}.service systemd-{hwdb-update,pstore,sysusers}.service \
+  systemd-update-utmp.service systemd-update-utmp-runlevel.service; do
   ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
-# The power button is how a shutdown is asked for.
-printf 'button\nevdev\n' >"$root/etc/modules-load.d/power-button.conf"
+# Of the devices, udev looks at disks, interfaces and the power button; at all of them it takes half of the boot.
+mkdir -p "$root/etc/systemd/system/systemd-udev-trigger.service.d"
+cat >"$root/etc/systemd/system/systemd-udev-trigger.service.d/few.conf" <<'UNIT'
+[Service]
+ExecStart=
+ExecStart=-udevadm trigger --type=devices --action=add --subsystem-match=block --subsystem-match=input --subsystem-match=net
+UNIT
 mke2fs -q -t ext4 -m 0 -J size=16 -E lazy_itable_init=1 -d "$root" "$out/root.ext4" 3G
