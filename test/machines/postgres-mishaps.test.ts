@@ -64,6 +64,18 @@ test("a strict set and a second one in the same etcd", async () => {
   expect(await strict.isUpToDate()).toBe(true);
 }, 400_000);
 
+test("strict: the replica that commits wait for loses its power, and another one takes its place", async () => {
+  const { standby } = await awaitMembers(lab.machine("db-1"), 3);
+  const { done } = await during("strict, the synchronous replica's power is cut", async () => {
+    await lab.machine(standby).cutPower();
+    await delay(25_000);
+  });
+  const longest = Math.max(...done.map(({ ms }) => ms)) / 1000;
+  figure(`strict, the synchronous replica's power is cut: a commit took ${longest.toFixed(1)} s`);
+  await lab.machine(standby).powerOn();
+  await awaitMembers(lab.machine("db-1"), 3);
+}, 200_000);
+
 test("strict: while there is no second copy nothing is acknowledged, and all goes on with one", async () => {
   const { leader } = await awaitMembers(lab.machine("db-1"), 3);
   const replicas = THREE.filter((name) => name !== leader);
