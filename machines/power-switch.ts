@@ -95,7 +95,8 @@ export class PowerSwitch {
 
   private async listen(): Promise<void> {
     if (this.server) return;
-    const server = createServer((socket) => this.serve(socket));
+    // A client may say that it sends no more before it has its answer.
+    const server = createServer({ allowHalfOpen: true }, (socket) => this.serve(socket));
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(this.port, this.options.address, resolve);
@@ -130,6 +131,7 @@ export class PowerSwitch {
     let isAsked = false;
     socket.setTimeout(IDLE_MS, () => socket.destroy());
     socket.on("error", () => socket.destroy()); // a client that is gone, such as one just switched off
+    socket.once("end", () => isAsked || socket.end());
     socket.once("close", () => this.sockets.delete(socket));
     socket.on("data", (data) => {
       text += data.toString();
