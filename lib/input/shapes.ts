@@ -1040,7 +1040,7 @@ export const SHAPES: Shapes = {
     TimerProps: {
       settings: { ttl: "number", loopWait: "number", retryTimeout: "number", primaryStartTimeout: "number" },
     },
-    Timers: { members: ["failover", "props"] },
+    Timers: { members: ["failover", "parameters", "props"] },
     Tls: { members: ["certificates", "props"] },
     TlsProps: {
       settings: {

@@ -111,7 +111,7 @@ export class AccessService implements Service {
               ),
               dataDirectory: DATA_DIRECTORY,
               binDirectory: BIN_DIRECTORY,
-            beforePromotion: `${PROGRAMS}/before-promotion`,
+              beforePromotion: `${PROGRAMS}/before-promotion`,
               memoryMiB: source.memoryMiB ?? 0,
               cloneWithin: source.cloneWithin,
               loopWait: source.dynamic.timers.loopWait,

@@ -133,12 +133,10 @@ test("a primary that cannot write its log any more is succeeded, and comes back 
     // more than the files of the log that are kept anyway
     const log = "select pg_logical_emit_message(true, 'log', repeat('x', 100000));";
     const server = "cd / && runuser --user postgres -- psql -XAtq --dbname numbers";
-    await lab
-      .machine(leader)
-      .ssh(`${server} >/dev/null 2>&1 < <(yes "${log}" | head -3000)`, {
-        allowFailure: true,
-        timeoutSeconds: 180,
-      });
+    await lab.machine(leader).ssh(`${server} >/dev/null 2>&1 < <(yes "${log}" | head -3000)`, {
+      allowFailure: true,
+      timeoutSeconds: 180,
+    });
     await leadsAt(standby);
     await delay(5000);
   });
