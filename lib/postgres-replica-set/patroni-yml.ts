@@ -27,8 +27,6 @@ export interface PatroniModel {
   readonly address: string;
   readonly dataDirectory: string;
   readonly binDirectory: string;
-  /** What is asked before the member leads. */
-  readonly beforePromotion: string;
   readonly locale: string;
   readonly watchdog: "off" | "automatic" | "required";
   readonly dynamic: DynamicModel;
@@ -132,7 +130,6 @@ export function renderPatroniYml(model: PatroniModel): string {
       connect_address: at(POSTGRES_PORT),
       data_dir: model.dataDirectory,
       bin_dir: model.binDirectory,
-      pre_promote: `${model.beforePromotion} ${model.dataDirectory}`,
       // the superuser has no password, and no way in but the machine's own user postgres
       use_unix_socket: true,
       use_unix_socket_repl: true,
