@@ -29,7 +29,8 @@ export class Members {
     return DEPARTURES.get(stack) ?? [];
   }
 
-  readonly resource: TerraformResource;
+  /** The last one to go: it depends on whatever a goodbye needs. */
+  readonly last: TerraformResource;
 
   constructor(scope: Construct, members: () => Readonly<Record<string, Member>>) {
     const entries = (): Entry[] =>
@@ -45,20 +46,20 @@ export class Members {
         all[name]!.handovers.map((service): Entry => [`${name}/${service}`, input]),
       );
     };
-    const services = farewells(scope, "handovers", handovers, 'leave-service ${replace(each.key, "/", " ")}');
+    this.last = farewells(scope, "handovers", handovers, 'leave-service ${replace(each.key, "/", " ")}');
     // a machine that leaves is gone before its services are asked one by one: they go in its own order
-    this.resource = farewells(scope, "members", entries, "leave ${each.key}", [services]);
+    const machines = farewells(scope, "members", entries, "leave ${each.key}", [this.last]);
     const stack = TerraformStack.of(scope);
-    DEPARTURES.set(stack, [...Members.departures(stack), services, this.resource]);
-    this.tellThatAllGo(scope, entries);
+    DEPARTURES.set(stack, [...Members.departures(stack), this.last, machines]);
+    this.tellThatAllGo(scope, machines, entries);
   }
 
   /**
    * `terraform destroy` takes every machine away: a node that would hand its rows to the others must know that they go as
    * well. This resource is gone before the members are, and only then: a machine that leaves alone changes it in place.
    */
-  private tellThatAllGo(scope: Construct, entries: () => Entry[]): void {
-    const all = terraformData(scope, "dissolve", [this.resource]);
+  private tellThatAllGo(scope: Construct, machines: TerraformResource, entries: () => Entry[]): void {
+    const all = terraformData(scope, "dissolve", [machines]);
     all.addOverride(
       "input",
       atSynth(() => Object.fromEntries(entries())),

@@ -397,7 +397,7 @@ export class AwsPlatform extends Construct implements Platform {
     }
     const members = (): [string, Machine][] =>
       [...this.names].filter(([, { handovers }]) => handovers.length > 0);
-    const { resource } = new Members(this, () =>
+    const { last } = new Members(this, () =>
       Object.fromEntries(
         members().map(([name, { connection, handovers }]) => [
           name,
@@ -406,7 +406,7 @@ export class AwsPlatform extends Construct implements Platform {
       ),
     );
     // What comes later goes earlier: instance, volume, rules and rights of a machine that leaves stay until it has handed over.
-    after(this, resource, () => members().flatMap(([, machine]) => machine.readiness()));
+    after(this, last, () => members().flatMap(([, machine]) => machine.readiness()));
   }
 
   private problems(): Problem[] {
