@@ -319,14 +319,19 @@ describe("on AWS", () => {
   });
 
   test("a node that leaves the code hands over its rows before its instance goes", () => {
-    const [members] = Object.entries(template.resources("terraform_data")).filter(([name]) =>
-      name.includes("members"),
-    );
-    const { for_each: each } = members![1] as unknown as { for_each: Record<string, { host: string }> };
-    expect(Object.keys(each)).toEqual(["cassandra-1", "cassandra-2", "cassandra-3"]);
-    expect(each["cassandra-1"]!.host).toMatch(/^\$\{aws_/);
-    // Terraform destroys in the opposite order: only what the goodbye depends on is still there while it is said
-    const { depends_on: on } = members![1] as unknown as { depends_on: string[] };
+    interface Goodbyes {
+      for_each: Record<string, { host: string }>;
+      depends_on: string[];
+    }
+    const goodbyes = (part: string): [string, Goodbyes] =>
+      Object.entries(template.resources("terraform_data")).find(([name]) =>
+        name.includes(part),
+      ) as unknown as [string, Goodbyes];
+    const [[, members], [handovers, { depends_on: on }]] = [goodbyes("members"), goodbyes("handovers")];
+    expect(Object.keys(members.for_each)).toEqual(["cassandra-1", "cassandra-2", "cassandra-3"]);
+    expect(members.for_each["cassandra-1"]!.host).toMatch(/^\$\{aws_/);
+    // Terraform destroys in the opposite order: only what the goodbyes depend on is still there while they are said
+    expect(members.depends_on).toEqual([`terraform_data.${handovers}`]);
     for (const type of ["aws_instance", "aws_volume_attachment", "aws_iam_role_policy"]) {
       const names = Object.keys(template.resources(type)).map((name) => `${type}.${name}`);
       expect(names).toHaveLength(3);
