@@ -15,7 +15,7 @@ import type { ClusterTopology } from "../topology/topology";
 import { CLIENT_PORT, peerPorts } from "./etcd-environment";
 import {
   DATA_ROOT,
-  EtcdCertificateService,
+  etcdCertificateService,
   EtcdService,
   EtcdUsersService,
   type EtcdSource,
@@ -98,7 +98,7 @@ export class EtcdCluster extends Construct implements Connectable, EtcdSource {
     return new Rollout(this, "rollout", {
       nodes: machines.map((machine) => ({
         machine,
-        services: [service, ...(tls?.authority ? [new EtcdCertificateService()] : [])],
+        services: [service, ...(tls?.authority ? [etcdCertificateService()] : [])],
       })),
       dependsOn,
     }).last;

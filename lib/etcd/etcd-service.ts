@@ -3,6 +3,7 @@ import { renderFacts } from "../facts";
 import type { Machine } from "../platform/machine";
 import type { Service, ServiceDescription, ServiceFile } from "../push/service";
 import { scriptText } from "../script-text";
+import { CertificateService } from "../tls/certificate-service";
 import { renderEtcdEnvironment } from "./etcd-environment";
 import type { EtcdTls } from "./tls";
 
@@ -94,21 +95,10 @@ export class EtcdService implements Service {
 }
 
 function tlsFiles(tls: EtcdTls, machine: Machine): ServiceFile[] {
-  const own = tls.secretFile(TLS, machine.name, "member.pem");
   return [
     { ...tls.trustFile(TLS), onChange: "restart" },
-    // etcd reads the given one itself
-    tls.authority ? own : { ...own, mode: "0640", group: "etcd" },
     { path: `${PROGRAMS}/tls.sh`, text: script("tls.sh"), onChange: "none" },
-    ...(tls.authority
-      ? [
-          {
-            path: `${PROGRAMS}/issue.sh`,
-            text: scriptText(join(__dirname, "../tls/on-machine/issue.sh")),
-            onChange: "none" as const,
-          },
-        ]
-      : []),
+    ...tls.memberFiles(TLS, machine.name, "etcd", PROGRAMS),
   ];
 }
 
@@ -140,18 +130,13 @@ export class EtcdUsersService implements Service {
 }
 
 /** A member that issues itself its certificate does so again before it ends. */
-export class EtcdCertificateService implements Service {
-  readonly name = "etcd-certificate";
-
-  describe(): ServiceDescription {
-    return {
-      files: [
-        { path: "/etc/systemd/system/etcd-certificate.service", text: CERTIFICATE_SERVICE, onChange: "none" },
-        { path: "/etc/systemd/system/etcd-certificate.timer", text: CERTIFICATE_TIMER, onChange: "restart" },
-      ],
-      units: ["etcd-certificate.timer"],
-    };
-  }
+export function etcdCertificateService(): CertificateService {
+  return new CertificateService({
+    name: "etcd-certificate",
+    of: "this member of etcd",
+    when: "After=etcd.service\n",
+    command: `/bin/bash -euo pipefail -c '. ${PROGRAMS}/functions.sh; . ${PROGRAMS}/tls.sh; etcd_issue'`,
+  });
 }
 
 /** How a member is found out whose first start is told who was there: read once, when it has no data yet. */
@@ -167,29 +152,6 @@ ExecStartPre=/bin/sh -c 'test -f /var/lib/etcd/first-start || ls ${DATA_DIRECTOR
 Type=exec
 Restart=always
 RestartSec=2
-`;
-
-const DESCRIPTION = "New certificate for this member of etcd, a month before the old one ends";
-const CERTIFICATE_SERVICE = `# Managed by cdktf-ha-clusters.
-[Unit]
-Description=${DESCRIPTION}
-After=etcd.service
-
-[Service]
-Type=oneshot
-ExecStart=/bin/bash -euo pipefail -c '. ${PROGRAMS}/functions.sh; . ${PROGRAMS}/tls.sh; etcd_issue'
-`;
-const CERTIFICATE_TIMER = `# Managed by cdktf-ha-clusters.
-[Unit]
-Description=${DESCRIPTION}
-
-[Timer]
-OnCalendar=daily
-RandomizedDelaySec=30min
-Persistent=true
-
-[Install]
-WantedBy=timers.target
 `;
 
 function script(file: string): string {

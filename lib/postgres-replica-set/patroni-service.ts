@@ -3,6 +3,7 @@ import type { Machine } from "../platform/machine";
 import type { Secret } from "../secret/secret";
 import type { Service, ServiceDescription, ServiceFile, ServicePackage } from "../push/service";
 import { scriptText } from "../script-text";
+import { CertificateService } from "../tls/certificate-service";
 import {
   renderAccessYml,
   renderDynamic,
@@ -15,7 +16,7 @@ import type { ParameterValue } from "./parameters";
 import { ARCHIVE_PROGRAM } from "./pgbackrest-conf";
 import type { PoolerModel } from "./pooler";
 import type { Recovery } from "./recovery";
-import { renderCertificateTimer, renderPatroniUnit } from "./systemd-unit";
+import { renderPatroniUnit } from "./systemd-unit";
 import type { PostgresTls } from "./tls";
 
 /** What the services ask of the set they belong to, at synth. */
@@ -159,7 +160,7 @@ export class AccessService implements Service {
         program("schema.py"),
         program("switchover.py"),
         { path: `${PROGRAMS}/member`, text: script("member.sh"), mode: "0755", onChange: "none" },
-        ...(tls ? this.tlsFiles(tls, machine) : []),
+        ...(tls ? [tls.trustFile(TLS), ...tls.memberFiles(TLS, machine.name, "postgres", PROGRAMS)] : []),
         ...(etcdTls ? etcdFiles(etcdTls) : []),
       ],
       secrets: [
@@ -173,24 +174,6 @@ export class AccessService implements Service {
       },
       ...(encrypted && { checker: "openssl" }),
     };
-  }
-
-  private tlsFiles(tls: PostgresTls, machine: Machine): ServiceFile[] {
-    const own = tls.secretFile(TLS, machine.name, "member.pem");
-    return [
-      tls.trustFile(TLS),
-      // PostgreSQL reads the given one itself
-      tls.authority ? own : { ...own, mode: "0640", group: "postgres" },
-      ...(tls.authority
-        ? [
-            {
-              path: `${PROGRAMS}/issue.sh`,
-              text: scriptText(join(__dirname, "../tls/on-machine/issue.sh")),
-              onChange: "none" as const,
-            },
-          ]
-        : []),
-    ];
   }
 }
 
@@ -295,19 +278,13 @@ export class SettingsService implements Service {
 }
 
 /** A member that issues itself its certificate does so again before it ends. */
-export class CertificateService implements Service {
-  readonly name = "postgres-certificate";
-
-  describe(): ServiceDescription {
-    const { timer, service } = renderCertificateTimer(`${PROGRAMS}/member`);
-    return {
-      files: [
-        { path: "/etc/systemd/system/postgres-certificate.service", text: service, onChange: "none" },
-        { path: "/etc/systemd/system/postgres-certificate.timer", text: timer, onChange: "restart" },
-      ],
-      units: ["postgres-certificate.timer"],
-    };
-  }
+export function postgresCertificateService(): CertificateService {
+  return new CertificateService({
+    name: "postgres-certificate",
+    of: "this member of PostgreSQL",
+    when: "After=patroni.service\nRequisite=patroni.service\n",
+    command: `${PROGRAMS}/member certificate`,
+  });
 }
 
 export function passwordFile(role: string): string {

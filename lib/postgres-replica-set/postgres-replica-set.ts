@@ -34,7 +34,7 @@ import { splitParameters, type Parameters, type ParameterValue } from "./paramet
 import {
   AccessService,
   CERTIFICATE,
-  CertificateService,
+  postgresCertificateService,
   CONFIG,
   DATA_ROOT,
   ETCD_CERTIFICATE,
@@ -452,7 +452,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     const schemas = new Rollout(this, "schema", {
       nodes: machines.map((machine) => ({
         machine,
-        services: [schema, ...(this.tls?.authority ? [new CertificateService()] : [])],
+        services: [schema, ...(this.tls?.authority ? [postgresCertificateService()] : [])],
       })),
       order: RolloutOrder.allAtOnce(), // whoever leads by then does it, and the others see it done
       dependsOn: settings.last,

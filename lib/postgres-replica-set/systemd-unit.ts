@@ -45,35 +45,3 @@ OOMScoreAdjust=-500
 WantedBy=multi-user.target
 `;
 }
-
-/** Daily, a new certificate where the old one ends within a month. Pure. */
-export function renderCertificateTimer(program: string): {
-  readonly timer: string;
-  readonly service: string;
-} {
-  const description = "New certificate for this member of PostgreSQL, a month before the old one ends";
-  return {
-    service: `# Managed by cdktf-ha-clusters.
-[Unit]
-Description=${description}
-After=patroni.service
-Requisite=patroni.service
-
-[Service]
-Type=oneshot
-ExecStart=${program} certificate
-`,
-    timer: `# Managed by cdktf-ha-clusters.
-[Unit]
-Description=${description}
-
-[Timer]
-OnCalendar=daily
-RandomizedDelaySec=30min
-Persistent=true
-
-[Install]
-WantedBy=timers.target
-`,
-  };
-}

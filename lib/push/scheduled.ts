@@ -43,9 +43,16 @@ IOSchedulingClass=idle
 ${again ? "Restart=on-failure\nRestartSec=30min\n" : ""}${more}`,
         onChange: "none",
       },
-      {
-        path: `/etc/systemd/system/${unit}.timer`,
-        text: `# Managed by cdktf-ha-clusters.
+      timerFile(unit, description, schedule),
+    ],
+  };
+}
+
+/** The timer of a service, within half an hour of its time, and later where the machine was off. */
+export function timerFile(unit: string, description: string, schedule: string): ServiceFile {
+  return {
+    path: `/etc/systemd/system/${unit}.timer`,
+    text: `# Managed by cdktf-ha-clusters.
 [Unit]
 Description=${description}
 
@@ -57,8 +64,6 @@ Persistent=true
 [Install]
 WantedBy=timers.target
 `,
-        onChange: "restart",
-      },
-    ],
+    onChange: "restart",
   };
 }

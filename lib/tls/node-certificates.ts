@@ -1,8 +1,12 @@
+import { join } from "node:path";
 import type { Construct } from "constructs";
 import { refuse } from "../problem";
 import type { ServiceFile } from "../push/service";
 import { checkCertificate } from "../secret/certificate";
 import type { Secret } from "../secret/secret";
+import { scriptText } from "../script-text";
+
+const ISSUE = scriptText(join(__dirname, "on-machine/issue.sh"));
 
 /** Certificates of a cluster's nodes: given, or issued on each node by a small authority of the user's own. */
 export abstract class NodeCertificates {
@@ -48,6 +52,13 @@ export abstract class NodeCertificates {
       text: this.secretOf(node).placeholder,
       mode: "0600",
     };
+  }
+
+  /** A node's own certificate in `member.pem`, which its daemon reads itself; or what it issues one by, to be called there. */
+  memberFiles(directory: string, node: string, group: string, programs: string): ServiceFile[] {
+    const secret = this.secretFile(directory, node, "member.pem");
+    if (!this.authority) return [{ ...secret, mode: "0640", group }];
+    return [secret, { path: `${programs}/issue.sh`, text: ISSUE, onChange: "none" }];
   }
 
   /** Refuses nodes without a certificate. Asked when they are known. */
