@@ -59,6 +59,17 @@ async function roles(pair: "edge" | "inner"): Promise<{ active: LabMachine; stan
   return masters[0] === first.name ? { active: first, standby: second } : { active: second, standby: first };
 }
 
+/** As the one that would take over. */
+async function comesBack({ name }: LabMachine): Promise<void> {
+  let state = "";
+  await waitUntil(
+    async () => (state = await stateOf(name)) === "BACKUP",
+    90,
+    () => `${name} does not come back, it is '${state}'`,
+    200,
+  );
+}
+
 /** What the hooks said since a moment. */
 const journal = async (machine: LabMachine, since: number): Promise<string> =>
   (await machine.ssh(`sudo journalctl --no-pager -o cat -t cdktf-ha-vrrp --since @${Math.floor(since)}`))
@@ -153,7 +164,7 @@ test("power cuts: every address moves, AWS says so, and Terraform wants none of 
   expect((await deployment.plan()).actions).toEqual({});
   const since = now();
   await Promise.all([edge.active.powerOn(), inner.active.powerOn()]);
-  await delay(2000);
+  for (const { active } of [edge, inner]) await comesBack(active);
   expect((await roles("edge")).active).toBe(edge.standby);
   expect((await roles("inner")).active).toBe(inner.standby);
   // who comes back takes nothing
@@ -218,11 +229,7 @@ async function failover(action: () => Promise<void> = () => Promise.resolve()): 
   );
   const result = { seconds, words };
   await active.ssh("sudo systemctl start keepalived");
-  await waitUntil(
-    async () => (await stateOf(active.name)) === "BACKUP",
-    90,
-    () => "the node does not come back",
-  );
+  await comesBack(active);
   return result;
 }
 
