@@ -17,11 +17,11 @@ ExecStartPre=/usr/bin/install --directory --owner=${SCRIPT_USER} ${STATE_DIRECTO
 ExecStopPost=/usr/local/lib/cdktf-ha/vrrp-release
 `;
 
-/** systemd tells keepalived when a tracked unit comes up and when it has gone, however it went. */
+/** systemd tells keepalived when a tracked unit comes up and when it has gone, however it went; as root (+), whoever runs it. */
 export function unitDropIn(unit: string): string {
   return `[Service]
-ExecStartPost=-/usr/local/lib/cdktf-ha/vrrp-unit ${unit} 0
-ExecStopPost=-/usr/local/lib/cdktf-ha/vrrp-unit ${unit} 1
+ExecStartPost=-+/usr/local/lib/cdktf-ha/vrrp-unit ${unit} 0
+ExecStopPost=-+/usr/local/lib/cdktf-ha/vrrp-unit ${unit} 1
 `;
 }
 

@@ -6,6 +6,7 @@ import {
   Port,
   ServiceTier,
   VirtualIp,
+  type Service,
 } from "cdktf-ha-clusters";
 import type { TerraformStack } from "cdktf";
 import { Load } from "../../machines/load";
@@ -32,13 +33,30 @@ const answers = async (address: string): Promise<string | undefined> =>
     () => undefined,
   );
 
-function webOf(stack: TerraformStack): { rack: ReturnType<typeof rackOf>; web: ServiceTier } {
+/** A daemon that may not write where keepalived looks. */
+const app: Service = {
+  name: "app",
+  describe: () => ({
+    files: [
+      {
+        path: "/etc/systemd/system/app.service",
+        text: "[Service]\nUser=nobody\nProtectSystem=strict\nExecStart=/bin/sleep infinity\n",
+      },
+    ],
+    units: ["app.service"],
+  }),
+};
+
+function webOf(
+  stack: TerraformStack,
+  ...more: Service[]
+): { rack: ReturnType<typeof rackOf>; web: ServiceTier } {
   const rack = rackOf(stack, lab);
   const web = new ServiceTier(stack, "web", {
     platform: rack,
     nodes: ["web-1", "web-2"],
     port: 80,
-    services: [siteService()],
+    services: [siteService(), ...more],
   });
   return { rack, web };
 }
@@ -158,13 +176,13 @@ test("HAProxy on one node, without a virtual IP", async () => {
 
 test("a virtual IP without HAProxy, for a daemon that is there already", async () => {
   await deployment((stack) => {
-    const { rack, web } = webOf(stack);
+    const { rack, web } = webOf(stack, app);
     web.connections.allowFrom(Peer.cidr(OPERATOR), Port.tcp(80));
     new KeepalivedPair(stack, "vip", {
       platform: rack,
       nodes: { "web-1": web.machines[0]!, "web-2": web.machines[1]! },
       virtualIps: { site: { addresses: [VirtualIp.layer2(`${VIP}/24`)] } },
-      units: ["nginx.service"],
+      units: ["nginx.service", "app.service"],
     });
   }).deploy();
   await waitUntil(
@@ -173,12 +191,23 @@ test("a virtual IP without HAProxy, for a daemon that is there already", async (
     () => "the first node does not serve",
     200,
   );
-  await lab.machine("web-1").ssh("systemctl stop nginx");
-  await waitUntil(
-    async () => (await answers(VIP)) === "web-2\n",
-    5,
-    () => "the address did not move",
-    50,
-  );
-  await lab.machine("web-1").ssh("systemctl start nginx");
+  for (const [unit, from, to] of [
+    ["nginx", "web-1", "web-2"],
+    ["app", "web-2", "web-1"],
+  ] as const) {
+    await lab.machine(from).ssh(`systemctl stop ${unit}`);
+    await waitUntil(
+      async () => (await answers(VIP)) === `${to}\n`,
+      5,
+      () => `the address did not move to ${to}`,
+      50,
+    );
+    await lab.machine(from).ssh(`systemctl start ${unit}`);
+    await waitUntil(
+      async () => (await lab.machine(from).ssh("cat /run/cdktf-ha-vrrp/site")).stdout === "BACKUP\n",
+      15,
+      () => `${from} does not come back`,
+      200,
+    );
+  }
 });

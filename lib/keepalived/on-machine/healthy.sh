@@ -7,5 +7,8 @@ while read -r name; do
 done </etc/keepalived/cdktf-ha-instances
 # This node has the rights to take the addresses over: else that would show in the night when it has to.
 for claim in /usr/local/lib/cdktf-ha/vrrp-claims/*; do
-  [[ ! -x $claim ]] || runuser --user=keepalived_script -- timeout 30 "$claim" try
+  [[ ! -x $claim ]] || runuser --user=keepalived_script -- timeout 30 "$claim" try || {
+    sleep 2 # a right that was just given takes up to a minute, and each question a second of a processor
+    exit 1
+  }
 done

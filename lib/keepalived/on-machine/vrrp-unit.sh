@@ -5,6 +5,8 @@
 set -u
 directory=/run/cdktf-ha-vrrp-units
 mkdir -p "$directory"
+exec 9>>"$directory/.lock" # between the question and the answer of a refresh no unit has its say
+flock 9
 say() {
   printf '%s\n' "$2" >"$directory/.$1"
   mv "$directory/.$1" "$directory/$1"
@@ -14,5 +16,10 @@ if [[ $1 != refresh ]]; then
   exit 0
 fi
 while read -r unit; do
-  if systemctl is-active --quiet "$unit"; then say "$unit" 0; else say "$unit" 1; fi
+  case $(systemctl is-active "$unit") in
+    active | reloading) say "$unit" 0 ;;
+    # on its way up or down it says so itself, or has already
+    activating | deactivating) [[ -e $directory/$unit ]] || say "$unit" 1 ;;
+    *) say "$unit" 1 ;;
+  esac
 done </etc/keepalived/cdktf-ha-units
