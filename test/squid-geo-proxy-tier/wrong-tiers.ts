@@ -124,6 +124,9 @@ export function refusedTiers(): Partial<Record<ProblemCode, [string, (stack: Ter
       ["a page to warm with a password", tier({ cache: { warm: ["http://a:b@www.movember.com/"] } })],
       ["a page that is not there", () => SplashPage.file("/nonexistent.html")],
     ],
+    "bad-address": [
+      ["of who collects logs", tier({ logCollector: { address: "logs.example.net", port: 514 } })],
+    ],
     "bad-text": [["a line", tier({ extraLines: ["a\nb"] })]],
     "number-out-of-range": [
       ["a weight", tier(pool({ settings: { "app-1": { weight: 0 } } }))],
