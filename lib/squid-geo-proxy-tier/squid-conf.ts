@@ -178,6 +178,8 @@ function aclLines(model: SquidModel): string[] {
     "acl purging method PURGE",
     "acl refused_methods method CONNECT TRACE TRACK",
     "acl kept_methods method GET HEAD",
+    "acl with_length req_header Content-Length ^0*[1-9]",
+    "acl with_chunks req_header Transfer-Encoding .",
     `acl state_page urlpath_regex ^${STATE_PATH}$`,
     ...(isCarp(model)
       ? [`acl came_round req_header Via [[:space:]](${model.everyNode.map(escaped).join("|")})[[:space:]]`]
@@ -211,6 +213,9 @@ function accessLines(model: SquidModel): string[] {
     ...(model.purgers.length ? ["http_access allow purging internal_port purgers"] : []),
     "http_access deny purging",
     "http_access deny refused_methods",
+    "# the answer to what a body says would be kept for everybody who asks without",
+    "http_access deny kept_methods with_length",
+    "http_access deny kept_methods with_chunks",
     ...(isCarp(model) ? ["http_access deny !internal_port came_round"] : []),
     "http_access deny !usual_ports",
     "# a whole URL in the request must not claim another protocol than the connection's: origins are told by it",

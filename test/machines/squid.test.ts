@@ -315,6 +315,10 @@ test("strangers' tricks: other sites, other ports, other protocols, the manager,
     [request("GET / HTTP/1.1", SITE, "Content-Length: 5\r\nContent-Length: 6\r\n"), /40[0-9]|411/],
     [request("POST / HTTP/1.1", SITE, "Transfer-Encoding: chunked, identity\r\n"), /40[0-9]|411|501/],
   ];
+  // a body that asks for something, and an answer that would be kept for everybody
+  const kept = `/static/kept HTTP/1.1\r\nHost: ${SITE}\r\n`;
+  refused.push([`GET ${kept}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n`, /403/]);
+  refused.push([`GET ${kept}Content-Length: 5\r\n\r\nhello`, /403|411/]);
   const found: [string, string][] = [];
   for (const [text] of refused) found.push([text, await raw(text)]);
   for (const [index, [text, pattern]] of refused.entries())
