@@ -9,8 +9,8 @@ export interface LogCollectorProps {
   readonly address: string;
   readonly port: number;
   /**
-   * A datagram for some lines at a time, or a connection.
-   * @default "udp" - nothing waits for the collector; with "tcp" lines are lost only when it is away
+   * A datagram for some ten lines, when it is full; or a connection, by which each line goes at once.
+   * @default "udp" - nothing waits for the collector
    */
   readonly protocol?: "udp" | "tcp";
 }

@@ -239,6 +239,9 @@ test("the access log, here and at who collects it, has visitors and neither sibl
     const watched = fresh("/static/watched-");
     await lab.machine("client").ssh(`curl --silent --fail --header 'Host: ${SITE}' http://${VIP}${watched}`);
     for (const { address } of [active, standby]) await get(path, { address });
+    // a datagram goes when it is full
+    for (let i = 0; i < 15; i++)
+      for (const { address } of [active, standby]) await get("/static/wire", { address });
     const own = async (machine: LabMachine): Promise<string> =>
       (await machine.ssh(`grep -E '${path}|${watched}' /var/log/squid/access.log`)).stdout;
     for (const machine of [active, standby])
