@@ -72,6 +72,7 @@ export { Timers, type TimerProps } from "./postgres-replica-set/timers";
 export { PostgresTls, type PostgresAuthorityProps, type PostgresTlsProps } from "./postgres-replica-set/tls";
 export { Workload } from "./postgres-replica-set/workload";
 export type { CacheDiskProps, CacheProps } from "./squid-geo-proxy-tier/cache";
+export type { LogCollectorProps } from "./squid-geo-proxy-tier/log-collector";
 export type { SquidMetricsProps } from "./squid-geo-proxy-tier/metrics-service";
 export { OriginPool, type OriginPoolProps, type OriginSettings } from "./squid-geo-proxy-tier/origin-pool";
 export * from "./squid-geo-proxy-tier/refresh-rule";

@@ -64,6 +64,16 @@ export function contains(network: string, inner: string): boolean {
   return address.kind() === outer[0].kind() && prefix >= outer[1] && address.match(outer);
 }
 
+const NOT_PUBLIC = [
+  ...["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"],
+  ...["fc00::/7", "fe80::/10", "::1/128"],
+];
+
+/** Can it be reached from the Internet? */
+export function isPublic(address: string): boolean {
+  return !NOT_PUBLIC.some((network) => contains(network, address));
+}
+
 /** Is it the IPv4 network's own address, or its broadcast address? */
 export function isEdge(network: string, address: string): boolean {
   const [first, last] = [

@@ -114,7 +114,8 @@ export const PROBLEM_CODES = {
   "not-durable": "What was acknowledged could be lost with one machine.",
   "only-by-balancer": "Which replica has every commit is told by Patroni, and libpq does not ask it.",
   // caching proxies
-  "open-proxy": "A proxy that fetches whatever it is told to is used by everybody for anything.",
+  "open-proxy":
+    "A proxy that fetches whatever it is told to, or that everybody manages, is used by everybody for anything.",
   "no-default-pool": "A request that no pool is for has nowhere to go.",
   "one-certificate": "Squid with OpenSSL shows one certificate on an address, whatever name is asked for.",
   "origin-is-a-proxy": "A request would go round from proxy to proxy until one of them gives up.",

@@ -1,6 +1,8 @@
 import { Route53HealthCheck } from "@cdktf/provider-aws/lib/route53-health-check";
 import { Route53Record } from "@cdktf/provider-aws/lib/route53-record";
 import type { Construct } from "constructs";
+import { isPublic } from "../net";
+import { isToken, warn } from "../problem";
 import { after, ofSameStack } from "../push/push";
 import type { Rollout } from "../push/rollout";
 import { latencyRecords, type CheckedSite, type GeoPlan } from "./geo-plan";
@@ -25,6 +27,17 @@ export function makeRoute53Records(
   const checks = new Map(
     plan.regions.map((region) => [region.name, healthOf(scope, region, site, settings)]),
   );
+  const unseen = plan.regions.flatMap(({ addresses }) =>
+    addresses.filter((address) => !isToken(address) && !isPublic(address)),
+  );
+  if (unseen.length) {
+    warn(scope, {
+      code: "no-public-address",
+      what: `Route 53 checks ${unseen.join(", ")} from the Internet, and refuses to`,
+      allowed: "public addresses of the regions",
+      fix: "GeoDnsService.powerDns where visitors and regions are in a network of their own",
+    });
+  }
   const { latency } = settings;
   const records = latency ? latencyRecords(plan) : plan.records;
   for (const { id, region, type, addresses, place } of records) {

@@ -546,6 +546,9 @@ export const SHAPES: Shapes = {
         "extraLines?": ["list", "text"],
       },
     },
+    LogCollectorProps: {
+      settings: { address: "text", port: "number", "protocol?": ["or", ["word", "tcp"], ["word", "udp"]] },
+    },
     LookupProps: {
       settings: {
         owner: "text",
@@ -942,6 +945,7 @@ export const SHAPES: Shapes = {
         "managers?": ["list", ["is", "Peer"]],
         "purgers?": ["list", ["is", "Peer"]],
         "monitoring?": ["list", ["is", "Peer"]],
+        "logCollector?": ["is", "LogCollectorProps"],
         "metrics?": ["is", "SquidMetricsProps"],
         "giveUpAfter?": "number",
         "internalPort?": "number",

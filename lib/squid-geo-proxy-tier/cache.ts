@@ -54,6 +54,10 @@ export interface CacheProps {
 /** Of a volume: the rest is Squid's own log of what lies where, and the file system's. */
 const SHARE_OF_VOLUME = 0.8;
 
+/** Directories that others need as they are. */
+const SYSTEM =
+  /^\/+((bin|boot|dev|etc|lib\w*|proc|run|sbin|sys|tmp|usr)(\/.*)?|(home|media|mnt|opt|root|srv|var)?|var\/(cache|lib|log|mail|run|spool|tmp))\/*$/;
+
 export function storeOf(scope: Construct, props: CacheProps): SquidStore {
   const { memoryMiB, workers = 1, disk = {} } = props;
   checkCount(scope, "cache.memoryMiB", memoryMiB, 8, 1e7, "8 MiB at least");
@@ -83,12 +87,13 @@ function diskOf(scope: Construct, props: CacheDiskProps, workers: number): NonNu
       fix: "leave 'disk.kind' out",
     });
   }
-  if (!PLAIN_PATH.test(directory)) {
+  if (!PLAIN_PATH.test(directory) || SYSTEM.test(directory) || directory.split("/").includes("..")) {
     refuse(scope, {
       code: "bad-path",
       what: `cache directory '${directory}'`,
-      allowed: "an absolute path of letters, digits and @%+=:,._-",
-      fix: "choose such a path",
+      allowed:
+        "an absolute path of letters, digits and @%+=:,._-, and none of the system's: it becomes Squid's own",
+      fix: "the volume's mount point, like /srv/squid",
     });
   }
   checkCount(scope, "cache.disk.volumeGiB", volumeGiB, 1, 1e6, "1 GiB at least");

@@ -1,4 +1,6 @@
+import type { LogCollector } from "./log-collector";
 import { siblingLines, type SquidSiblings } from "./squid-siblings";
+import { claimLines } from "./visitor-claims";
 
 /** squid.conf of one node, from plain data. Pure. For Squid 5.7 and 6, built with OpenSSL. */
 export interface SquidModel {
@@ -26,6 +28,8 @@ export interface SquidModel {
   readonly purgers: readonly string[];
   /** Networks whose requests are not logged. */
   readonly monitoring: readonly string[];
+  /** Where lines of the access log go besides the file. */
+  readonly collector?: LogCollector;
   readonly hideHeaders: readonly string[];
   readonly hstsSeconds: number;
   /** Directory of the site's own error pages. */
@@ -93,8 +97,6 @@ const CIPHERS =
   "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 /** Statuses by which an origin says that it cannot serve. */
 const DOWN = [502, 503, 504];
-/** What a client claims about itself or its connection: origins may believe what they read here. */
-const CLAIMS = ["Forwarded", "Front-End-Https", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto"];
 
 export function renderSquidConf(model: SquidModel): string {
   const sections = [
@@ -174,13 +176,13 @@ function aclLines(model: SquidModel): string[] {
     "acl https_scheme proto HTTPS",
     `acl usual_ports port ${[...new Set([httpPort, ...https.map(({ port }) => port)])].filter(Boolean).join(" ")}`,
     "acl purging method PURGE",
-    "acl refused_methods method CONNECT TRACE",
+    "acl refused_methods method CONNECT TRACE TRACK",
+    "acl kept_methods method GET HEAD",
+    "acl with_length req_header Content-Length ^0*[1-9]",
+    "acl with_chunks req_header Transfer-Encoding .",
     `acl state_page urlpath_regex ^${STATE_PATH}$`,
     ...(isCarp(model)
-      ? [
-          "acl kept_methods method GET HEAD",
-          `acl came_round req_header Via [[:space:]](${model.everyNode.map(escaped).join("|")})[[:space:]]`,
-        ]
+      ? [`acl came_round req_header Via [[:space:]](${model.everyNode.map(escaped).join("|")})[[:space:]]`]
       : []),
     ...networks("siblings", siblings?.nodes.map(({ address }) => address) ?? []),
     ...networks("managers", managers),
@@ -211,6 +213,9 @@ function accessLines(model: SquidModel): string[] {
     ...(model.purgers.length ? ["http_access allow purging internal_port purgers"] : []),
     "http_access deny purging",
     "http_access deny refused_methods",
+    "# the answer to what a body says would be kept for everybody who asks without",
+    "http_access deny kept_methods with_length",
+    "http_access deny kept_methods with_chunks",
     ...(isCarp(model) ? ["http_access deny !internal_port came_round"] : []),
     "http_access deny !usual_ports",
     "# a whole URL in the request must not claim another protocol than the connection's: origins are told by it",
@@ -282,14 +287,12 @@ function forwardingLines(model: SquidModel): string[] {
       ? [
           "# between nodes it stays as the first one wrote it",
           "forwarded_for transparent",
-          ...["X-Forwarded-For", ...CLAIMS].map(
-            (header) => `request_header_access ${header} deny !internal_port`,
-          ),
+          ...claimLines("!internal_port", true),
           ...publicPorts(model).map((port) => `request_header_add X-Forwarded-For "%>a" ${port}`),
           "# a node that asks itself would take that for a loop",
           "request_header_access Via deny !internal_port kept_methods",
         ]
-      : ["forwarded_for truncate", ...CLAIMS.map((header) => `request_header_access ${header} deny all`)]),
+      : ["forwarded_for truncate", ...claimLines("all", false)]),
     ...(model.httpPort === undefined ? [] : ["request_header_add X-Forwarded-Proto http public_http"]),
     ...(model.https.length
       ? [
@@ -348,15 +351,22 @@ function replyLines(model: SquidModel): string[] {
   ];
 }
 
-function logLines({ siblings, monitoring }: SquidModel): string[] {
+function logLines({ siblings, monitoring, collector }: SquidModel): string[] {
   const silent = [
     "localhost",
     ...(siblings ? ["siblings"] : []),
     ...(monitoring.length ? ["monitoring"] : []),
   ];
+  const logged = ["with_request", ...silent.map((name) => `!${name}`)].join(" ");
   return [
     "log_icp_queries off",
-    `access_log daemon:/var/log/squid/access.log logformat=squid with_request ${silent.map((name) => `!${name}`).join(" ")}`,
+    `access_log daemon:/var/log/squid/access.log logformat=squid ${logged}`,
+    ...(collector
+      ? [
+          "# a collector that is gone costs lines, and no visitor anything",
+          `access_log ${collector.protocol}://${hostPort(collector.address, collector.port)} logformat=squid on-error=drop ${logged}`,
+        ]
+      : []),
     "cache_log /var/log/squid/cache.log",
     "# logrotate renames, Squid only opens anew",
     "logfile_rotate 0",

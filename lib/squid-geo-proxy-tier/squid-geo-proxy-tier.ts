@@ -10,6 +10,7 @@ import type { Rollout } from "../push/rollout";
 import type { Secret } from "../secret/secret";
 import type { ClusterTopology } from "../topology/topology";
 import { storeOf, type CacheProps } from "./cache";
+import { collectorOf, type LogCollector, type LogCollectorProps } from "./log-collector";
 import type { SquidMetricsProps } from "./metrics-service";
 import { OriginPool, type OriginPoolProps } from "./origin-pool";
 import { RefreshRule } from "./refresh-rule";
@@ -89,6 +90,8 @@ export interface SquidGeoProxyTierProps {
   readonly purgers?: readonly Peer[];
   /** Whose requests are not logged: checks. @default none */
   readonly monitoring?: readonly Peer[];
+  /** Sends the lines of the access log to a machine that collects them, as they come. @default - they stay on the node */
+  readonly logCollector?: LogCollectorProps;
   /** Squid's counters, in a file for each node's own node exporter. @default - none */
   readonly metrics?: SquidMetricsProps;
   /** Seconds for which a visitor waits while no origin answers. @default 20 - longer nobody looks at an empty page */
@@ -114,6 +117,7 @@ export class SquidGeoProxyTier extends Construct {
   readonly regions: Readonly<Record<string, SquidRegion>>;
   readonly pools: readonly OriginPool[];
   readonly store: SquidStore;
+  private readonly collector?: LogCollector;
   /** What whoever comes after the tier depends on. */
   readonly ready: Rollout["last"];
 
@@ -132,6 +136,7 @@ export class SquidGeoProxyTier extends Construct {
     checkCount(this, "openFiles", props.openFiles, 256, 1e6, "256 at least");
     checkCount(this, "https.hstsSeconds", props.https?.hstsSeconds, 0, 1e9, "seconds");
     this.store = storeOf(this, props.cache ?? {});
+    this.collector = props.logCollector && collectorOf(this, props.logCollector);
     this.pools = Object.entries(this.poolProps).map(([name, pool]) => new OriginPool(this, name, pool));
     this.regions = Object.fromEntries(
       Object.entries(props.regions).map(([name, region]) => [name, new SquidRegion(this, name, region)]),
@@ -235,6 +240,7 @@ export class SquidGeoProxyTier extends Construct {
       managers: networks(props.managers),
       purgers: networks(props.purgers),
       monitoring: networks(props.monitoring),
+      collector: this.collector,
       hideHeaders: [...new Set([...OWN_HEADERS, ...(props.hideHeaders ?? [])])],
       hstsSeconds: https?.hstsSeconds ?? 0,
       splashDirectory: props.splashPage && SPLASH_DIRECTORY,

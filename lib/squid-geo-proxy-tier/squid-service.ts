@@ -68,6 +68,7 @@ export class SquidService implements Service {
       program("squid-reconfigure", "reconfigure.sh"),
       program("squid-restart", "restart.sh"),
       program("squid-answers", "answers.sh"),
+      program("squid-purge", "purge.py"),
       // read by systemd at the next reload; the number of files counts from the next start on
       {
         path: "/etc/systemd/system/squid.service.d/50-cdktf-ha.conf",
@@ -81,6 +82,7 @@ export class SquidService implements Service {
         { name: "squid-openssl", version: source.packageVersion },
         { name: "nftables", unlessCommand: "nft" },
         { name: "iproute2", unlessCommand: "ss" },
+        { name: "python3", unlessCommand: "python3" },
         ...(source.warm.length ? [{ name: "curl", unlessCommand: "curl" }] : []),
       ],
       directories: [

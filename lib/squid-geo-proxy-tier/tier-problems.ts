@@ -37,12 +37,35 @@ export function checkTier(tier: SquidGeoProxyTier): void {
   }
   for (const site of props.sites) checkSite(tier, site);
   if (props.defaultSite !== undefined) checkDefaultSite(tier, props.defaultSite);
-  for (const header of props.hideHeaders ?? []) checkToken(tier, "header", header);
+  for (const header of props.hideHeaders ?? []) checkHidden(tier, header);
+  for (const who of ["managers", "purgers"] as const) {
+    if (!props[who]?.some(({ cidrs }) => cidrs.some((network) => network.endsWith("/0")))) continue;
+    refuse(tier, {
+      code: "open-proxy",
+      what: `'${who}' is everybody`,
+      allowed: "networks of administrators",
+      fix: `${who}: [Peer.cidr("10.0.0.5")]`,
+    });
+  }
   checkLines(tier);
   checkHttps(tier);
   checkPools(tier);
   checkCarp(tier);
   checkWarm(tier);
+}
+
+/** Squid's words for all headers, and headers without which nobody could read the rest. */
+const NOT_HIDDEN = /^(all|other|connection|content-(encoding|length|type)|transfer-encoding)$/i;
+
+function checkHidden(tier: SquidGeoProxyTier, header: string): void {
+  checkToken(tier, "header", header);
+  if (!NOT_HIDDEN.test(header)) return;
+  refuse(tier, {
+    code: "bad-name",
+    what: `'hideHeaders' has '${header}'`,
+    allowed: "headers that an answer can do without",
+    fix: "name each of them: Server, X-Powered-By",
+  });
 }
 
 /** What is fetched beforehand is what a visitor would ask for: the cache knows it by its whole URL. */
@@ -81,6 +104,14 @@ function checkWarm(tier: SquidGeoProxyTier): void {
       });
     }
   }
+}
+
+/** Is it, or with a dot in front all below it, one of these? */
+function isCovered(name: string, sites: readonly string[]): boolean {
+  const [bare, dotted] = [name.toLowerCase(), `.${name.toLowerCase().replace(/^\./, "")}`];
+  return sites
+    .map((site) => site.toLowerCase())
+    .some((site) => site === bare || (site.startsWith(".") && dotted.endsWith(site)));
 }
 
 function checkDefaultSite(tier: SquidGeoProxyTier, name: string): void {
@@ -143,6 +174,19 @@ function checkHttps(tier: SquidGeoProxyTier): void {
 }
 
 function checkPools(tier: SquidGeoProxyTier): void {
+  const { sites } = tier.props;
+  for (const [name, { hosts }] of Object.entries(tier.poolProps)) {
+    const lost = hosts?.find(
+      (host) => !isCovered(host, sites) && !sites.some((site) => isCovered(site, [host])),
+    );
+    if (lost === undefined) continue;
+    refuse(tier, {
+      code: "conflicting-setting",
+      what: `the pool '${name}' is for '${lost}'`,
+      allowed: `the tier's sites, and no others: ${sites.join(", ")}`,
+      fix: "add it to 'sites', or leave it out",
+    });
+  }
   const takesAll = Object.entries(tier.poolProps)
     .filter(([, { hosts, paths }]) => !hosts?.length && !paths?.length)
     .map(([name]) => name);
@@ -209,16 +253,26 @@ function portProblems(tier: SquidGeoProxyTier): Problem[] {
 }
 
 function originProblems(tier: SquidGeoProxyTier): Problem[] {
-  const proxies = new Map(
-    Object.values(tier.regions).flatMap(({ addresses, machines }) => [
+  const proxies = new Map<string, string>([
+    ...["127.0.0.1", "::1", "localhost"].map((own): [string, string] => [
+      canonicalIp(own),
+      "each proxy itself",
+    ]),
+    // a domain with a dot in front may have origins below it
+    ...[...tier.props.sites, tier.defaultSite].map((site): [string, string] => [
+      site,
+      "a site of the tier's own",
+    ]),
+    ...Object.values(tier.regions).flatMap(({ addresses, machines }) => [
       ...addresses.map((address): [string, string] => [canonicalIp(address), "the tier's own address"]),
       ...machines.map(({ privateAddress, name }): [string, string] => [canonicalIp(privateAddress), name]),
     ]),
-  );
+  ]);
   return tier.pools.flatMap((pool) =>
     pool.target.servers.flatMap(({ name, address, port }) => {
       const proxy = isToken(address) && !proxies.has(address) ? undefined : proxies.get(canonicalIp(address));
-      if (proxy === undefined || !Object.values(tier.publicPorts).includes(port)) return [];
+      if (proxy === undefined || ![...Object.values(tier.publicPorts), tier.internalPort].includes(port))
+        return [];
       return [
         {
           code: "origin-is-a-proxy" as const,

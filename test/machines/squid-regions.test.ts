@@ -46,15 +46,22 @@ async function sentTo(...places: Place[]): Promise<Record<string, string>> {
   return Object.fromEntries(places.map((place, index) => [place, found[index]!]));
 }
 
-/** Visitors of one place, 10 requests a second, each on a connection of its own. */
+/** Visitors of one place, 10 requests a second, each on a connection of its own: for what is cached, for what is not, and to send. */
 function visit(place: Place, timeoutMs: number): Load {
   const visitor = new Visitor(place);
+  let turn = 0;
   return Load.start({
     perSecond: 10,
     timeoutMs,
     request: async (signal) => {
       const region = await visitor.region();
-      const { status } = await visitor.get("/static/steady", signal);
+      const kinds = [
+        { path: "/static/steady", method: "GET" },
+        { path: fresh("/page/visited-"), method: "GET" },
+        { path: "/page/sent", method: "POST" },
+      ];
+      const { path, method } = kinds[turn++ % kinds.length]!;
+      const { status } = await visitor.get(path, { method, signal });
       return { ok: status === 200, status, body: region };
     },
   });
@@ -79,7 +86,7 @@ async function whileVisited(
 
 /** How often origins were asked for a path. */
 async function fetches(path: string): Promise<number> {
-  const counts = ["app-1", "app-2"].map(async (name) => {
+  const counts = ["app-1", "app-2", "app-3"].map(async (name) => {
     const { stdout } = await lab.machine(name).ssh(`grep -cF ' ${path} ' /var/log/nginx/seen.log || true`);
     return Number(stdout);
   });

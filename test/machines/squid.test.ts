@@ -1,3 +1,4 @@
+import { createSocket } from "node:dgram";
 import { mkdir } from "node:fs/promises";
 import * as https from "node:https";
 import * as net from "node:net";
@@ -10,8 +11,8 @@ import { Deployment } from "../support/deployment";
 import { ask, type Answer } from "./support/ask";
 import { Authority, type KeyPair } from "./support/certificates";
 import { report } from "./support/haproxy";
-import { ADDRESSES, hasAddress, roles, startSite, VIP, type Name } from "./support/site";
-import { SITE, SPLASH, squidSite, type SquidSiteProps } from "./support/squid-site";
+import { ADDRESSES, hasAddress, OPERATOR, roles, startSite, VIP, type Name } from "./support/site";
+import { LOG_PORT, SITE, SPLASH, squidSite, type SquidSiteProps } from "./support/squid-site";
 
 /** The life of a tier of caching proxies: deployed, changed, attacked, broken, healed; visitors go on. */
 let lab: Lab;
@@ -29,6 +30,8 @@ beforeAll(async () => {
 });
 afterAll(() => lab.stop());
 
+/** Processes that share a cache: rock. */
+const WORKERS = { memoryMiB: 48, workers: 2, disk: { sizeMiB: 256, directory: "/var/spool/squid-2" } };
 const variables = (index: number): { certificate: string } => ({ certificate: certificates[index]!.bundle });
 const site = (props: SquidSiteProps = {}, certificate = 0): Deployment =>
   first.changed(squidSite(lab, props), variables(certificate));
@@ -226,6 +229,36 @@ test("what one node has cached the other one gets from it by ICP: one fetch from
   expect(await fetches(unknown)).toBe(1);
 });
 
+test("the access log, here and at who collects it, has visitors and neither siblings nor monitoring", async () => {
+  const { active, standby } = await settle();
+  const collected: string[] = [];
+  const collector = createSocket("udp4", (data) => collected.push(String(data)));
+  await new Promise<void>((resolve) => collector.bind(LOG_PORT, OPERATOR, resolve));
+  try {
+    const path = fresh("/static/logged-");
+    const watched = fresh("/static/watched-");
+    await lab.machine("client").ssh(`curl --silent --fail --header 'Host: ${SITE}' http://${VIP}${watched}`);
+    for (const { address } of [active, standby]) await get(path, { address });
+    // a datagram goes when it is full
+    for (let i = 0; i < 15; i++)
+      for (const { address } of [active, standby]) await get("/static/wire", { address });
+    const own = async (machine: LabMachine): Promise<string> =>
+      (await machine.ssh(`grep -E '${path}|${watched}' /var/log/squid/access.log`)).stdout;
+    for (const machine of [active, standby])
+      expect((await own(machine)).trim().split("\n")).toEqual([
+        expect.stringMatching(new RegExp(` ${OPERATOR} .* GET http://${SITE}${path} `)),
+      ]);
+    await waitUntil(
+      () => Promise.resolve(collected.join("").split(path).length - 1 === 2),
+      20,
+      () => `collected: ${collected.join("")}`,
+    );
+    expect(collected.join("")).not.toContain(watched);
+  } finally {
+    collector.close();
+  }
+});
+
 test("many visitors at once for what is not there: one fetch", async () => {
   const path = fresh("/static/collapsed-");
   const answers = await Promise.all([...Array(20)].map(() => get(path)));
@@ -239,6 +272,15 @@ test("on the wire: no word of Squid's own in an answer, honest words to the orig
     "X-Forwarded-Proto": "https",
     "Front-End-Https": "On",
     Forwarded: "for=6.6.6.6;proto=https",
+    // what CGI and its like take for the same names
+    X_Forwarded_For: "6.6.6.6",
+    X_Forwarded_Proto: "https",
+    Front_End_Https: "On",
+    "X-Real-IP": "6.6.6.6",
+    "X-Forwarded-Host": "evil.example",
+    "X-Original-URL": "/admin",
+    "X-HTTP-Method-Override": "DELETE",
+    Proxy: "evil.example:8080",
   };
   const plain = await get(fresh("/page/"), { headers: claims });
   const again = await get("/static/wire");
@@ -252,7 +294,7 @@ test("on the wire: no word of Squid's own in an answer, honest words to the orig
     expect(text).not.toMatch(/squid|x-cache|cache-status|"via"/);
   }
   const seen = (answer: Answer): unknown => JSON.parse(answer.body);
-  const from = { for: "10.77.0.1", forwarded: "", host: SITE };
+  const from = { for: "10.77.0.1", forwarded: "", host: SITE, claims: "" };
   expect(seen(plain)).toMatchObject({ ...from, proto: "http", frontEnd: "" });
   expect(seen(tls)).toMatchObject({ ...from, proto: "https", frontEnd: "On" });
 });
@@ -267,6 +309,7 @@ test("strangers' tricks: other sites, other ports, other protocols, the manager,
     [request(`GET https://${SITE}/ HTTP/1.1`), /403/],
     [request("CONNECT 10.77.0.21:8080 HTTP/1.1"), /40[035]/],
     [request("TRACE / HTTP/1.1"), /403/],
+    [request("TRACK / HTTP/1.1"), /403/],
     [request("GET /squid-internal-mgr/info HTTP/1.1"), /403/],
     [request("GET /squid-internal-mgr/info HTTP/1.1", "front"), /403/],
     [request("GET cache_object://front/info HTTP/1.1"), /403/],
@@ -275,6 +318,10 @@ test("strangers' tricks: other sites, other ports, other protocols, the manager,
     [request("GET / HTTP/1.1", SITE, "Content-Length: 5\r\nContent-Length: 6\r\n"), /40[0-9]|411/],
     [request("POST / HTTP/1.1", SITE, "Transfer-Encoding: chunked, identity\r\n"), /40[0-9]|411|501/],
   ];
+  // a body that asks for something, and an answer that would be kept for everybody
+  const kept = `/static/kept HTTP/1.1\r\nHost: ${SITE}\r\n`;
+  refused.push([`GET ${kept}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n`, /403/]);
+  refused.push([`GET ${kept}Content-Length: 5\r\n\r\nhello`, /403|411/]);
   const found: [string, string][] = [];
   for (const [text] of refused) found.push([text, await raw(text)]);
   for (const [index, [text, pattern]] of refused.entries())
@@ -356,6 +403,46 @@ test("those who are named may purge, on each node, and nobody else reaches that 
   expect(stdout).toContain("Squid Object Cache");
 });
 
+test("everything below a path is removed at once, by HTTP and by HTTPS, and variants are fetched anew", async () => {
+  const { active } = await settle();
+  const tls = { ca: authority.certificate };
+  const [shop, other] = [fresh("/static/shop-"), fresh("/static/other-")];
+  const varied = fresh("/vary/");
+  const at = (path: string, more: Parameters<typeof ask>[0] = {}): Promise<Answer> =>
+    get(path, { address: active.address, ...more });
+  const all = async (): Promise<number[]> => {
+    for (const each of [undefined, tls])
+      for (const path of [`${shop}/a?b=1`, other]) await at(path, { tls: each });
+    for (const encoding of ["gzip, br", "br"]) await at(varied, { headers: { "Accept-Encoding": encoding } });
+    await at(varied);
+    return Promise.all([`${shop}/a?b=1`, other, varied].map(fetches));
+  };
+  expect(await all()).toEqual([2, 2, 3]);
+  expect(await all()).toEqual([2, 2, 3]);
+  const purge = async (urls: string): Promise<string> =>
+    (await active.ssh(`/usr/local/lib/cdktf-ha/squid-purge ${urls}`)).stdout;
+  // what was fetched a moment ago is on its way to the disk
+  await waitUntil(
+    async () => {
+      const { stdout } = await active.ssh(
+        `grep -rlaE '${shop}/a|${varied}' /var/spool/squid --include='0*' | wc -l`,
+      );
+      return Number(stdout) >= 5;
+    },
+    20,
+    () => "objects are not on the disk",
+  );
+  expect(await purge(`'https://${SITE}${shop}/*' http://${SITE}${varied}`)).toBe(
+    "1 objects removed, 3 fetched anew\n",
+  );
+  expect(await all()).toEqual([3, 2, 6]);
+  expect(await purge(`'http://${SITE}${shop}*'`)).toBe("1 objects removed, 0 fetched anew\n");
+  expect(await all()).toEqual([4, 2, 6]);
+  await expect(active.ssh("/usr/local/lib/cdktf-ha/squid-purge http://www.example.net/")).rejects.toThrow(
+    "answers 403",
+  );
+});
+
 test("open ports are those of the matrix", async () => {
   const letIn = async (from: Name, to: Name): Promise<unknown> => {
     const { tcp, udp, protocols } = await portScan(lab.machine(from), ADDRESSES[to], {
@@ -411,10 +498,9 @@ test("a configuration that the parser refuses reaches nobody", async () => {
   await first.deploy();
 }, 300_000);
 
-test("another cache directory: the standby first, the address moves, no request fails", async () => {
+test("two workers, another cache directory and another form: the standby first, the address moves, no request fails", async () => {
   const { active } = await settle();
-  const cache = { memoryMiB: 48, disk: { sizeMiB: 256, directory: "/var/spool/squid-2" } };
-  const changed = await site({ tier: { cache } }).prepare();
+  const changed = await site({ tier: { cache: WORKERS } }).prepare();
   const result = await underLoad(
     () => fresh("/page/"),
     () => changed.deploy(),
@@ -422,8 +508,10 @@ test("another cache directory: the standby first, the address moves, no request 
   report("another cache directory", result);
   expect(result.failed).toEqual([]);
   for (const name of ["lb-1", "lb-2"]) {
-    const { stdout } = await lab.machine(name).ssh("ls /var/spool/squid-2 | head -3; squid -v | head -1");
-    expect(stdout).toContain("00");
+    const { stdout } = await lab
+      .machine(name)
+      .ssh("ls /var/spool/squid-2; pgrep --count --full '^.squid-[0-9]'");
+    expect(stdout).toBe("rock\n2\n");
   }
   expect((await settle()).active.name).not.toBe(active.name);
 }, 300_000);
@@ -431,8 +519,7 @@ test("another cache directory: the standby first, the address moves, no request 
 test("a new certificate: shown to the next visitor, and of HTTPS, on new connections and on standing ones, no request fails", async () => {
   const tls = { ca: authority.certificate };
   const before = (await get("/static/wire", { tls })).certificate!.fingerprint256;
-  const cache = { memoryMiB: 48, disk: { sizeMiB: 256, directory: "/var/spool/squid-2" } };
-  const changed = await site({ version: "2", tier: { cache } }, 1).prepare();
+  const changed = await site({ version: "2", tier: { cache: WORKERS } }, 1).prepare();
   const agent = new https.Agent({ ...tls, keepAlive: true, maxSockets: 5, servername: SITE });
   let asked = 0;
   const kept = Load.start({
@@ -576,4 +663,17 @@ test("power cut of the active proxy: the other one takes over; it comes back as 
   expect(result.longestGapMs).toBeLessThan(5000);
   await active.powerOn();
   expect((await settle()).active.name).toBe(standby.name);
+});
+
+test("a node that lost its cache is filled by its sibling: no origin is asked again", async () => {
+  const { active, standby } = await settle();
+  const paths = [...Array(5)].map(() => fresh("/static/lost-"));
+  for (const path of paths) for (const { address } of [active, standby]) await get(path, { address });
+  await standby.ssh(
+    "systemctl stop squid && find /var/spool/squid -mindepth 1 -delete && systemctl start squid",
+  );
+  for (const path of paths) expect((await get(path, { address: standby.address })).status).toBe(200);
+  expect(await Promise.all(paths.map(fetches))).toEqual([1, 1, 1, 1, 1]);
+  const { stdout } = await standby.ssh(`tail --lines=5 /var/log/squid/access.log`);
+  expect(stdout.match(/SIBLING_HIT/g)).toHaveLength(5);
 });

@@ -1,5 +1,6 @@
 import type { TerraformStack } from "cdktf";
 import {
+  Peer,
   RefreshRule,
   Secret,
   Servers,
@@ -28,7 +29,11 @@ const pool = (props: object): Partial<SquidGeoProxyTierProps> => ({
 
 export function refusedTiers(): Partial<Record<ProblemCode, [string, (stack: TerraformStack) => unknown][]>> {
   return {
-    "open-proxy": [["no sites", tier({ sites: [] })]],
+    "open-proxy": [
+      ["no sites", tier({ sites: [] })],
+      ["everybody purges", tier({ purgers: [Peer.anyone()] })],
+      ["everybody manages", tier({ managers: [Peer.cidr("::/0")] })],
+    ],
     "no-default-pool": [
       ["every pool has a condition", tier(pool({ paths: ["/api"] }))],
       ["two pools take everything", tier({ origins: { one: { to: apps() }, two: { to: apps() } } })],
@@ -38,6 +43,9 @@ export function refusedTiers(): Partial<Record<ProblemCode, [string, (stack: Ter
     ],
     "origin-is-a-proxy": [
       ["a node of the tier", tier({ origins: Servers.at({ app: "10.1.0.12:80" }) })],
+      ["a sibling's internal port", tier({ origins: Servers.at({ app: "10.1.0.12:3128" }) })],
+      ["the node itself", tier({ origins: Servers.at({ app: "127.0.0.1:80" }) })],
+      ["the site itself", tier({ origins: Servers.at({ app: "movember.com:80" }) })],
       ["the tier's own address", tier({ origins: Servers.at({ app: "10.1.0.90:80" }) })],
     ],
     "array-too-small": [["CARP in a pair", tier({ siblings: { protocol: "carp" } })]],
@@ -100,6 +108,7 @@ export function refusedTiers(): Partial<Record<ProblemCode, [string, (stack: Ter
       ],
       ["a pool", tier({ origins: { "a b": { to: apps() } } })],
       ["a header to hide", tier({ hideHeaders: ["X Y"] })],
+      ["every header to hide", tier({ hideHeaders: ["All"] })],
       ["an origin", tier({ origins: Servers.at({ "a b": "10.9.0.1:80" }) })],
       ["an extension", () => RefreshRule.files([".css"])],
     ],
@@ -118,11 +127,16 @@ export function refusedTiers(): Partial<Record<ProblemCode, [string, (stack: Ter
       ["of a pool", tier({ origins: { all: { to: apps() }, api: { to: apps(), paths: ["api"] } } })],
       ["of a rule", () => RefreshRule.path("/a?b")],
       ["of the cache", tier({ cache: { disk: { directory: "srv" } } })],
+      ["a cache in the system's directory", tier({ cache: { disk: { directory: "/etc/squid" } } })],
+      ["a cache in everybody's directory", tier({ cache: { disk: { directory: "/var/spool/" } } })],
       ["of the metrics", tier({ metrics: { directory: "metrics" } })],
       ["a page to warm without its host", tier({ cache: { warm: ["/logo.png"] } })],
       ["a page to warm with a space", tier({ cache: { warm: ["http://www.movember.com/a b"] } })],
       ["a page to warm with a password", tier({ cache: { warm: ["http://a:b@www.movember.com/"] } })],
       ["a page that is not there", () => SplashPage.file("/nonexistent.html")],
+    ],
+    "bad-address": [
+      ["of who collects logs", tier({ logCollector: { address: "logs.example.net", port: 514 } })],
     ],
     "bad-text": [["a line", tier({ extraLines: ["a\nb"] })]],
     "number-out-of-range": [
@@ -141,6 +155,10 @@ export function refusedTiers(): Partial<Record<ProblemCode, [string, (stack: Ter
           https: { certificates: [certificate("/a", "main")] },
           cache: { warm: ["https://www.movember.com/"] },
         }),
+      ],
+      [
+        "a pool for a host that is no site",
+        tier({ origins: { all: { to: apps() }, api: { to: apps(), hosts: ["api.example.net"] } } }),
       ],
       ["aufs with workers", tier({ cache: { workers: 2, disk: { kind: "aufs" } } })],
       ["a path to check at encrypted origins", tier(pool({ checkPath: "/up", tls: ServerTls.verified() }))],

@@ -4,14 +4,24 @@ set -uo pipefail
 # shellcheck source-path=SCRIPTDIR source=functions.sh
 . /usr/local/lib/cdktf-ha/squid-functions
 wanted=$(sed -n 's|^deny_info 303:http://state.invalid/\([0-9A-Za-z]*\).*|\1|p' "$conf")
+workers=$(sed -n 's/^workers //p' /etc/squid/cdktf-ha-store.conf)
+log=/var/log/squid/cache.log
 before=$(squid_sockets)
+logged=$(stat --format=%s "$log")
+# One worker opens its sockets anew. Several keep those that they share, and each logs that it has read.
+has_read() {
+  if ((workers > 1)); then
+    (($(tail --bytes=+$((logged + 1)) "$log" | grep --count "Accepting .* local=127\.0\.0\.1:$(squid_port) ") >= workers))
+  else
+    [[ $(squid_sockets) != "$before" ]]
+  fi
+}
 trap squid_release EXIT
 squid_hold
 kill -HUP "$MAINPID"
-# several times in a row: each worker reads it for itself
 same=0
 for ((i = 0; i < 500; i++)); do
-  if [[ $(squid_sockets) != "$before" && $(squid_state "$(squid_port)") == "$wanted" ]]; then same=$((same + 1)); else same=0; fi
+  if has_read && [[ $(squid_state "$(squid_port)") == "$wanted" ]]; then same=$((same + 1)); else same=0; fi
   ((same < 3)) || exit 0
   sleep 0.02
 done

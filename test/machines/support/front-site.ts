@@ -14,7 +14,7 @@ import {
 import { Resolver } from "node:dns/promises";
 import type { TerraformStack } from "cdktf";
 import { Lab } from "../../../machines/lab";
-import { ask, type Answer } from "./ask";
+import { ask, type Answer, type Question } from "./ask";
 import { DATABASE } from "./geo-site";
 import { originService } from "./squid-site";
 
@@ -30,7 +30,7 @@ const HOSTS: Record<Place, Record<string, number>> = {
   uk: { "front-uk-1": 11, "front-uk-2": 12, "ns-uk": 53 },
   us: { "front-us-1": 11, "front-us-2": 12, "ns-us": 53 },
   au: { "front-au-1": 11, "front-au-2": 12 },
-  apps: { "app-1": 11, "app-2": 12 },
+  apps: { "app-1": 11, "app-2": 12, "app-3": 13 },
 };
 export const proxiesOf = (region: Region): string[] => [`front-${region}-1`, `front-${region}-2`];
 export const addressOf = (region: Region): string => `${REGIONS[region]}.90`;
@@ -146,8 +146,8 @@ export class Visitor {
     return found ?? address;
   }
 
-  async get(path: string, signal?: AbortSignal): Promise<Answer> {
-    return ask({ path, name: NAME, address: await this.address(), from: visitorIn(this.place), signal });
+  async get(path: string, more: Pick<Question, "method" | "signal"> = {}): Promise<Answer> {
+    return ask({ path, name: NAME, address: await this.address(), from: visitorIn(this.place), ...more });
   }
 
   private async resolve(): Promise<string> {

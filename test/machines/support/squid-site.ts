@@ -13,11 +13,13 @@ import type { Lab } from "../../../machines/lab";
 import { ADDRESSES, OPERATOR, rackOf, VIP } from "./site";
 
 export const SITE = "www.site.example";
+/** Where lines of the access log come, in datagrams. */
+export const LOG_PORT = 5140;
 export const SPLASH = "<html><body>Back soon, 100% sure</body></html>\n";
 
 /**
- * A web server that says what it saw of each request. Below /static/ answers stay fresh for five minutes, below /short/ for a
- * second; /down says that it cannot.
+ * A web server that says what it saw of each request. Below /static/ answers stay fresh for five minutes, below /vary/ too, for each
+ * encoding; below /short/ for a second; /down says that it cannot.
  */
 export const originService: Service = {
   name: "origin",
@@ -27,13 +29,15 @@ export const originService: Service = {
       {
         path: "/etc/nginx/sites-enabled/origin",
         text: `log_format seen '$request_method $request_uri "$http_user_agent" length=$http_content_length encoding=$http_transfer_encoding';
+underscores_in_headers on;
 server {
   listen 8080;
   access_log /var/log/nginx/seen.log seen;
   default_type application/json;
-  set $answer '{"server":"$hostname","for":"$http_x_forwarded_for","proto":"$http_x_forwarded_proto","frontEnd":"$http_front_end_https","forwarded":"$http_forwarded","host":"$http_host"}';
+  set $answer '{"server":"$hostname","for":"$http_x_forwarded_for","proto":"$http_x_forwarded_proto","frontEnd":"$http_front_end_https","forwarded":"$http_forwarded","host":"$http_host","claims":"$http_x_real_ip$http_x_forwarded_host$http_x_original_url$http_x_http_method_override$http_proxy"}';
   location /static/ { add_header Cache-Control max-age=300; return 200 $answer; }
   location /short/ { add_header Cache-Control max-age=1; add_header Last-Modified "Mon, 01 Jan 2024 00:00:00 GMT"; return 200 $answer; }
+  location /vary/ { add_header Cache-Control max-age=300; add_header Vary Accept-Encoding; return 200 $answer; }
   location /down { return 503 "not now"; }
   location / { add_header Cache-Control no-store; return 200 $answer; }
 }
@@ -82,6 +86,8 @@ export function squidSite(lab: Lab, props: SquidSiteProps = {}): (stack: Terrafo
       metrics: { interval: 5 },
       splashPage: SplashPage.html(SPLASH),
       purgers: [Peer.cidr(OPERATOR)],
+      monitoring: [Peer.cidr(ADDRESSES.client)],
+      logCollector: { address: OPERATOR, port: LOG_PORT },
       openFiles: 4096,
       ...props.tier,
     });
