@@ -202,7 +202,7 @@ ring_others_not_normal() {
 
 # ring_wait_until_normal SECONDS WHAT: until every other node is up and normal, in the eyes of this node and of all the others
 ring_wait_until_normal() {
-  local until=$((SECONDS + $1)) problem
+  local until=$((SECONDS + $1)) pause=2 problem
   while true; do
     problem=$(ring_others_not_normal)
     if [[ -z $problem ]]; then
@@ -210,6 +210,8 @@ ring_wait_until_normal() {
       problem=$(ring_cql seen 2>&1) && return
     fi
     ((SECONDS < until)) || ring_fail "$2: $(tr '\n' ';' <<<"$problem")"
-    sleep 2
+    # nodetool takes most of a second of a processor: who is not there soon is asked for less often
+    sleep $pause
+    pause=$((pause < 8 ? pause + 1 : 8))
   done
 }
