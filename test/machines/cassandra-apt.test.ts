@@ -223,7 +223,7 @@ test("no node is stopped, and none leaves, while another one joins; the metrics'
       async () => (await statesOf(node(FIRST)))[SECOND] === "UJ",
       240,
       () => "it never joins",
-      300,
+      2000,
     );
     expect(await whoIsNotNormal(node(FIRST))).toMatch(`stop: ${NODES[SECOND]} is UJ`);
     const leaving = await ringPython(node(FIRST), "ring.wait_until_others_are_normal(0)", {
@@ -253,7 +253,7 @@ test("a new release is installed beside the old one, and no node changes to it w
     async () => (await statesOf(node(FIRST)))[SECOND] === "UM",
     120,
     () => "it never moves",
-    300,
+    1000,
   );
   const [first, second, leaving] = await Promise.all([
     whoIsNotNormal(node(FIRST)),

@@ -1,10 +1,13 @@
 import type { Lab } from "../../machines/lab";
+import { waitUntil } from "../../machines/run";
 import { Deployment } from "../support/deployment";
 import {
   ALL_UP,
+  cql,
   FIRST_THREE,
   figure,
   NODES,
+  nodeSpec,
   notesOf,
   oneAfterTheOther,
   ringOf,
@@ -15,7 +18,7 @@ import {
   VARIABLES,
 } from "./support/ring-site";
 
-/** Nodes come and go, under a client that writes and reads back all along. */
+/** Nodes come and go, and one loses its power and is replaced, under a client that writes and reads back all along. */
 let lab: Lab;
 let deployment: Deployment;
 const keyspaces = [{ name: "esmond", replicationFactor: 3 }];
@@ -30,6 +33,7 @@ afterAll(() => lab.stop());
 test("three nodes deployed", async () => {
   const { seconds } = await deployment.deploy();
   figure(`deploy of three nodes: ${seconds.toFixed(0)} s`);
+  for (const name of FIRST_THREE) expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
 }, 600_000);
 
 test("a fourth node cannot get its rows: refused at once with Cassandra's words; nobody notices", async () => {
@@ -100,3 +104,83 @@ test("a name leaves the code, and terraform is killed: the node hands over its r
   const { stdout } = await lab.machine("cassandra-4").ssh("systemctl is-active cassandra || true");
   expect(stdout.trim()).not.toBe("active");
 }, 600_000);
+
+test("a release that cannot read what the node has written is refused, and nothing changes", async () => {
+  const node = lab.machine("cassandra-1");
+  const { stdout } = await node.ssh("cat /var/lib/cassandra/cdktf-ha-release");
+  expect(stdout).toBe("5.0.6\n");
+  const before = await startsOf(lab, ["cassandra-1"]);
+  await node.ssh("echo 3.11.19 >/var/lib/cassandra/cdktf-ha-release");
+  const { ok, output } = await deployment
+    .changed(ringOf(lab, { keyspaces, settings: { compaction_throughput: "16MiB/s" } }))
+    .apply();
+  await node.ssh("echo 5.0.6 >/var/lib/cassandra/cdktf-ha-release");
+  expect(ok).toBe(false);
+  expect(output).toContain("the whole ring to a release of 4.x first");
+  expect(await startsOf(lab, ["cassandra-1"])).toEqual(before);
+}, 300_000);
+
+test("a node loses its power: no operation fails", async () => {
+  await underLoad(lab, "power cut of a node", async () => {
+    const start = performance.now();
+    await lab.machine("cassandra-3").cutPower();
+    await waitUntil(
+      async () => (await statesOf(lab.machine("cassandra-1")))["cassandra-3"] === "DN",
+      90,
+      () => "the others never took it for dead",
+      3000,
+    );
+    const seconds = (performance.now() - start) / 1000;
+    return { ok: true, output: "", seconds, added: 0, changed: 0, destroyed: 0, steps: [] };
+  });
+}, 200_000);
+
+test("nothing is restarted while a node is down", async () => {
+  const before = await startsOf(lab, ["cassandra-1"]);
+  const changed = await deployment
+    .changed(ringOf(lab, { keyspaces, settings: { compaction_throughput: "32MiB/s" } }))
+    .prepare();
+  const outcome = await changed.apply();
+  figure(`refused while a node is down, after ${outcome.seconds.toFixed(0)} s`);
+  expect(outcome.ok).toBe(false);
+  expect(outcome.output).toContain(`${NODES["cassandra-3"]} is DN`);
+  expect(await startsOf(lab, ["cassandra-1"])).toEqual(before);
+}, 300_000);
+
+test("a dead node is replaced: same name, another machine at another address", async () => {
+  const address = "10.77.0.65";
+  await lab.remove("cassandra-3");
+  await lab.add("cassandra-3", nodeSpec(address));
+  const before = await startsOf(lab, ["cassandra-1", "cassandra-2"]);
+  const replaced = await deployment.changed(ringOf(lab, { keyspaces }, { "cassandra-3": address })).prepare();
+  await underLoad(lab, "a dead node replaced", () => replaced.deploy());
+  const names = { ...NODES, "cassandra-3": address };
+  for (const name of FIRST_THREE) expect(await statesOf(lab.machine(name), names)).toEqual(ALL_UP);
+  expect(await startsOf(lab, ["cassandra-1", "cassandra-2"])).toEqual(before);
+  const notes = await notesOf(lab, ["cassandra-3"]);
+  expect(notes.map(({ text }) => text)).toContain(
+    `takes the place of cassandra-3 at ${NODES["cassandra-3"]}, which is dead`,
+  );
+  const done = notes.filter(({ text }) => text.startsWith("nodetool repair -full done"));
+  expect(done).toHaveLength(1);
+  // it has every row that was written before it came
+  const { stdout } = await lab.machine("cassandra-3").ssh("nodetool repair -full --preview esmond 2>&1");
+  expect(stdout).toContain("Previewed data was in sync");
+  const peers = await cql(lab.machine("cassandra-1"), "SELECT peer FROM system.peers");
+  expect(peers.sort()).toEqual([NODES["cassandra-2"], address]);
+}, 600_000);
+
+test("the whole ring goes: stopped, and every row stays where it is", async () => {
+  const outcome = await deployment
+    .changed(ringOf(lab, { keyspaces }, { "cassandra-3": "10.77.0.65" }))
+    .destroy();
+  expect(outcome.ok).toBe(true);
+  for (const name of FIRST_THREE) {
+    const { stdout } = await lab
+      .machine(name)
+      .ssh("systemctl is-active cassandra; ls -d /var/lib/cassandra/data/esmond/load-*", {
+        allowFailure: true,
+      });
+    expect(stdout).toMatch(/^(inactive|failed|unknown)\n.*esmond\/load-/);
+  }
+}, 120_000);

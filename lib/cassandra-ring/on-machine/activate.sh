@@ -145,7 +145,7 @@ if is_running; then
   # who asks the others may have to show a certificate; who reads certificates only at the start is restarted for a new one
   changed=no
   if ring_make_stores; then changed=yes; fi
-  if [[ $(cat "$RING_STARTED_WITH" 2>/dev/null) == "$(ring_fingerprint)" ]]; then
+  if ring_runs_these; then
     if [[ $RING_TLS_RELOADS == yes ]]; then
       if [[ $changed == yes ]]; then ring_nodetool reloadssl; fi
       if [[ $HA_ACTION != none ]]; then ring_nodetool reloadseeds >/dev/null; fi

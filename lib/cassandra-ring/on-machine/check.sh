@@ -25,17 +25,13 @@ ring_find_java
 memory=$(ring_memory_mib) heap=$(ring_heap_mib)
 ((heap * 10 <= memory * 8)) || ring_fail "a heap of $heap MiB does not fit into this machine's $memory MiB: Java needs as much again outside of the heap, files in memory the rest"
 bash "$RING_LIB/install.sh"
-ring_read_options
-modules=()
-for option in "${RING_OPTIONS[@]}"; do
-  if [[ $option == --add-* ]]; then modules+=("$option"); fi
-done
+# A daemon that was started with just these, and serves, has said more than its loader could.
+if systemctl is-active --quiet "$RING_UNIT" && ring_open "$RING_ADDRESS" 9042 && ring_runs_these; then exit 0; fi
+ring_read_tool_options
 words=$(mktemp)
 # A tool of every release that loads the configuration as the daemon does, and then does to a list of files, which is empty
 # here, what it is for.
-if ! timeout 120 "$RING_JAVA" -Xmx256M -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "${modules[@]}" \
-  -Dlogback.configurationFile=file:///etc/cassandra/logback-tools.xml -Dcassandra.config="file://$RING_YAML" \
-  -Dcassandra.storagedir="$RING_DATA" -cp "$(ring_class_path)" \
+if ! timeout 120 "$RING_JAVA" -Xmx256M "${RING_TOOL_OPTIONS[@]}" \
   org.apache.cassandra.tools.SSTableRepairedAtSetter --really-set --is-repaired -f /dev/null >"$words" 2>&1; then
   grep -vE '^\s+at |^\s*$' "$words" | awk '!seen[$0]++' | head -n 10 >&2
   rm -f "$words"

@@ -117,6 +117,17 @@ ring_read_options() {
   done </etc/cassandra/jvm.options
 }
 
+# What tools are run with, into RING_TOOL_OPTIONS: the insides of Java that are open to the daemon are open to them.
+ring_read_tool_options() {
+  local option
+  ring_read_options
+  RING_TOOL_OPTIONS=(-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dcassandra.config="file://$RING_YAML" -Dcassandra.storagedir="$RING_DATA"
+    -Dlogback.configurationFile=file:///etc/cassandra/logback-tools.xml -cp "$(ring_class_path)")
+  for option in "${RING_OPTIONS[@]}"; do
+    if [[ $option == --add-* ]]; then RING_TOOL_OPTIONS+=("$option"); fi
+  done
+}
+
 ring_class_path() { printf '/etc/cassandra:%s/lib/*:%s/*' "$RING_HOME" "$RING_HOME"; }
 
 ring_memory_mib() { awk '$1 == "MemTotal:" { print int($2 / 1024) }' /proc/meminfo; }
@@ -142,6 +153,9 @@ ring_fingerprint() {
     if [[ $RING_TLS_RELOADS == no && $RING_TLS != none ]]; then cat "$RING_DATA/tls/keystore.p12" "$RING_DATA/tls/truststore.p12"; fi
   } | sha256sum | cut -c1-32
 }
+
+# Was the running daemon started with just these files?
+ring_runs_these() { [[ $(cat "$RING_STARTED_WITH" 2>/dev/null) == "$(ring_fingerprint)" ]]; }
 
 # The node's memory ------------------------------------------------------------------------------------------------------
 
@@ -188,7 +202,7 @@ ring_others_not_normal() {
 
 # ring_wait_until_normal SECONDS WHAT: until every other node is up and normal, in the eyes of this node and of all the others
 ring_wait_until_normal() {
-  local until=$((SECONDS + $1)) problem
+  local until=$((SECONDS + $1)) pause=2 problem
   while true; do
     problem=$(ring_others_not_normal)
     if [[ -z $problem ]]; then
@@ -196,6 +210,8 @@ ring_wait_until_normal() {
       problem=$(ring_cql seen 2>&1) && return
     fi
     ((SECONDS < until)) || ring_fail "$2: $(tr '\n' ';' <<<"$problem")"
-    sleep 2
+    # nodetool takes most of a second of a processor: who is not there soon is asked for less often
+    sleep $pause
+    pause=$((pause < 8 ? pause + 1 : 8))
   done
 }

@@ -440,6 +440,7 @@ def wait_until_others_are_normal(seconds):
     """The addresses of all others, when every one is up and normal in the eyes of this node and of one another."""
     global _ring
     until = time.monotonic() + seconds
+    pause = 2
     while True:
         _ring = None
         everybody = {address: state for address, (state, _) in states().items()}
@@ -457,7 +458,8 @@ def wait_until_others_are_normal(seconds):
                 problems = [str(error)]
         if time.monotonic() > until:
             raise Refused(f"a node only leaves while all others are there: {'; '.join(problems)}")
-        time.sleep(2)
+        time.sleep(pause)
+        pause = min(pause + 1, 8)
 
 
 def states():
