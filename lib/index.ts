@@ -62,12 +62,14 @@ export {
 export type { PostgresEndpoint } from "./postgres-replica-set/endpoint";
 export type { PostgresMetricsProps } from "./postgres-replica-set/metrics";
 export type { MemberProps, MemberRole, Members } from "./postgres-replica-set/members";
+export { PostgresPackages, PostgresVersion, type PgdgProps } from "./postgres-replica-set/packages";
 export type { PooledEndpoint } from "./postgres-replica-set/pooled-endpoint";
 export type { PoolerModel, PoolerProps } from "./postgres-replica-set/pooler";
 export type { Parameters, ParameterValue } from "./postgres-replica-set/parameters";
 export type { Synchronous } from "./postgres-replica-set/patroni-yml";
 export type { Recovery } from "./postgres-replica-set/recovery";
 export type { StandbyOf, Standbys } from "./postgres-replica-set/standby";
+export type { TakeOver } from "./postgres-replica-set/take-over";
 export { Timers, type TimerProps } from "./postgres-replica-set/timers";
 export { PostgresTls, type PostgresAuthorityProps, type PostgresTlsProps } from "./postgres-replica-set/tls";
 export { Workload } from "./postgres-replica-set/workload";

@@ -99,6 +99,8 @@ export const PROBLEM_CODES = {
   "two-members": "While one of two is away, commits have no copy.",
   "one-etcd": "Without its only member of etcd nobody takes over.",
   "patroni-owns": "Patroni or the set decides this parameter, and would overwrite it.",
+  "unknown-parameter": "PostgreSQL does not start with a parameter that its version does not know.",
+  "take-over-late": "A member that begins before it would begin another set, with nothing.",
   "too-few-slots": "Each other member takes a connection and a slot; the last one would get none.",
   "no-pooler": "The set has no poolers, so nobody listens there.",
   "nobody-pooled": "A pooler whose set has no role with a database could let nobody in.",

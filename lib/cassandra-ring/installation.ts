@@ -1,3 +1,4 @@
+import { checkAptSource, keysText, withoutLogin } from "../apt-source";
 import { isToken, refuse } from "../problem";
 import { PLAIN_PATH } from "../push/bundle";
 
@@ -38,16 +39,18 @@ export class CassandraInstallation {
   static apt(release: string, props: AptProps = {}): CassandraInstallation {
     const { mirror = "https://debian.cassandra.apache.org", suite } = props;
     const { keys = "https://downloads.apache.org/cassandra/KEYS" } = props;
-    checkMirror(mirror);
-    if (suite !== undefined) checkSuite(suite);
-    const isText = keys.includes("-----BEGIN PGP PUBLIC KEY BLOCK-----") && !keys.includes("PRIVATE KEY");
-    if (!isText) checkKeysUrl(keys);
+    checkAptSource(
+      "CassandraInstallation.apt",
+      { mirror, keys, suite },
+      "50x, as Apache calls 5.0, unless the mirror has another name for it",
+    );
+    const text = keysText(keys);
     return new CassandraInstallation(
       "apt",
       checkRelease(release),
-      [mirror, isText ? KEYS_FILE : keys],
+      [mirror, text === undefined ? keys : KEYS_FILE],
       suite,
-      isText ? `${keys.trimEnd()}\n` : undefined,
+      text,
     );
   }
 
@@ -88,43 +91,6 @@ function checkRelease(release: string): string {
     what: `release '${release}'`,
     allowed: "a full release number: every node has to run the same one",
     fix: "write it like 5.0.6",
-  });
-}
-
-/** A URL for a message: a login in it may be a real one. */
-function withoutLogin(url: string): string {
-  return url.replace(/\/\/.*@/s, "//...@");
-}
-
-/** Of apt, which checks what comes by its signature. */
-function checkMirror(mirror: string): void {
-  if (isToken(mirror) || /^https?:\/\/[^\s'"@[\]]+$/.test(mirror)) return;
-  refuse("CassandraInstallation.apt", {
-    code: "bad-address",
-    what: `'mirror' is '${withoutLogin(mirror)}'`,
-    allowed: "an http or https URL, without a login: that is for /etc/apt/auth.conf.d on the machines",
-    fix: "check the spelling",
-  });
-}
-
-function checkKeysUrl(url: string): void {
-  if (isToken(url) || /^https:\/\/[^\s'"@]+$/.test(url)) return;
-  refuse("CassandraInstallation.apt", {
-    code: "bad-address",
-    what: `'keys' is '${withoutLogin(url.split("\n")[0]!)}'`,
-    allowed:
-      "an https URL without a login, or public keys themselves, in armor: who could change them on their way could sign anything",
-    fix: "keys: readFileSync(FILE, 'utf8'), of what gpg --export --armor has written",
-  });
-}
-
-function checkSuite(suite: string): void {
-  if (isToken(suite) || /^[A-Za-z0-9][A-Za-z0-9._~/-]*[A-Za-z0-9]$/.test(suite)) return;
-  refuse("CassandraInstallation.apt", {
-    code: "bad-name",
-    what: `'suite' is '${suite}'`,
-    allowed: "the name of a directory below the mirror's dists/",
-    fix: "50x, as Apache calls 5.0, unless the mirror has another name for it",
   });
 }
 

@@ -205,7 +205,7 @@ function isShowable(shape: Shape): boolean {
 }
 
 /** The longer names are, the more letters of them may be wrong: of short ones that are like each other, both may be meant. */
-function nearest(name: string, names: readonly string[]): string | undefined {
+export function nearest(name: string, names: readonly string[]): string | undefined {
   const distances = names.map((other) => [distance(name.toLowerCase(), other.toLowerCase()), other] as const);
   const [best] = distances.sort(([a], [b]) => a - b);
   const wrong = Math.min(name.length - 1, 3, Math.max(1, Math.floor(name.length / 4)));

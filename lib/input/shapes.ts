@@ -75,6 +75,7 @@ export const SHAPES: Shapes = {
     "Port.tcpRange": { first: "number", last: "number" },
     "Port.udp": { port: "number" },
     "Port.udpRange": { first: "number", last: "number" },
+    "PostgresPackages.pgdg": { version: ["is", "PostgresVersion"], "props?": ["is", "PgdgProps"] },
     "PostgresReplicaSet#credentials": { role: "text" },
     "PostgresReplicaSet#role": { name: "text" },
     "PostgresTls#alternatives": { address: "text" },
@@ -663,6 +664,7 @@ export const SHAPES: Shapes = {
     Outgoing: { members: [] },
     PatroniCheckProps: { settings: { "port?": "number", "trusted?": "text" } },
     Peer: { members: ["cidrs", "description"] },
+    PgdgProps: { settings: { "mirror?": "text", "keys?": "text", "suite?": "text" } },
     PlacePlan: { settings: { kind: ["or", ["word", "continent"], ["word", "country"]], code: "text" } },
     Platform: {
       members: [
@@ -698,6 +700,7 @@ export const SHAPES: Shapes = {
     PostgresMetricsProps: {
       settings: { clients: ["list", ["or", ["is", "Connectable"], ["is", "Peer"]]], "port?": "number" },
     },
+    PostgresPackages: { members: ["binDirectory", "dataDirectory", "packages", "patroni", "version"] },
     PostgresReplicaSetProps: {
       settings: {
         platform: ["is", "Platform"],
@@ -712,6 +715,7 @@ export const SHAPES: Shapes = {
         "etcd?": ["is", "EtcdCluster"],
         "etcdCertificate?": ["is", "Secret"],
         "dataVolume?": ["is", "DataVolume"],
+        "packages?": ["is", "PostgresPackages"],
         "databases?": ["list", ["is", "DatabaseProps"]],
         "roles?": ["list", ["is", "DatabaseRoleProps"]],
         "clients?": ["list", ["or", ["is", "Connectable"], ["is", "Peer"]]],
@@ -729,6 +733,7 @@ export const SHAPES: Shapes = {
         "metrics?": ["is", "PostgresMetricsProps"],
         "backups?": ["is", "Backups"],
         "recovery?": ["is", "Recovery"],
+        "takeOver?": ["is", "TakeOver"],
         "standbyOf?": ["is", "StandbyOf"],
         "standbys?": ["list", ["or", ["is", "Connectable"], ["is", "Peer"]]],
         "cloneWithin?": "number",
@@ -763,6 +768,7 @@ export const SHAPES: Shapes = {
         "clientCertificates?": "flag",
       },
     },
+    PostgresVersion: { members: ["major"] },
     PowerDnsProps: {
       settings: {
         servers: ["is", "NameServers"],
@@ -1050,6 +1056,7 @@ export const SHAPES: Shapes = {
     },
     Stickiness: { members: ["model"] },
     SuperuserProps: { settings: { "name?": "text", password: ["is", "Secret"] } },
+    TakeOver: { settings: { member: "text", "cluster?": "text" } },
     TerraformProvider: { members: [] },
     TierRegion: {
       settings: { "name?": "text", addresses: ["list", "text"], "connections?": ["is", "Connections"] },

@@ -2,7 +2,7 @@ import type { Machine } from "../platform/machine";
 import { CALENDAR_CHECK, scheduled } from "../push/scheduled";
 import type { Service, ServiceDescription } from "../push/service";
 import type { Backups } from "./backups";
-import { CONFIG, DATA_DIRECTORY, PROGRAMS, script } from "./patroni-service";
+import { CONFIG, PROGRAMS, script } from "./patroni-service";
 import { PGBACKREST_CONF, PGBACKREST_PACKAGE, renderPgbackrestConf } from "./pgbackrest-conf";
 
 export const BACKUP_PROGRAM = `${PROGRAMS}/backup`;
@@ -13,11 +13,12 @@ export class RepositoryService implements Service {
 
   constructor(
     private readonly stanza: string,
+    private readonly dataDirectory: string,
     private readonly backups: Backups,
   ) {}
 
   describe(machine: Machine): ServiceDescription {
-    const { backups, stanza } = this;
+    const { backups, dataDirectory, stanza } = this;
     const way = backups.way("repository");
     return {
       ...PGBACKREST_PACKAGE,
@@ -29,7 +30,7 @@ export class RepositoryService implements Service {
           path: PGBACKREST_CONF,
           text: renderPgbackrestConf({
             stanza,
-            dataDirectory: DATA_DIRECTORY,
+            dataDirectory,
             ...backups.model(machine, "repository"),
           }),
           mode: "0640",

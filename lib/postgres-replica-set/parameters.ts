@@ -1,5 +1,7 @@
 import type { Construct } from "constructs";
+import { nearest } from "../input/mistake";
 import { isToken, refuse } from "../problem";
+import { isKnown, parameterNames, versionsOf } from "./parameter-names";
 
 /** A setting of postgresql.conf: as PostgreSQL writes it, or as a number or a truth. */
 export type ParameterValue = string | number | boolean;
@@ -109,7 +111,12 @@ export function checkDurability(scope: Construct, parameters: Parameters, synchr
   }
 }
 
-export function checkParameters(scope: Construct, parameters: Parameters, members: number): void {
+export function checkParameters(
+  scope: Construct,
+  parameters: Parameters,
+  members: number,
+  major: number,
+): void {
   for (const [name, value] of Object.entries(parameters)) {
     if (!/^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$/.test(name) || name.startsWith("cdktf_ha.")) {
       refuse(scope, {
@@ -126,6 +133,16 @@ export function checkParameters(scope: Construct, parameters: Parameters, member
         what: `'parameters' has ${name}`,
         allowed: `parameters that the set does not decide itself; this one follows from ${owner ?? "'tls'"}`,
         fix: "take it out of 'parameters'",
+      });
+    }
+    if (!isKnown(name, major)) {
+      const versions = versionsOf(name);
+      const meant = versions === undefined ? nearest(name, parameterNames(major)) : undefined;
+      refuse(scope, {
+        code: "unknown-parameter",
+        what: `parameter '${name}', and the set is PostgreSQL ${major}`,
+        allowed: versions === undefined ? "parameters of this version" : `versions that have it: ${versions}`,
+        fix: meant === undefined ? "take it out of 'parameters'" : `did you mean '${meant}'?`,
       });
     }
     if (name === "wal_level" && value !== "replica" && value !== "logical") {

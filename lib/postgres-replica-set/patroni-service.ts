@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Machine } from "../platform/machine";
 import type { Secret } from "../secret/secret";
-import type { Service, ServiceDescription, ServiceFile, ServicePackage } from "../push/service";
+import type { Service, ServiceDescription, ServiceFile } from "../push/service";
 import { scriptText } from "../script-text";
 import { CertificateService } from "../tls/certificate-service";
 import {
@@ -13,15 +13,18 @@ import {
 } from "./patroni-yml";
 import { tagsOf, type MemberRole } from "./members";
 import type { ParameterValue } from "./parameters";
+import { DATA_ROOT, type PostgresPackages } from "./packages";
 import { ARCHIVE_PROGRAM } from "./pgbackrest-conf";
 import type { PoolerModel } from "./pooler";
 import type { Recovery } from "./recovery";
 import { renderPatroniUnit } from "./systemd-unit";
+import type { TakeOver } from "./take-over";
 import type { PostgresTls } from "./tls";
 
 /** What the services ask of the set they belong to, at synth. */
 export interface MemberSource {
   readonly name: string;
+  readonly packages: PostgresPackages;
   readonly machines: readonly Machine[];
   readonly memberPassword: Secret;
   readonly locale: string;
@@ -37,6 +40,7 @@ export interface MemberSource {
   readonly ownParameters: Readonly<Record<string, ParameterValue>>;
   /** What the set begins from. */
   readonly recovery?: Recovery;
+  readonly takeOver?: TakeOver;
   access(machine: Machine): AccessModel;
   role(name: string): MemberRole;
 }
@@ -58,19 +62,6 @@ export const ETCD_CERTIFICATE = `${TLS}/etcd.pem`;
 export const ETCD_TRUSTED = `${TLS}/etcd-trusted.pem`;
 const FACTS = `${CONFIG}/facts.json`;
 export const PROGRAMS = "/usr/local/lib/cdktf-ha/postgres";
-export const VERSION = 15;
-/** What outlives an instance with its volume. */
-export const DATA_ROOT = "/var/lib/postgresql";
-export const DATA_DIRECTORY = `${DATA_ROOT}/${VERSION}/cdktf-ha`;
-const BIN_DIRECTORY = `/usr/lib/postgresql/${VERSION}/bin`;
-
-const PACKAGES: readonly ServicePackage[] = [
-  { name: `postgresql-${VERSION}` },
-  { name: "patroni" },
-  { name: "python3-etcd" },
-  { name: "python3-psycopg2" },
-];
-
 /**
  * Who is let in and by which password, where etcd is, who the other members are: in every member before any of them changes otherwise, so that a
  * member that is new can ask the others, whichever of them leads. Nobody restarts for it.
@@ -85,7 +76,10 @@ export class AccessService implements Service {
     const { tls, etcdTls } = source;
     const encrypted = tls !== undefined || etcdTls !== undefined;
     return {
-      packages: encrypted ? [...PACKAGES, { name: "openssl", unlessCommand: "openssl" }] : PACKAGES,
+      packages: [
+        ...source.packages.packages,
+        ...(encrypted ? [{ name: "openssl", unlessCommand: "openssl" }] : []),
+      ],
       // a new PostgreSQL is used at the next restart
       onPackageChange: "none",
       directories: [CONFIG, ...(encrypted ? [TLS] : [])].map((path) => ({
@@ -110,8 +104,12 @@ export class AccessService implements Service {
               members: Object.fromEntries(
                 source.machines.map(({ name, privateAddress }) => [name, privateAddress]),
               ),
-              dataDirectory: DATA_DIRECTORY,
-              binDirectory: BIN_DIRECTORY,
+              dataDirectory: source.packages.dataDirectory,
+              binDirectory: source.packages.binDirectory,
+              version: source.packages.version.major,
+              ...(source.takeOver?.member === machine.name && {
+                takeOver: source.takeOver.cluster ?? "main",
+              }),
               memoryMiB: source.memoryMiB ?? 0,
               cloneWithin: source.cloneWithin,
               loopWait: source.dynamic.timers.loopWait,
@@ -159,7 +157,9 @@ export class AccessService implements Service {
         program("certificates.py"),
         program("schema.py"),
         program("switchover.py"),
+        program("takeover.py"),
         { path: `${PROGRAMS}/member`, text: script("member.sh"), mode: "0755", onChange: "none" },
+        { path: `${PROGRAMS}/move-in`, text: script("move-in.sh"), mode: "0755", onChange: "none" },
         ...(tls ? [tls.trustFile(TLS), ...tls.memberFiles(TLS, machine.name, "postgres", PROGRAMS)] : []),
         ...(etcdTls ? etcdFiles(etcdTls) : []),
       ],
@@ -169,10 +169,10 @@ export class AccessService implements Service {
         ...(etcdTls?.certificate ? [etcdTls.certificate] : []),
       ],
       hooks: {
-        ...(encrypted && { check: script("certificate-check.sh") }),
+        check: script("access-check.sh"),
         activate: script("access.sh"),
       },
-      ...(encrypted && { checker: "openssl" }),
+      checker: "the member itself",
     };
   }
 }
@@ -205,8 +205,8 @@ export class PatroniService implements Service {
             scope: source.name,
             name: machine.name,
             address: machine.privateAddress,
-            dataDirectory: DATA_DIRECTORY,
-            binDirectory: BIN_DIRECTORY,
+            dataDirectory: source.packages.dataDirectory,
+            binDirectory: source.packages.binDirectory,
             locale: source.locale,
             watchdog: source.watchdog,
             dynamic: source.dynamic,
@@ -228,6 +228,7 @@ export class PatroniService implements Service {
             configDirectory: CONFIG,
             program: `${PROGRAMS}/member`,
             dataRoot: DATA_ROOT,
+            patroni: source.packages.patroni,
             watchdog: source.watchdog !== "off",
             etcdTls: source.etcdTls !== undefined,
           }),

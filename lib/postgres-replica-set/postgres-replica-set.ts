@@ -27,6 +27,7 @@ import {
 import { PostgresEndpoint } from "./endpoint";
 import { METRICS_PORT, MetricsService, type PostgresMetricsProps } from "./metrics";
 import { nodesOf, roleOf, saidOf, tagsOf, type MemberRole, type Members } from "./members";
+import { DATA_ROOT, PackageSourceService, PostgresPackages } from "./packages";
 import { PooledEndpoint } from "./pooled-endpoint";
 import { poolerModel, POOLER_PORT, type PoolDemand, type PoolerModel, type PoolerProps } from "./pooler";
 import { PoolerService, type PoolerSource } from "./pooler-service";
@@ -36,7 +37,6 @@ import {
   CERTIFICATE,
   postgresCertificateService,
   CONFIG,
-  DATA_ROOT,
   ETCD_CERTIFICATE,
   ETCD_TRUSTED,
   passwordFile,
@@ -60,6 +60,7 @@ import { checkPooler } from "./pooler-problems";
 import { checkReplicaSet, problemsOfReplicaSet, warnOfReplicaSet } from "./replica-set-problems";
 import { RecoveryService, type Recovery } from "./recovery";
 import { standbyCluster, standbyNetworks, type StandbyOf, type Standbys } from "./standby";
+import type { TakeOver } from "./take-over";
 import { Timers } from "./timers";
 import type { PostgresTls } from "./tls";
 import { Workload } from "./workload";
@@ -96,6 +97,11 @@ export interface PostgresReplicaSetProps {
    * @default - the data is on the root volume and goes with the instance
    */
   readonly dataVolume?: DataVolume;
+  /**
+   * Which PostgreSQL and Patroni, and where they come from. The version is one choice for life: see "Another major version" in the documentation.
+   * @default PostgresPackages.debian12()
+   */
+  readonly packages?: PostgresPackages;
   /** Created, and given to their owners, by an apply. One that leaves the code stays. @default none */
   readonly databases?: readonly DatabaseProps[];
   /** Logins for clients. One that leaves the code stays, and may no longer log in. @default none */
@@ -146,6 +152,11 @@ export interface PostgresReplicaSetProps {
   /** A new set begins as a copy of another one, from its backups; of no account once there is data. @default - with nothing */
   readonly recovery?: Recovery;
   /**
+   * A PostgreSQL that runs on a member's machine already becomes the set's first member, with what it holds; of no account once the set lives.
+   * @default - the set begins with nothing
+   */
+  readonly takeOver?: TakeOver;
+  /**
    * A set that follows another one, and is read from only. Said from its first deploy on: a set that lives as a primary is
    * refused. Without it, by a later apply, the set becomes a primary of its own; the other one has to be down by then.
    * @default - a primary of its own
@@ -176,6 +187,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
   readonly locale: string;
   readonly watchdog: "off" | "automatic" | "required";
   readonly tls?: PostgresTls;
+  readonly packages: PostgresPackages;
   readonly memoryMiB?: number;
   readonly cloneWithin: number;
   readonly pooler?: PoolerModel;
@@ -195,6 +207,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     this.locale = props.locale ?? "C.UTF-8";
     this.watchdog = props.watchdog ?? "off";
     this.tls = props.tls;
+    this.packages = props.packages ?? PostgresPackages.debian12();
     this.memoryMiB = props.memoryMiB;
     this.cloneWithin = props.cloneWithin ?? 86_400;
     const machines = machinesOf(this, props.platform, nodesOf(this.memberNames(id)), {
@@ -313,6 +326,10 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     return this.props.recovery;
   }
 
+  get takeOver(): TakeOver | undefined {
+    return this.props.takeOver;
+  }
+
   get ownParameters(): Readonly<Record<string, ParameterValue>> {
     return splitParameters(this.parameters).own;
   }
@@ -405,15 +422,16 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
   }
 
   private rollOut(): Rollout["last"] {
-    const { machines } = this;
+    const { machines, packages } = this;
     const { backups, recovery } = this.props;
     const access = new Rollout(this, "access", {
       nodes: machines.map((machine) => ({
         machine,
         services: [
+          ...(packages.source ? [new PackageSourceService(packages, packages.source)] : []),
           new AccessService(this),
-          ...(backups ? [new RepositoryService(this.name, backups)] : []),
-          ...(recovery ? [new RecoveryService(recovery)] : []),
+          ...(backups ? [new RepositoryService(this.name, packages.dataDirectory, backups)] : []),
+          ...(recovery ? [new RecoveryService(recovery, packages.dataDirectory)] : []),
         ],
       })),
       order: RolloutOrder.allAtOnce(),

@@ -1,7 +1,7 @@
 import type { Machine } from "../platform/machine";
 import type { Service, ServiceDescription } from "../push/service";
 import type { Backups } from "./backups";
-import { DATA_DIRECTORY, script } from "./patroni-service";
+import { script } from "./patroni-service";
 import { PGBACKREST_PACKAGE, RECOVERY_CONF, renderPgbackrestConf } from "./pgbackrest-conf";
 
 /** What a new set begins from instead of nothing: another set as it was, out of its backups, which are only read. */
@@ -22,7 +22,10 @@ export const MOMENT = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,3})?[+-]\d\d(:?\d\
 export class RecoveryService implements Service {
   readonly name = "postgres-recovery";
 
-  constructor(private readonly recovery: Recovery) {}
+  constructor(
+    private readonly recovery: Recovery,
+    private readonly dataDirectory: string,
+  ) {}
 
   describe(machine: Machine): ServiceDescription {
     const { from, set } = this.recovery;
@@ -37,7 +40,7 @@ export class RecoveryService implements Service {
           path: RECOVERY_CONF,
           text: renderPgbackrestConf({
             stanza: set,
-            dataDirectory: DATA_DIRECTORY,
+            dataDirectory: this.dataDirectory,
             ...from.model(machine, "recovery"),
           }),
           mode: "0640",

@@ -10,6 +10,7 @@ import { METRICS_PORT } from "./metrics";
 import { POSTGRES_PORT, REST_PORT } from "./patroni-yml";
 import { POOLER_PORT } from "./pooler";
 import { checkStandby } from "./standby";
+import { checkTakeOver } from "./take-over";
 import type { PostgresReplicaSet } from "./postgres-replica-set";
 
 /** Values that are wrong on their own, or with the number of members. */
@@ -40,7 +41,8 @@ export function checkReplicaSet(set: PostgresReplicaSet): void {
   }
   checkMembers(set);
   checkStandby(set);
-  checkParameters(set, props.parameters ?? {}, machines.length);
+  checkTakeOver(set);
+  checkParameters(set, props.parameters ?? {}, machines.length, set.packages.version.major);
   checkDurability(set, props.parameters ?? {}, synchronous !== "off");
   checkArchiving(set);
   checkDatabases(set);

@@ -4,6 +4,8 @@ export interface UnitModel {
   readonly dataRoot: string;
   readonly watchdog: boolean;
   readonly etcdTls: boolean;
+  /** First number of its version. */
+  readonly patroni: number;
 }
 
 /** Patroni's unit: ours in place of the package's, whose file it covers. Pure. */
@@ -13,9 +15,10 @@ export function renderPatroniUnit({
   dataRoot,
   watchdog,
   etcdTls,
+  patroni,
 }: UnitModel): string {
   return `# Managed by cdktf-ha-clusters.
-[Unit]
+${patroni === 3 ? "" : `# Patroni ${patroni}: this line makes it start anew where it was another one.\n`}[Unit]
 Description=PostgreSQL, led by Patroni
 After=network-online.target etcd.service
 Wants=network-online.target

@@ -5,7 +5,9 @@ import {
   EtcdTls,
   HaproxyKeepalivedPair,
   Peer,
+  PostgresPackages,
   PostgresTls,
+  PostgresVersion,
   Secret,
   Timers,
   VirtualIp,
@@ -22,6 +24,13 @@ export function replicaSetCases(): { name: string; files: Record<string, string>
   return [
     setCase("postgres-smallest", (stack) => newSet(stack)),
     setCase("postgres-standby", standbySet),
+    setCase("postgres-pgdg", (stack) =>
+      newSet(stack, {
+        packages: PostgresPackages.pgdg(PostgresVersion.V17, { mirror: "http://mirror.example.net/pgdg" }),
+        takeOver: { member: "pg-1", cluster: "archive" },
+        parameters: { transaction_timeout: "1h" },
+      }),
+    ),
     setCase("postgres-everything", (stack) => {
       const platform = setHosts(stack);
       const set = newSet(stack, {
@@ -138,6 +147,12 @@ function setCase(
             "pgbouncer-hba.conf": file("/etc/pgbouncer/cdktf-ha/hba.conf"),
             "pgbouncer.service": file("/etc/systemd/system/pgbouncer.service"),
             "pgbouncer-follow.service": file("/etc/systemd/system/pgbouncer-follow.service"),
+          }
+        : {}),
+      ...(set.packages.source
+        ? {
+            "facts.json": file(`${patroni}/facts.json`),
+            "cdktf-ha-postgres.sources": file("/etc/apt/sources.list.d/cdktf-ha-postgres.sources"),
           }
         : {}),
       ...(set.props.metrics

@@ -170,6 +170,82 @@ told(member.start)`);
   expect(start("{}")).toEqual(["refused: the server is 'stopped' after 60 s, and neither leads nor follows"]);
 });
 
+describe("a server that runs already", () => {
+  /** Its machine, with what `pg_lsclusters` and the server say. */
+  const server = (row: string, ...answers: string[]): string => `
+import takeover
+old = os.path.join(os.path.dirname(DATA), "main")
+takeover.CLUSTER, takeover.VERSION, takeover.CONF = "main", "15", os.path.join(os.path.dirname(DATA), "conf")
+os.makedirs(takeover.CONF, exist_ok=True)
+os.rename(DATA, old)
+open(os.path.join(old, "postgresql.auto.conf"), "w").close()
+answers = ${JSON.stringify(answers)}
+def server(*command, **more):
+    done.append(" ".join(command[:1] if command[0] != "systemctl" else command))
+    class Done: returncode, stderr = 0, ""
+    Done.stdout = f"${row}" if command[0] == "pg_lsclusters" else answers.pop(0) if "psql" in command else ""
+    return Done
+takeover.run = server
+takeover.note = lambda text: None
+takeover.member_password = lambda: "secret"
+takeover.write = lambda path, text, owner=None: open(path, "w").write(text)
+takeover.another_leads = lambda addresses: False
+`;
+  const ONLINE = "15 main 5432 online postgres {old} log";
+
+  test.each([
+    ["another cluster's name", "15 archive 5432 online postgres {old} log", [], "there is: 15/archive"],
+    ["another version", "14 main 5432 online postgres {old} log", [], "there is: 14/main"],
+    ["somebody else's", "15 main 5432 online joe {old} log", [], "belongs to 'joe'"],
+    ["one that is down", "15 main 5432 down postgres {old} log", [], "it has to run"],
+    ["a replica", ONLINE, ["t"], "follows another server"],
+    ["one with tablespaces", ONLINE, ["f", "2"], "has tablespaces of its own"],
+  ])("is refused, and stays as it is: %s", (_, row, answers, words) => {
+    const [what, there, ...commands] = python(`${server(row, ...answers)}
+told(takeover.check)
+print(os.path.exists(old) and not os.path.exists(DATA))
+print(*done, sep="\\n")`);
+    expect(what).toContain(words);
+    expect(there).toBe("True");
+    expect(commands.filter((command) => command.startsWith("systemctl"))).toEqual([]);
+  });
+
+  test("is refused where the set lives on other machines", () => {
+    const [what] = python(`${server(ONLINE, "f", "0")}
+takeover.another_leads = lambda addresses: addresses == ["127.0.0.2", "127.0.0.3"]
+patch(members=lambda: [])
+told(takeover.check)`);
+    expect(what).toContain("the set lives already, on other machines");
+  });
+
+  test("gives its data by its name only, and has it back where it does not become a member", () => {
+    expect(
+      python(`${server(ONLINE, "f", "0", "on")}
+told(takeover.check)
+told(takeover.take_over)
+print(os.path.exists(old), sorted(os.listdir(DATA)), takeover.is_handed_over(), takeover.is_due())
+takeover.give_back()
+print(os.path.exists(DATA), "postgresql.auto.conf" in os.listdir(old), takeover.is_handed_over(), takeover.is_due())
+print([command for command in done if command.startswith("systemctl")])`),
+    ).toEqual([
+      "ok None",
+      "ok None",
+      "False ['PG_VERSION', 'postgresql.auto.conf.before', 'postgresql.conf'] True False",
+      "False True False True",
+      "['systemctl disable --quiet --now postgresql@15-main.service', 'systemctl enable --quiet --now postgresql@15-main.service']",
+    ]);
+  });
+
+  test("the data of another major version is no member's", () => {
+    const [what] = python(`
+data = os.path.join(os.path.dirname(os.path.dirname(DATA)), "14", "cdktf-ha")
+os.makedirs(data)
+open(os.path.join(data, "PG_VERSION"), "w").close()
+told(member.check_access)`);
+    expect(what).toContain("this member's data is of another major version");
+  });
+});
+
 test("an answer that does not come does not make a member the only one", () => {
   const lines = python(`
 patch(members=lambda: [])

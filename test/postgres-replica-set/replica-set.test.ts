@@ -5,14 +5,17 @@ import {
   HaproxyKeepalivedPair,
   Peer,
   Port,
+  PostgresPackages,
   PostgresReplicaSet,
   PostgresTls,
   type PostgresTlsProps,
+  PostgresVersion,
   Secret,
   Timers,
   VirtualIp,
 } from "../../lib";
 import { mebibytes, splitParameters } from "../../lib/postgres-replica-set/parameters";
+import { isKnown, versionsOf } from "../../lib/postgres-replica-set/parameter-names";
 import { renderPgbouncerIni } from "../../lib/postgres-replica-set/pgbouncer-ini";
 import { largestPool, LEAST_FREE, poolerModel, poolsOf } from "../../lib/postgres-replica-set/pooler";
 import { renderHba, type HbaModel } from "../../lib/postgres-replica-set/pg-hba";
@@ -20,6 +23,8 @@ import { Template } from "../../lib/testing";
 import { CERTIFICATE } from "../golden/certificate";
 import { newAws, newStack } from "../support/stack";
 import { HOST_KEY, newSet, setHosts } from "./sets";
+
+const KEYS = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEZ\n-----END PGP PUBLIC KEY BLOCK-----";
 
 test("pg_hba.conf says who may come in, and nothing else", () => {
   const lines = renderHba({
@@ -295,6 +300,36 @@ test("a set that follows another one: each lets the other in, and nothing is mad
   expect(second.dynamic.standby).toEqual({ host: "10.0.1.41,10.0.1.42,10.0.1.43", port: 5432 });
   expect(template.file("pg-4", "/etc/patroni/cdktf-ha/settings.json")).toContain('"standby_cluster"');
   expect(template.file("pg-4", "/etc/patroni/cdktf-ha/schema.json")).toContain('"standby": true');
+});
+
+test("other packages: their source is there before them, and Patroni of the other line is not taken for the right one", () => {
+  const stack = newStack();
+  newSet(stack, { packages: PostgresPackages.pgdg(PostgresVersion.V17, { keys: KEYS, suite: "mine" }) });
+  const template = Template.synth(stack).hasNoErrors();
+  const source = "/etc/apt/sources.list.d/cdktf-ha-postgres.sources";
+  expect(template.file("pg-1", source)).toContain(
+    "URIs: https://apt.postgresql.org/pub/repos/apt\nSuites: mine\n",
+  );
+  expect(template.file("pg-1", "/etc/apt/keyrings/cdktf-ha-postgres.asc")).toBe(`${KEYS}\n`);
+  expect(PostgresPackages.pgdg(PostgresVersion.V17).packages.slice(0, 2)).toEqual([
+    { name: "postgresql-17" },
+    { name: "patroni", version: "4.*" },
+  ]);
+  expect(PostgresPackages.debian12().packages.slice(0, 2)).toEqual([
+    { name: "postgresql-15" },
+    { name: "patroni" },
+  ]);
+});
+
+test("which version knows which parameter", () => {
+  expect([14, 15, 16, 17, 18].filter((major) => isKnown("vacuum_defer_cleanup_age", major))).toEqual([
+    14, 15,
+  ]);
+  expect([14, 15, 16, 17, 18].filter((major) => isKnown("transaction_timeout", major))).toEqual([17, 18]);
+  expect(versionsOf("transaction_timeout")).toBe("from 17 on");
+  expect(versionsOf("logical_replication_mode")).toBe("from 16 to 16");
+  expect(versionsOf("max_connection")).toBeUndefined();
+  expect(isKnown("pg_stat_statements.max", 15)).toBe(true);
 });
 
 test("what a set survives: its members but one, where etcd is elsewhere", () => {

@@ -4,8 +4,10 @@ import {
   EtcdCluster,
   EtcdTls,
   HaproxyKeepalivedPair,
+  PostgresPackages,
   PostgresReplicaSet,
   PostgresTls,
+  PostgresVersion,
   Secret,
   ServerTls,
   Timers,
@@ -115,6 +117,14 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
       ["a set that is followed, by a name", set({ standbyOf: { members: { old: "old.example.net" } } })],
       ["a bucket's own address", () => Backups.s3("https://backups.s3.amazonaws.com")],
       ["a store by its address", () => Backups.s3("s3://backups", { endpoint: "10.0.0.5:9000" })],
+      [
+        "a mirror with a login",
+        () => PostgresPackages.pgdg(PostgresVersion.V16, { mirror: "https://me:secret@mirror.example.net" }),
+      ],
+      [
+        "keys by plain http",
+        () => PostgresPackages.pgdg(PostgresVersion.V16, { keys: "http://mirror.example.net/KEYS" }),
+      ],
       ["a host with its port", byHost({}, "/srv/backups", "backup.example.net:22")],
       ["a store by a URL", () => Backups.s3("s3://backups", { endpoint: "https://store.example.net" })],
     ],
@@ -132,7 +142,10 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
       ],
       ["the only one", set({ members: { "pg-1": { noFailover: true } } })],
     ],
-    "unknown-node": [["a source", roles({ replicateFrom: "pg-9" })]],
+    "unknown-node": [
+      ["whose PostgreSQL is taken over", set({ takeOver: { member: "pg-9" } })],
+      ["a source", roles({ replicateFrom: "pg-9" })],
+    ],
     "replication-circle": [
       ["itself", roles({ replicateFrom: "pg-2" })],
       ["each other", roles({ replicateFrom: "pg-3" }, { replicateFrom: "pg-2" }, { synchronous: "off" })],
@@ -170,6 +183,18 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
         set({ members: ["pg-1", "pg-2", "pg-3", "pg-4", "pg-5"], parameters: { max_replication_slots: 4 } }),
       ],
     ],
+    "unknown-parameter": [
+      ["a letter too few", set({ parameters: { max_connection: 200 } })],
+      ["of a later version", set({ parameters: { transaction_timeout: "1min" } })],
+      [
+        "of an earlier version",
+        set({
+          packages: PostgresPackages.pgdg(PostgresVersion.V17),
+          parameters: { old_snapshot_threshold: "1h" },
+        }),
+      ],
+    ],
+    "take-over-late": [["the second member", set({ takeOver: { member: "pg-2" } })]],
     "no-pooler": [["asked for", (stack) => newSet(stack).pooled]],
     "nobody-pooled": [
       ["no roles", set({ pooler: {}, databases: [{ name: "a" }] })],
@@ -286,6 +311,10 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
       ["etcd trusts nobody", () => EtcdTls.given({}, { trusted: ["nobody"] })],
     ],
     "conflicting-setting": [
+      [
+        "a server that is taken over by a set that follows another one",
+        set({ ...following, takeOver: { member: "pg-1" } }),
+      ],
       ["a volume for hosts", set({ dataVolume: { sizeGiB: 100 } })],
       ["a pooler of a set that follows", set({ ...following, pooler: {} })],
       ["backups of a set that follows", set({ ...following, backups: Backups.directory("/mnt/backups") })],
@@ -340,6 +369,11 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     "bad-name": [
       ["a host's account", byHost({ user: "-oProxyCommand=sh" })],
       ["a set", set({ name: "a b" })],
+      [
+        "a part of a repository",
+        () => PostgresPackages.pgdg(PostgresVersion.V16, { suite: "bookworm pgdg" }),
+      ],
+      ["a cluster that is taken over", set({ takeOver: { member: "pg-1", cluster: "../main" } })],
       [
         "a member of etcd, as etcd's own user",
         (stack) => {

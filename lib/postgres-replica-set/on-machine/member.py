@@ -10,6 +10,7 @@
   member.py leave       hands the lead over, and stops
   member.py switchover  hands the lead over
 """
+import glob
 import json
 import os
 import re
@@ -19,6 +20,7 @@ import time
 
 import certificates
 import pooler
+import takeover
 import yaml
 from node import (
     DATA, ETC, FACTS, LIB, NAME, RUNNING, UNIT, Refused, another_leads, behind, dissolves, end_with, follows, is_active,
@@ -48,12 +50,22 @@ def check_member():
         raise Refused(f"this machine holds a member of '{known}', which keeps its name for life; '{FACTS['scope']}' is another one")
     if "standby_cluster" in yaml.safe_load(read("50-member.yml"))["bootstrap"]["dcs"] and "standby_cluster" not in (settings() or {"standby_cluster": 0}):
         raise Refused("this set lives as a primary, and what it has would have to go: a new set, under another name and on other machines, can follow")
+    if takeover.is_due():
+        takeover.check()
     for version, cluster, data in package_clusters():
-        if holds_data(data):
+        if holds_data(data) and not (takeover.is_due() and takeover.is_meant(version, cluster)):
             raise Refused(
                 f"PostgreSQL {version}/{cluster} on port 5432 holds databases or tables in {data}. Move it to another port or machine, or dump and drop it"
             )
     check()
+
+
+def check_access():
+    for path in glob.glob(os.path.join(os.path.dirname(os.path.dirname(DATA)), "*", os.path.basename(DATA), "PG_VERSION")):
+        if os.path.dirname(path) != DATA:
+            raise Refused(f"this member's data is of another major version, {os.path.dirname(path)}: a new set, on other machines, takes it by move-in")
+    if certificates.TLS or certificates.ETCD:
+        certificates.check()
 
 
 FIRST_OF_USERS = 16384  # PostgreSQL numbers what initdb made below it
@@ -191,9 +203,10 @@ def different(one, other):
 
 
 def activate(action):
+    due = takeover.is_due()
     prepare()
     if not is_active():
-        start()
+        start(due)
     elif action == "restart":
         restart_patroni()
     else:
@@ -202,6 +215,8 @@ def activate(action):
 
 
 def prepare():
+    if takeover.is_due():
+        takeover.take_over()
     retire_package_clusters()
     root = os.path.dirname(os.path.dirname(DATA))
     if os.path.exists(ADOPT):
@@ -217,12 +232,19 @@ def remember(**more):
         json.dump({"scope": FACTS["scope"], "name": NAME, **more}, file)
 
 
-def start():
+def start(taken_over=False):
     had_data = os.path.exists(os.path.join(DATA, "PG_VERSION"))
-    remember(waits=had_data or never_leads())
+    remember(waits=not taken_over and (had_data or never_leads()))
     run("systemctl", "reset-failed", UNIT, check=False)
-    run("systemctl", "start", UNIT)
-    await_server(FACTS["cloneWithin"])
+    try:
+        run("systemctl", "start", UNIT)
+        await_server(FACTS["cloneWithin"])
+    except Refused:
+        if taken_over:
+            run("systemctl", "stop", UNIT, check=False, timeout=900)
+            os.remove(MARKER)
+            takeover.give_back()
+        raise
 
 
 def waits_for_others():
@@ -413,8 +435,8 @@ def main(words):
         check_member()
     elif action == "access":
         access()
-    elif action == "check-certificate":
-        certificates.check()
+    elif action == "check-access":
+        check_access()
     elif action == "certificate":
         certificate()
     elif action == "active":

@@ -4,6 +4,7 @@ does it, the others wait until they see it done.
   schema.py          as root: reads the file and the passwords, waits for its part
   schema.py apply    as postgres, on the primary: the same on standard input
   schema.py members  as postgres, on the primary: the members' new password on standard input
+  schema.py make-members  as postgres, on a server that is no member yet: the members' roles, as Patroni makes them in a set that begins
 """
 import contextlib
 import hashlib
@@ -107,6 +108,17 @@ class Server:
         self.execute("postgres", "alter role {role} password %s", [verifier], role=role)
 
 
+def make_members():
+    execute = Server().execute
+    for role, rights in (("replicator", "login replication"), ("rewind", "login")):
+        if not execute("postgres", "select 1 from pg_roles where rolname = %s", [role]):
+            execute("postgres", "create role {role}", role=role)
+        execute("postgres", f"alter role {{role}} {rights}", role=role)
+    for function in ("pg_ls_dir(text, boolean, boolean)", "pg_stat_file(text, boolean)", "pg_read_binary_file(text)", "pg_read_binary_file(text, bigint, bigint, boolean)"):
+        execute("postgres", f"grant execute on function pg_catalog.{function} to {{role}}", role="rewind")
+    tell_members()
+
+
 def tell_members():
     server, password = Server(), sys.stdin.read()
     for role in ("replicator", "rewind"):
@@ -197,4 +209,4 @@ def finish(execute, text):
 
 
 if __name__ == "__main__":
-    end_with({"apply": apply, "members": tell_members}.get("".join(sys.argv[1:]), main))
+    end_with({"apply": apply, "members": tell_members, "make-members": make_members}.get("".join(sys.argv[1:]), main))
