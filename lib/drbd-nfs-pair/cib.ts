@@ -5,6 +5,8 @@ export interface CibModel {
   readonly drbdResource: string;
   readonly fileSystem: { readonly device: string; readonly directory: string; readonly type: string };
   readonly nfsState: string;
+  /** Who can be reached from a node says whether its clients can reach it. */
+  readonly pingHosts: readonly string[];
   readonly virtualIp: { readonly address: string; readonly prefix: number };
   /** Seconds in which an agent has to be done with what it is asked for. */
   readonly operationTimeout: number;
@@ -28,7 +30,8 @@ export const OURS = "ha-";
  * change: what is as it was goes on running.
  */
 export function renderCib(model: CibModel): string {
-  const seconds = (factor: number): string => `${Math.ceil(model.operationTimeout * factor)}s`;
+  const whole: Whole = (factor) => Math.ceil(model.operationTimeout * factor);
+  const seconds: Seconds = (factor) => `${whole(factor)}s`;
   const usual = { start: seconds(1), stop: seconds(1) };
   return [
     "<!-- Managed by cdktf-ha-clusters. -->",
@@ -43,7 +46,8 @@ export function renderCib(model: CibModel): string {
     "  </crm_config>",
     "  <resources>",
     ...model.fencing.flatMap(fenceDevice),
-    ...drbd(model, seconds),
+    ...ping(model, whole, seconds),
+    ...drbd(model, whole, seconds),
     `    <group id="${OURS}serve">`,
     ...primitive("      ", "fs", "ocf:heartbeat:Filesystem", {
       parameters: {
@@ -52,7 +56,7 @@ export function renderCib(model: CibModel): string {
         fstype: model.fileSystem.type,
         options: "noatime",
       },
-      operations: { ...usual, monitor: [20, seconds(1)] },
+      operations: { ...usual, monitor: [whole(1 / 3), seconds(1)] },
     }),
     ...primitive("      ", "nfsd", "ocf:heartbeat:nfsserver", {
       parameters: {
@@ -61,12 +65,12 @@ export function renderCib(model: CibModel): string {
         // Debian's place; the agent's own default would lie on the replicated volume
         rpcpipefs_dir: "/run/rpc_pipefs",
       },
-      operations: { ...usual, monitor: [20, seconds(1)] },
+      operations: { ...usual, monitor: [whole(1 / 3), seconds(1)] },
     }),
     // the last to come and the first to go: clients see silence, never a server without their export
     ...primitive("      ", "vip", "ocf:heartbeat:IPaddr2", {
       parameters: { ip: model.virtualIp.address, cidr_netmask: String(model.virtualIp.prefix) },
-      operations: { ...usual, monitor: [10, seconds(1)] },
+      operations: { ...usual, monitor: [whole(1 / 6), seconds(1)] },
     }),
     "    </group>",
     "  </resources>",
@@ -79,6 +83,12 @@ export function renderCib(model: CibModel): string {
           ]
         : [],
     ),
+    // more than the stickiness, less than the difference between a good copy and a stale one
+    `    <rsc_location id="${OURS}reachable" rsc="${OURS}drbd-clone">`,
+    `      <rule id="${OURS}reachable-rule" role="Promoted" score-attribute="${PING}">`,
+    `        <expression id="${OURS}reachable-known" attribute="${PING}" operation="defined"/>`,
+    "      </rule>",
+    "    </rsc_location>",
     `    <rsc_colocation id="${OURS}serve-with-primary" rsc="${OURS}serve" with-rsc="${OURS}drbd-clone" with-rsc-role="Promoted" score="INFINITY"/>`,
     `    <rsc_order id="${OURS}promote-before-serve" first="${OURS}drbd-clone" first-action="promote" then="${OURS}serve" then-action="start" kind="Mandatory"/>`,
     "  </constraints>",
@@ -95,9 +105,33 @@ export function renderCib(model: CibModel): string {
   ].join("\n");
 }
 
+/** So many times the operation timeout: where machines are slow, they are also asked less often. */
+type Whole = (factor: number) => number;
 type Seconds = (factor: number) => string;
 
-function drbd({ drbdResource }: CibModel, seconds: Seconds): string[] {
+/** Attribute of a node: 1000 for each host that it reaches. */
+const PING = "ha-ping";
+
+function ping({ pingHosts }: CibModel, whole: Whole, seconds: Seconds): string[] {
+  return [
+    `    <clone id="${OURS}ping-clone">`,
+    ...primitive("      ", "ping", "ocf:pacemaker:ping", {
+      parameters: {
+        name: PING,
+        host_list: pingHosts.join(" "),
+        multiplier: "1000",
+        attempts: "3",
+        timeout: "2",
+        // both nodes' answers are looked at together: a host that fails moves nothing
+        dampen: "5s",
+      },
+      operations: { start: seconds(1), stop: seconds(1), monitor: [whole(1 / 6), seconds(1)] },
+    }),
+    "    </clone>",
+  ];
+}
+
+function drbd({ drbdResource }: CibModel, whole: Whole, seconds: Seconds): string[] {
   return [
     `    <clone id="${OURS}drbd-clone">`,
     ...settings("meta_attributes", "drbd-clone-meta", "      ", {
@@ -117,8 +151,8 @@ function drbd({ drbdResource }: CibModel, seconds: Seconds): string[] {
         demote: seconds(1.5),
         stop: seconds(2),
         // two monitors of one agent must differ in their interval
-        "monitor Promoted": [11, seconds(1)],
-        "monitor Unpromoted": [13, seconds(1)],
+        "monitor Promoted": [whole(1 / 6), seconds(1)],
+        "monitor Unpromoted": [whole(1 / 5), seconds(1)],
       },
     }),
     "    </clone>",

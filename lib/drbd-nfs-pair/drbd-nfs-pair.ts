@@ -67,10 +67,17 @@ export interface DrbdNfsPairProps {
   /** MiB/s at most while a copy catches up, so that clients have the rest of the link. @default 100 - most of a link of 1 Gbit/s */
   readonly resyncRate?: number;
   /**
-   * Addresses of a second network between the nodes, by node: who is alive is seen there too when the first one fails.
-   * @default - none
+   * Addresses of a second network between the nodes, by node: DRBD replicates over it, and who is alive is seen there too when
+   * the first one fails. So a node whose clients' network is gone can hand the service over, with every write.
+   * @default - none: everything goes over the first one
    */
   readonly secondLink?: Readonly<Record<string, string>>;
+  /**
+   * Addresses that answer pings, on the clients' side: of two nodes the one that reaches more of them serves. Where neither reaches
+   * any, nothing moves.
+   * @default - the quorum host's
+   */
+  readonly pingHosts?: readonly string[];
   /** Seconds of silence after which a node counts as lost. @default 3 - shorter ones switch off nodes that are only busy */
   readonly token?: number;
   /** Seconds in which starting or stopping one thing must be done; longer ones count as failed. @default 60 */
@@ -190,9 +197,9 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
       name: RESOURCE,
       minor: MINOR,
       port: REPLICATION_PORT,
-      nodes: this.machines.map(({ name, privateAddress }) => ({
-        name,
-        address: privateAddress,
+      nodes: this.machines.map((machine) => ({
+        name: machine.name,
+        address: this.replicationAddress(machine),
         disk: this.disk,
       })),
       protocol: this.props.protocol ?? "C",
@@ -226,6 +233,7 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
       drbdResource: RESOURCE,
       fileSystem: { device: DEVICE, directory: DIRECTORY, type: this.fileSystem },
       nfsState: STATE,
+      pingHosts: this.props.pingHosts ?? [this.quorumMachine.privateAddress],
       virtualIp: {
         address: this.address,
         prefix: parseNetwork(this.props.virtualIp.on(this.machines[0]!).cidr!)!.prefix,
@@ -245,6 +253,10 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
 
   private get token(): number {
     return this.props.token ?? 3;
+  }
+
+  private replicationAddress({ name, privateAddress }: Machine): string {
+    return this.props.secondLink?.[name] ?? privateAddress;
   }
 
   private addExport(props: NfsExportProps): void {
@@ -269,14 +281,16 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
       connections.addMachine(machine);
       const { privateAddress: address } = machine;
       machine.listens(this, () => [
-        { port: Port.tcp(REPLICATION_PORT), address },
+        { port: Port.tcp(REPLICATION_PORT), address: this.replicationAddress(machine) },
         { port: Port.udp(CLUSTER_PORT), address },
         { port: Port.tcp(NFS_PORT) },
       ]);
     }
-    connections.allowInternally(Port.tcp(REPLICATION_PORT), Port.udp(CLUSTER_PORT));
+    connections.allowInternally(Port.udp(CLUSTER_PORT));
+    if (!secondLink) connections.allowInternally(Port.tcp(REPLICATION_PORT));
     for (const address of Object.values(secondLink ?? {})) {
-      if (isIp(address)) connections.allowFrom(Peer.cidr(address), Port.udp(CLUSTER_PORT + 1));
+      if (!isIp(address)) continue; // refused already
+      connections.allowFrom(Peer.cidr(address), Port.udp(CLUSTER_PORT + 1), Port.tcp(REPLICATION_PORT));
     }
     const votes = new Connections(this, { name: `${this.node.id}-quorum` });
     votes.addMachine(quorumMachine);

@@ -23,6 +23,8 @@ export interface CommandFencingProps {
   readonly program: string;
   /** Told to the agent at each call, besides the node's name as `port`. Never a password: the cluster shows them. @default none */
   readonly parameters?: Readonly<Record<string, string>>;
+  /** The agent is told as `password_script` which program, for root alone, prints it. @default none */
+  readonly password?: Secret;
 }
 
 /** How a node that may still be writing is made to stop, before the other one begins: its power is cut. */
@@ -65,6 +67,24 @@ export abstract class Fencing {
 const PASSWORDS = "/etc/cdktf-ha/drbd-nfs-fence";
 const PROGRAMS = "/usr/local/lib/cdktf-ha/drbd-nfs";
 
+/** The cluster's configuration can be read by more than root: it names who knows the password. */
+function passwordScript(owner: string): string {
+  return `${PROGRAMS}/fence-password-${owner}`;
+}
+
+function passwordFiles(owner: string, password: Secret): ServiceFile[] {
+  const path = `${PASSWORDS}-${owner}`;
+  return [
+    { path, text: password.placeholder, mode: "0600", onChange: "none" },
+    {
+      path: passwordScript(owner),
+      text: `#!/bin/sh\nexec cat ${shellQuoted(path)}\n`,
+      mode: "0700",
+      onChange: "none",
+    },
+  ];
+}
+
 class BoardFencing extends Fencing {
   override readonly packages = [{ name: "fence-agents" }];
 
@@ -106,8 +126,7 @@ class BoardFencing extends Fencing {
         parameters: {
           ip: address,
           username: user,
-          // the cluster's configuration can be read by more than root: it names who knows the password
-          password_script: `${PROGRAMS}/fence-password-${node}`,
+          password_script: passwordScript(node),
           ...this.parameters,
         },
       };
@@ -115,15 +134,7 @@ class BoardFencing extends Fencing {
   }
 
   files(): ServiceFile[] {
-    return Object.entries(this.boards).flatMap(([node, { password }]): ServiceFile[] => [
-      { path: `${PASSWORDS}-${node}`, text: password.placeholder, mode: "0600", onChange: "none" },
-      {
-        path: `${PROGRAMS}/fence-password-${node}`,
-        text: `#!/bin/sh\nexec cat ${shellQuoted(`${PASSWORDS}-${node}`)}\n`,
-        mode: "0700",
-        onChange: "none",
-      },
-    ]);
+    return Object.entries(this.boards).flatMap(([node, { password }]) => passwordFiles(node, password));
   }
 
   get secrets(): Secret[] {
@@ -132,11 +143,12 @@ class BoardFencing extends Fencing {
 }
 
 class CommandFencing extends Fencing {
-  readonly secrets: readonly Secret[] = [];
+  readonly secrets: readonly Secret[];
 
   constructor(private readonly props: CommandFencingProps) {
     super();
-    const { name, program } = props;
+    const { name, program, password } = props;
+    this.secrets = password ? [password] : [];
     if (!/^fence_[a-z0-9_]{1,40}$/.test(name)) {
       refuse("Fencing.command", {
         code: "bad-name",
@@ -160,13 +172,17 @@ class CommandFencing extends Fencing {
   }
 
   devices(nodes: readonly string[]): FenceDevice[] {
-    const { name, parameters = {} } = this.props;
-    return [{ name: "fence", agent: name, nodes, parameters }];
+    const { name, parameters = {}, password } = this.props;
+    const secret = password && { password_script: passwordScript(name) };
+    return [{ name: "fence", agent: name, nodes, parameters: { ...parameters, ...secret } }];
   }
 
   files(): ServiceFile[] {
-    const { name, program } = this.props;
-    return [{ path: `/usr/sbin/${name}`, text: program, mode: "0755", onChange: "none" }];
+    const { name, program, password } = this.props;
+    return [
+      { path: `/usr/sbin/${name}`, text: program, mode: "0755", onChange: "none" },
+      ...(password ? passwordFiles(name, password) : []),
+    ];
   }
 }
 

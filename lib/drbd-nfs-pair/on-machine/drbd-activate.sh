@@ -27,6 +27,6 @@ make_metadata() {
 }
 
 modprobe drbd
-systemctl disable --quiet drbd.service 2>/dev/null || true
+if systemctl is-enabled --quiet drbd.service; then systemctl disable --quiet drbd.service; fi
 if ! pair_is_up && ! has_metadata; then make_metadata; fi
 if pair_is_up || ! pair_is_managed; then drbdadm adjust "$PAIR_RESOURCE"; fi

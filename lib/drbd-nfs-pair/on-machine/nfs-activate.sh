@@ -9,10 +9,15 @@ if [[ -x /etc/init.d/nfs-kernel-server ]]; then
   dpkg-statoverride --quiet --force-statoverride-add --update --add root root 0644 /etc/init.d/nfs-kernel-server
 fi
 # Version 4 alone: the server's unit wants rpc.statd, which sits in the state directory as well.
-systemctl mask --quiet --now rpc-statd.service rpc-statd-notify.service rpcbind.service rpcbind.socket \
-  nfs-blkmap.service rpc-gssd.service rpc-svcgssd.service 2>/dev/null
-if ! pair_is_managed; then systemctl disable --quiet --now nfs-server.service; fi
-systemctl disable --quiet nfs-server.service
+unwanted=(rpc-statd.service rpc-statd-notify.service rpcbind.service rpcbind.socket
+  nfs-blkmap.service rpc-gssd.service rpc-svcgssd.service)
+# each such call makes systemd read all its units again
+states=$(systemctl is-enabled "${unwanted[@]}" 2>/dev/null) || true
+if grep -qvx masked <<<"$states"; then
+  systemctl mask --quiet --now "${unwanted[@]}" 2>/dev/null
+fi
+if systemctl is-enabled --quiet nfs-server.service; then systemctl disable --quiet nfs-server.service; fi
+pair_is_managed || systemctl stop nfs-server.service
 mkdir --parents "$PAIR_DIRECTORY"
 if pair_serves && systemctl is-active --quiet nfs-server.service; then
   bash /usr/local/lib/cdktf-ha/drbd-nfs/directories.sh

@@ -9,8 +9,10 @@ mv /etc/corosync/authkey.new /etc/corosync/authkey
 if systemctl is-active --quiet corosync.service; then
   [[ $HA_ACTION == none ]] || corosync-cfgtool -R
 fi
-for unit in corosync.service corosync-qdevice.service pacemaker.service; do
-  systemctl enable --quiet "$unit"
+units=(corosync.service corosync-qdevice.service pacemaker.service)
+states=$(systemctl is-enabled "${units[@]}") || true
+if grep -qvx enabled <<<"$states"; then systemctl enable --quiet "${units[@]}"; fi
+for unit in "${units[@]}"; do
   systemctl is-active --quiet "$unit" || systemctl reset-failed "$unit" 2>/dev/null || true
   systemctl start "$unit"
 done
