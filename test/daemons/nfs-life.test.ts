@@ -119,9 +119,10 @@ describe("nfs-pair-split looks at a copy that nobody has mounted", () => {
       const made = nodeWithDisk(type, { disk: size, files: size });
       const [disk] = devices;
       // a copy as a power cut leaves it: taken while it is mounted
-      sh(`mkdir '${made.path("mnt")}' && mount ${disk} '${made.path("mnt")}' && echo 12345 >'${made.path("mnt/orders")}' && sync
-        echo more >>'${made.path("mnt/orders")}' && sync '${made.path("mnt/orders")}'
-        cp '${made.path("disk")}' '${made.path("copy")}' && umount '${made.path("mnt")}' && dd if='${made.path("copy")}' of=${disk} bs=1M conv=fsync status=none`);
+      sh(`mkdir '${made.path("mnt")}' && cd '${made.directory}'
+        mount ${disk} mnt && echo 12345 >mnt/orders && umount mnt
+        mount ${disk} mnt && echo more >>mnt/orders && echo new >mnt/only-in-the-log && sync mnt/orders mnt/only-in-the-log
+        cp disk copy && umount mnt && dd if=copy of=${disk} bs=1M conv=fsync status=none`);
       const before = sh(`sha256sum ${disk}`);
       made.is({ cstate: "StandAlone", dstate: "UpToDate/DUnknown", role: "Secondary/Unknown" });
       const { status, words } = made.run("split.sh");

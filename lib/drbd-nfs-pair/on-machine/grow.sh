@@ -24,9 +24,9 @@ follow() {
   drbdadm resize "$PAIR_RESOURCE"
 }
 
-systemctl is-active --quiet pacemaker || exit 0
-pair_tell_size
 pair_fail_if_shrunk
+# after a boot Pacemaker takes notes a moment later than it is active; so does the next minute
+pair_tell_size 2>/dev/null || exit 0
 pair_is_managed && pair_serves || exit 0
 follow
 [[ -e $grows ]] || exit 0
