@@ -60,7 +60,11 @@ export class StandInNode {
         *) did "drbdadm $*" ;;
       esac`,
     );
-    this.program("mountpoint", `[[ $2 == '${this.directory}/volume' && $(is serves) == yes ]]`);
+    this.program(
+      "mountpoint",
+      `[[ $2 == '${this.directory}/volume' ]] || exec /usr/bin/mountpoint "$@"
+[[ $(is serves) == yes ]]`,
+    );
     this.program("systemctl", `[[ $(is pacemaker) != no ]]`);
     this.program("cibadmin", `[[ $(is managed) != no ]]`);
     this.program("blockdev", `case $2 in /dev/drbd0) is volume ;; *) is disk ;; esac`);
