@@ -134,6 +134,8 @@ export const PROBLEM_CODES = {
   "export-to-everybody": "NFS believes what a client says of its users.",
   "bad-fsid": "Clients know a file system by it, as a number or a UUID.",
   "fsid-clash": "Clients would take one export for the other.",
+  "rate-above-link": "A copy that catches up would leave clients nothing of the link.",
+  "alert-to-nobody": "An alert that goes nowhere warns nobody.",
   // geographic DNS
   "no-default-region": "Visitors from places that nobody named would get no address.",
   "unknown-region": "The tier has no region of this name, or nobody would ever be sent to it.",

@@ -11,6 +11,7 @@ import { Rollout } from "../push/rollout";
 import type { Secret } from "../secret/secret";
 import type { ClusterTopology } from "../topology/topology";
 import type { VirtualIp } from "../virtual-ip/virtual-ip";
+import { ALERT_AGENT, type NfsAlertsProps } from "./alerts";
 import type { CibModel } from "./cib";
 import type { CorosyncModel } from "./corosync-conf";
 import type { DrbdResourceModel, ReplicationProtocol } from "./drbd-resource";
@@ -27,6 +28,7 @@ import {
   RESOURCE,
   STATE,
 } from "./layout";
+import type { NfsMetricsProps } from "./metrics";
 import type { NfsConfModel } from "./nfs-conf";
 import { NfsExport, type NfsExportProps } from "./nfs-export";
 import { checkPair } from "./pair-problems";
@@ -35,9 +37,11 @@ import {
   NfsServerService,
   PacemakerService,
   ResourcesService,
+  type AdoptProps,
   type PairSource,
 } from "./pair-services";
 import { QuorumService } from "./quorum-service";
+import { UpkeepService } from "./upkeep-service";
 
 export interface DrbdNfsPairProps {
   readonly platform: Platform;
@@ -54,6 +58,14 @@ export interface DrbdNfsPairProps {
   readonly virtualIp: VirtualIp;
   /** Block device of each node, of the same size, that holds nothing else: `/dev/vg0/nfs`. */
   readonly disk: string;
+  /** Block device of each node for DRBD's own notes: 32 MiB for each TiB of `disk`, and 1 MiB. @default - the end of `disk` */
+  readonly metaDisk?: string;
+  /**
+   * Takes over a single server's data: its file system is on the `disk` of one node, unmounted, and stays. DRBD's notes need
+   * room behind it (make the disk larger first), or a `metaDisk`.
+   * @default - both disks are empty: one that holds something is refused
+   */
+  readonly adopt?: AdoptProps;
   /** What the nodes prove to know to each other: 16 to 64 characters. It cannot be changed while the pair runs. */
   readonly secret: Secret;
   readonly exports: readonly NfsExportProps[];
@@ -64,7 +76,9 @@ export interface DrbdNfsPairProps {
    * @default "C"
    */
   readonly protocol?: ReplicationProtocol;
-  /** MiB/s at most while a copy catches up, so that clients have the rest of the link. @default 100 - most of a link of 1 Gbit/s */
+  /** Mbit/s of the link between the nodes. @default 1000 */
+  readonly linkMbit?: number;
+  /** MiB/s at most while a copy catches up, so that clients have the rest of the link. @default - a tenth of `linkMbit`: five sixths of the link */
   readonly resyncRate?: number;
   /**
    * Addresses of a second network between the nodes, by node: DRBD replicates over it, and who is alive is seen there too when
@@ -86,6 +100,12 @@ export interface DrbdNfsPairProps {
   readonly threads?: number;
   /** Seconds that a silent client keeps its locks, and has for claiming them again after a failover. @default 10 - of the kernel's 90 clients would wait all after each failover */
   readonly lease?: number;
+  /** When both copies are compared, block by block, as systemd's calendar has it. @default "Sun *-*-* 02:00" - weekly, at night */
+  readonly verifySchedule?: string;
+  /** Who is told of failovers, lost copies and splits. @default - the journal alone */
+  readonly alerts?: NfsAlertsProps;
+  /** The pair's state for a node exporter. @default - none */
+  readonly metrics?: NfsMetricsProps;
 }
 
 /**
@@ -108,6 +128,7 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
   ) {
     super(scope, id);
     const { platform, nodes = [`${id}-1`, `${id}-2`] } = props;
+    checkCount(this, "linkMbit", props.linkMbit, 10, 400_000, "Mbit/s");
     checkCount(this, "resyncRate", props.resyncRate, 1, 4000, "MiB/s");
     checkRange(
       this,
@@ -175,6 +196,14 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
     return this.props.disk;
   }
 
+  get adopt(): AdoptProps | undefined {
+    return this.props.adopt;
+  }
+
+  get founder(): string {
+    return this.adopt?.node ?? this.machines[0]!.name;
+  }
+
   get fileSystem(): "xfs" | "ext4" {
     return this.props.fileSystem ?? "xfs";
   }
@@ -204,7 +233,9 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
       })),
       protocol: this.props.protocol ?? "C",
       secret: this.secret.quotable,
-      resyncRate: this.props.resyncRate ?? 100,
+      resyncRate: this.props.resyncRate ?? Math.max(1, Math.floor(this.link / 10)),
+      link: this.link,
+      metaDisk: this.props.metaDisk,
       fenced: this.fencing.isCertain,
     };
   }
@@ -239,6 +270,7 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
         prefix: parseNetwork(this.props.virtualIp.on(this.machines[0]!).cidr!)!.prefix,
       },
       operationTimeout: this.operationTimeout,
+      alertAgent: this.props.alerts && ALERT_AGENT,
     };
   }
 
@@ -249,6 +281,10 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
   exports(): ExportModel[] {
     // whom nobody may mount yet is in no line of the file
     return [...this.known.values()].map((one) => one.model()).filter(({ clients }) => clients.length > 0);
+  }
+
+  private get link(): number {
+    return this.props.linkMbit ?? 1000;
   }
 
   private get token(): number {
@@ -306,7 +342,13 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
     const votes = new Rollout(this, "quorum", {
       nodes: [{ machine: quorumMachine, services: [new QuorumService()] }],
     });
-    const services = [new DrbdService(this), new NfsServerService(this), new PacemakerService(this)];
+    const { verifySchedule = "Sun *-*-* 02:00", alerts, metrics } = this.props;
+    const services = [
+      new DrbdService(this),
+      new NfsServerService(this),
+      new PacemakerService(this),
+      new UpkeepService({ verifySchedule, alerts, metrics }),
+    ];
     const nodes = new Rollout(this, "nodes", {
       nodes: machines.map((machine) => ({ machine, services })),
       // a change that breaks a node is found out on the one that serves nobody
@@ -314,8 +356,10 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
       dependsOn: votes.last,
     });
     const resources = new ResourcesService(this);
+    const [first, second] = machines;
+    const founderFirst = first!.name === this.founder ? machines : [second!, first!];
     return new Rollout(this, "resources", {
-      nodes: machines.map((machine) => ({ machine, services: [resources] })),
+      nodes: founderFirst.map((machine) => ({ machine, services: [resources] })),
       dependsOn: nodes.last,
     }).last;
   }

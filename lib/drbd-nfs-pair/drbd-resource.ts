@@ -1,4 +1,5 @@
 import { bracketed } from "../net";
+import { PROGRAMS } from "./node-part";
 
 /** What a commit waits for: a copy on the other node's disk, in its memory, or in this node's send buffer. */
 export type ReplicationProtocol = "A" | "B" | "C";
@@ -17,11 +18,17 @@ export interface DrbdResourceModel {
   readonly secret: string;
   /** MiB/s at most while a node catches up. */
   readonly resyncRate: number;
+  /** Mbit/s of the link between the nodes. */
+  readonly link: number;
+  /** Device of DRBD's own notes; behind the data unless there is one. */
+  readonly metaDisk?: string;
   /** Does a power switch answer for the peer? Else only DRBD's own note keeps a stale copy from being used. */
   readonly fenced: boolean;
 }
 
 const HANDLERS = "/usr/lib/drbd";
+/** Mbit/s: up to here DRBD's own buffers are large enough. */
+const GIGABIT = 1000;
 
 /**
  * One replicated device: pure. There is no `after-sb-*`: where the data differ in spite of fencing and the third vote, both
@@ -35,7 +42,7 @@ export function renderDrbdResource(model: DrbdResourceModel): string {
     "# Managed by cdktf-ha-clusters.",
     `resource ${name} {`,
     `  device /dev/drbd${minor};`,
-    "  meta-disk internal;",
+    `  meta-disk ${model.metaDisk ?? "internal"};`,
     "  net {",
     `    protocol ${model.protocol};`,
     "    cram-hmac-alg sha256;",
@@ -46,6 +53,13 @@ export function renderDrbdResource(model: DrbdResourceModel): string {
     "    connect-int 3;",
     "    ping-int 3;",
     "    ping-timeout 10;",
+    ...(model.link > GIGABIT
+      ? [
+          "    # what is under way on a fast link, in pages of 4 KiB",
+          "    max-buffers 16000;",
+          "    max-epoch-size 16000;",
+        ]
+      : []),
     ...(nine ? [fencing] : []),
     "  }",
     "  disk {",
@@ -56,6 +70,7 @@ export function renderDrbdResource(model: DrbdResourceModel): string {
     "  }",
     "  handlers {",
     ...handlers(nine),
+    ...Object.entries(TOLD).map(([handler, words]) => `    ${handler} "${PROGRAMS}/notify.sh ${words}";`),
     "  }",
     ...nodes.flatMap(({ name: node, address, disk }, index) => [
       `  on ${node} {`,
@@ -68,6 +83,13 @@ export function renderDrbdResource(model: DrbdResourceModel): string {
     "",
   ].join("\n");
 }
+
+/** What a person has to know of; its kind, and in words. */
+const TOLD: Readonly<Record<string, string>> = {
+  "split-brain": "split 'the copies have gone apart: nfs-pair-split shows this side'",
+  "pri-lost-after-sb": "split 'this copy is given up while it is in use'",
+  "out-of-sync": "out-of-sync 'the copies differ: journalctl --unit cdktf-ha-nfs-verify shows by how much'",
+};
 
 /** They ask Pacemaker: who is cut off must not be promoted before it has caught up. */
 function handlers(nine: boolean): string[] {

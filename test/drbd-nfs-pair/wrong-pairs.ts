@@ -34,6 +34,7 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
         "an address too many",
         pair({ secondLink: { "nfs-1": "192.168.7.1", "nfs-2": "192.168.7.2", "nfs-3": "192.168.7.3" } }),
       ],
+      ["a server that is taken over", pair({ adopt: { node: "nfs-3", export: "assets" } })],
     ],
     "bad-name": [
       ["an agent", () => Fencing.command({ name: "our_switch", program: "#!/bin/sh\n" })],
@@ -50,6 +51,9 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
     "virtual-ip-is-a-node": [["a pair", pair({ virtualIp: VirtualIp.layer2("10.0.1.92/24") })]],
     "bad-path": [
       ["a disk", pair({ disk: "nfs" })],
+      ["a disk for notes", pair({ metaDisk: "/srv/notes" })],
+      ["notes on the data", pair({ metaDisk: "/dev/vg0/nfs" })],
+      ["metrics", pair({ metrics: { directory: "var/metrics" } })],
       ["a mount", mounted("assets")],
       ["a mount whose name systemd escapes", mounted("/srv/our-assets")],
     ],
@@ -71,8 +75,24 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
       ["a word", pair({ exports: [{ name: "a", fsid: "root" }] })],
       ["zero", pair({ exports: [{ name: "a", fsid: "0" }] })],
     ],
-    "export-to-everybody": [["anyone", pair({ exports: [{ name: "a", clients: [Peer.anyone()] }] })]],
-    "unknown-export": [["a name", (stack) => newPair(stack).export("pictures")]],
+    "export-to-everybody": [
+      ["anyone", pair({ exports: [{ name: "a", clients: [Peer.anyone()] }] })],
+      ["all of IPv4", pair({ exports: [{ name: "a", clients: [Peer.cidr("0.0.0.0/0")] }] })],
+      ["all of IPv6", pair({ exports: [{ name: "a", clients: [Peer.cidr("::/0")] }] })],
+    ],
+    "bad-cidr": [["an export to *", () => Peer.cidr("*")]],
+    "unknown-export": [
+      ["a name", (stack) => newPair(stack).export("pictures")],
+      ["of a server that is taken over", pair({ adopt: { node: "nfs-2", export: "pictures" } })],
+    ],
+    "rate-above-link": [
+      ["of the usual link", pair({ resyncRate: 120 })],
+      ["of a slow link", pair({ resyncRate: 12, linkMbit: 100 })],
+    ],
+    "alert-to-nobody": [
+      ["nobody", pair({ alerts: {} })],
+      ["an empty command", pair({ alerts: { command: " " } })],
+    ],
     "bad-address": [
       ["one address of a second link", pair({ secondLink: { "nfs-1": "192.168.7.1" } })],
       ["the first link again", pair({ secondLink: { "nfs-1": "192.168.7.1", "nfs-2": "10.0.1.92" } })],
@@ -80,6 +100,8 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
     "number-out-of-range": [
       ["a token", pair({ token: 0.2 })],
       ["a rate", pair({ resyncRate: 0 })],
+      ["a link", pair({ linkMbit: 1 })],
+      ["metrics", pair({ metrics: { interval: 0 } })],
       ["a time-out", pair({ operationTimeout: 5 })],
       ["threads", pair({ threads: 0 })],
       ["a lease", pair({ lease: 1 })],
