@@ -17,9 +17,18 @@ export interface DrbdResourceModel {
   readonly secret: string;
   /** MiB/s at most while a node catches up. */
   readonly resyncRate: number;
-  /** Does a power switch answer for the peer? Else only DRBD's own note keeps a stale copy from being used. */
-  readonly fenced: boolean;
+  /**
+   * What a primary does that loses its peer: freezes writes until a power switch has answered for the peer, only notes that the
+   * peer's copy is stale, or goes on alone without a word.
+   */
+  readonly fencing: "resource-and-stonith" | "resource-only" | "dont-care";
 }
+
+/** Seconds: until an answer is missed, without a word until a ping, and until that one's answer is missed. */
+const TIMES = { timeout: 2, pingInterval: 3, pingTimeout: 1 } as const;
+
+/** Seconds after which a dead peer has been missed. */
+export const MISSED_AFTER = Math.max(TIMES.timeout, TIMES.pingInterval + TIMES.pingTimeout);
 
 const HANDLERS = "/usr/lib/drbd";
 
@@ -29,7 +38,7 @@ const HANDLERS = "/usr/lib/drbd";
  */
 export function renderDrbdResource(model: DrbdResourceModel): string {
   const { version, name, minor, nodes } = model;
-  const fencing = `    fencing ${model.fenced ? "resource-and-stonith" : "resource-only"};`;
+  const fencing = `    fencing ${model.fencing};`;
   const nine = version === "9";
   return [
     "# Managed by cdktf-ha-clusters.",
@@ -41,11 +50,11 @@ export function renderDrbdResource(model: DrbdResourceModel): string {
     "    cram-hmac-alg sha256;",
     `    shared-secret "${model.secret}";`,
     "    verify-alg sha256;",
-    "    # a dead peer is missed after 2 s without an answer, or 3 s of silence and 1 s for the ping",
-    "    timeout 20;",
+    `    # a dead peer is missed after ${TIMES.timeout} s without an answer, or ${TIMES.pingInterval} s of silence and ${TIMES.pingTimeout} s for the ping`,
+    `    timeout ${10 * TIMES.timeout};`,
     "    connect-int 3;",
-    "    ping-int 3;",
-    "    ping-timeout 10;",
+    `    ping-int ${TIMES.pingInterval};`,
+    `    ping-timeout ${10 * TIMES.pingTimeout};`,
     ...(nine ? [fencing] : []),
     "  }",
     "  disk {",
@@ -54,9 +63,7 @@ export function renderDrbdResource(model: DrbdResourceModel): string {
     ...(nine ? [] : [fencing]),
     `    c-max-rate ${model.resyncRate}M;`,
     "  }",
-    "  handlers {",
-    ...handlers(nine),
-    "  }",
+    ...(model.fencing === "dont-care" ? [] : ["  handlers {", ...handlers(nine), "  }"]),
     ...nodes.flatMap(({ name: node, address, disk }, index) => [
       `  on ${node} {`,
       ...(nine ? [`    node-id ${index};`] : []),

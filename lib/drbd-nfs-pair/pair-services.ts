@@ -9,7 +9,8 @@ import { renderCorosyncConf, type CorosyncModel } from "./corosync-conf";
 import { renderDrbdCommon, renderDrbdResource, type DrbdResourceModel } from "./drbd-resource";
 import { renderExports, type ExportModel } from "./exports-file";
 import type { Fencing } from "./fencing";
-import { DEVICE, DIRECTORY, RESOURCE, SERVER_SCOPE, STATE } from "./layout";
+import { ACTIVE, DEVICE, DIRECTORY, PROGRAMS, RESOURCE, SERVER_SCOPE, STATE } from "./layout";
+import type { Manager } from "./manager";
 import { renderNfsConf, renderNfsDropIn, type NfsConfModel } from "./nfs-conf";
 
 /** What the services ask of their pair, at synth. */
@@ -19,6 +20,8 @@ export interface PairSource {
   readonly fileSystem: "xfs" | "ext4";
   readonly secret: Secret;
   readonly fencing: Fencing;
+  readonly manager: Manager;
+  readonly address: string;
   readonly operationTimeout: number;
   drbd(): DrbdResourceModel;
   corosync(): CorosyncModel;
@@ -27,7 +30,6 @@ export interface PairSource {
   exports(): readonly ExportModel[];
 }
 
-const PROGRAMS = "/usr/local/lib/cdktf-ha/drbd-nfs";
 const EXPORT_LIST = "/etc/cdktf-ha/drbd-nfs-exports";
 
 /** Replication, and what everything else of the pair finds on a node. */
@@ -38,6 +40,7 @@ export class DrbdService implements Service {
 
   describe(machine: Machine): ServiceDescription {
     const { pair } = this;
+    const heartbeat = pair.manager.settings !== undefined;
     const peer = pair.machines.find((other) => other !== machine)!;
     return {
       packages: [
@@ -62,15 +65,20 @@ export class DrbdService implements Service {
             PAIR_FILE_SYSTEM: pair.fileSystem,
             PAIR_DIRECTORY: DIRECTORY,
             PAIR_STATE: STATE,
-            PAIR_FENCE_DEVICES: pair
-              .cib()
-              .fencing.map(({ name }) => `ha-${name}`)
-              .join(" "),
+            ...(heartbeat
+              ? { PAIR_MANAGER: "heartbeat", PAIR_ADDRESS: pair.address }
+              : {
+                  PAIR_FENCE_DEVICES: pair
+                    .cib()
+                    .fencing.map(({ name }) => `ha-${name}`)
+                    .join(" "),
+                }),
             PAIR_MOVES_WITHIN: 6 * pair.operationTimeout,
           }),
           onChange: "none",
         },
         program("functions.sh", "functions.sh"),
+        ...(heartbeat ? [program("heartbeat-functions.sh", "heartbeat-functions.sh")] : []),
       ],
       secrets: [pair.secret],
       hooks: {
@@ -190,13 +198,10 @@ export class ResourcesService implements Service {
   }
 }
 
-/** The node that has the volume is changed last. */
-const ACTIVE = `mountpoint --quiet ${DIRECTORY}`;
-
-function program(name: string, file: string): ServiceFile {
+export function program(name: string, file: string): ServiceFile {
   return { path: `${PROGRAMS}/${name}`, text: script(file), mode: "0755", onChange: "none" };
 }
 
-function script(file: string): string {
+export function script(file: string): string {
   return scriptText(join(__dirname, "on-machine", file));
 }
