@@ -2,12 +2,14 @@ import { Construct } from "constructs";
 import { Connections, type Connectable } from "../firewall/connections";
 import { Peer } from "../firewall/peer";
 import { Port } from "../firewall/port";
+import { checkProps } from "../input/guard";
 import { isIp, parseNetwork } from "../net";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import type { Nodes, Platform } from "../platform/platform";
 import { checkCount, checkRange, refuse, refuseTwice } from "../problem";
 import { Rollout } from "../push/rollout";
+import { Fact } from "../push/service";
 import type { Secret } from "../secret/secret";
 import type { ClusterTopology } from "../topology/topology";
 import type { VirtualIp } from "../virtual-ip/virtual-ip";
@@ -102,6 +104,7 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
     private readonly props: DrbdNfsPairProps,
   ) {
     super(scope, id);
+    checkProps(this, "DrbdNfsPairProps", props);
     const { platform, nodes = [`${id}-1`, `${id}-2`] } = props;
     checkCount(this, "resyncRate", props.resyncRate, 1, 4000, "MiB/s");
     checkRange(
@@ -250,13 +253,13 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
     };
   }
 
-  haCf(networkInterface: string): HaCfModel {
+  haCf(): HaCfModel {
     const settings = this.manager.settings!;
     return {
       ...heartbeatTimes(settings),
       transport: settings.transport ?? "ucast",
       port: HEARTBEAT_PORT,
-      interface: networkInterface,
+      interface: Fact.INTERFACE,
       nodes: this.machines.map(({ name, privateAddress }) => ({ name, address: privateAddress })),
     };
   }

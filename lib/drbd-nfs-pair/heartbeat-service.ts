@@ -1,4 +1,4 @@
-import { Fact, type Service, type ServiceDescription } from "../push/service";
+import type { Service, ServiceDescription } from "../push/service";
 import {
   renderAuthkeys,
   renderHaCf,
@@ -11,7 +11,7 @@ import { program, script, type PairSource } from "./pair-services";
 
 /** What Heartbeat asks of its pair besides, at synth. */
 export interface HeartbeatSource extends PairSource {
-  haCf(networkInterface: string): HaCfModel;
+  haCf(): HaCfModel;
   haresources(): HaresourcesModel;
 }
 
@@ -31,7 +31,7 @@ export class HeartbeatService implements Service {
       ],
       onPackageChange: "none",
       files: [
-        { path: "/etc/ha.d/ha.cf", text: renderHaCf(pair.haCf(Fact.INTERFACE)), onChange: "restart" },
+        { path: "/etc/ha.d/ha.cf", text: renderHaCf(pair.haCf()), onChange: "restart" },
         { path: "/etc/ha.d/haresources", text: renderHaresources(pair.haresources()), onChange: "restart" },
         {
           path: "/etc/ha.d/authkeys",

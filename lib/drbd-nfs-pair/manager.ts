@@ -35,14 +35,6 @@ export class Manager {
    * each other splits the data, and what one of them has written since is lost; every synth says so.
    */
   static heartbeat(props: HeartbeatProps): Manager {
-    if ((props as Partial<HeartbeatProps> | undefined)?.iAcceptSplitBrain !== true) {
-      refuse("Manager.heartbeat", {
-        code: "split-brain-not-accepted",
-        what: "'iAcceptSplitBrain' is not true",
-        allowed: "true: with Heartbeat nodes that do not see each other both serve, and both write",
-        fix: "leave 'manager' out for Pacemaker, or accept it",
-      });
-    }
     return new Manager(props);
   }
 

@@ -1,4 +1,4 @@
-import { Port } from "../../lib";
+import { Manager, Port, type HeartbeatProps } from "../../lib";
 import { Template } from "../../lib/testing";
 import { newStack } from "../support/stack";
 import { newHeartbeatPair, newPair } from "./pairs";
@@ -17,6 +17,13 @@ test("what can be lost is said at every synth", () => {
   const stack = newStack();
   newHeartbeatPair(stack);
   expect(() => Template.synth(stack).hasNoWarnings()).toThrow("[split-brain-accepted]");
+});
+
+test("plain JavaScript cannot choose it without accepting what can be lost", () => {
+  expect(() => Manager.heartbeat({} as HeartbeatProps)).toThrow("'iAcceptSplitBrain' is missing");
+  expect(() => Manager.heartbeat({ iAcceptSplitBrain: false as true })).toThrow(
+    "'iAcceptSplitBrain' is false",
+  );
 });
 
 test("the secret stands nowhere but on the machines, in a file for root alone", () => {

@@ -2,7 +2,7 @@ import type { TerraformStack } from "cdktf";
 import { Peer, Secret, VirtualIp, type ProblemCode } from "../../lib";
 import type { DrbdNfsPair, DrbdNfsPairProps } from "../../lib/drbd-nfs-pair/drbd-nfs-pair";
 import { Fencing } from "../../lib/drbd-nfs-pair/fencing";
-import { Manager, type HeartbeatProps } from "../../lib/drbd-nfs-pair/manager";
+import type { HeartbeatProps } from "../../lib/drbd-nfs-pair/manager";
 import { newHeartbeatPair, newPair, pairHosts } from "./pairs";
 
 /** Pairs whose author is wrong, by the code they are refused with: test/bad-input.test.ts tries them all. */
@@ -33,10 +33,6 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
     "no-fencing": [
       ["a node without a board", pair({ fencing: Fencing.ipmi({ "nfs-1": board }) })],
       ["none", pair({ fencing: undefined })],
-    ],
-    "split-brain-not-accepted": [
-      ["not at all", () => Manager.heartbeat({} as HeartbeatProps)],
-      ["false", () => Manager.heartbeat({ iAcceptSplitBrain: false as true })],
     ],
     "deadtime-too-short": [
       ["of DRBD's", heartbeat({ deadtime: 5 })],
