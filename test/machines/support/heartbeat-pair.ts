@@ -105,9 +105,9 @@ export class HeartbeatSite {
   async gap(act: () => Promise<unknown>, isOver: () => Promise<boolean>): Promise<number> {
     let last = performance.now();
     let longest = 0;
-    let ends = false;
+    const over = new AbortController();
     const asks = (async () => {
-      while (!ends) {
+      while (!over.signal.aborted) {
         if (await answersNfs()) {
           longest = Math.max(longest, performance.now() - last);
           last = performance.now();
@@ -121,7 +121,7 @@ export class HeartbeatSite {
       await waitUntil(answersNfs, 60, () => "NFS does not answer", 200);
       await sleep(1000); // so that the asking sees it as well
     } finally {
-      ends = true;
+      over.abort();
       await asks;
     }
     return longest / 1000;
