@@ -1,7 +1,8 @@
 import type { Construct } from "constructs";
 import { refuse } from "../problem";
 import type { Secret } from "../secret/secret";
-import { PROGRAMS, program, type NodePart } from "./node-part";
+import { PROGRAMS } from "./layout";
+import { program, type NodePart } from "./node-part";
 
 export interface NfsAlertsProps {
   /** URL that gets each message as JSON: `{"cluster", "node", "kind", "text"}`. @default none */

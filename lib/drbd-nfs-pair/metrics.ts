@@ -1,7 +1,8 @@
 import type { Construct } from "constructs";
 import { checkCount, refuse } from "../problem";
 import { PLAIN_PATH } from "../push/bundle";
-import { PROGRAMS, program, type NodePart } from "./node-part";
+import { PROGRAMS } from "./layout";
+import { program, type NodePart } from "./node-part";
 
 export interface NfsMetricsProps {
   /**

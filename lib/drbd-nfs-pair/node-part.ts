@@ -1,8 +1,7 @@
 import { join } from "node:path";
 import type { ServiceDescription, ServiceFile } from "../push/service";
 import { scriptText } from "../script-text";
-
-export const PROGRAMS = "/usr/local/lib/cdktf-ha/drbd-nfs";
+import { PROGRAMS } from "./layout";
 
 /** What a part of a node's upkeep brings along. */
 export interface NodePart extends Pick<

@@ -13,8 +13,9 @@ export function checkPair(
   quorum: readonly Machine[],
   props: DrbdNfsPairProps,
 ): void {
-  checkNodes(pair, machines, quorum);
-  props.fencing.check(
+  checkNodes(pair, machines);
+  if (props.quorum !== undefined) checkVote(pair, machines, quorum);
+  props.fencing?.check(
     pair,
     machines.map(({ name }) => name),
   );
@@ -40,7 +41,7 @@ export function checkPair(
   );
 }
 
-function checkNodes(pair: Construct, machines: readonly Machine[], quorum: readonly Machine[]): void {
+function checkNodes(pair: Construct, machines: readonly Machine[]): void {
   if (machines.length !== 2) {
     refuse(pair, {
       code: "not-a-pair",
@@ -49,6 +50,9 @@ function checkNodes(pair: Construct, machines: readonly Machine[], quorum: reado
       fix: "name two nodes; more space is a larger disk, and more exports are another pair",
     });
   }
+}
+
+function checkVote(pair: Construct, machines: readonly Machine[], quorum: readonly Machine[]): void {
   const [voter] = quorum;
   if (quorum.length !== 1 || machines.includes(voter!)) {
     refuse(pair, {
@@ -187,7 +191,7 @@ function warnOfRisks(
   [voter]: readonly Machine[],
   { fencing }: DrbdNfsPairProps,
 ): void {
-  if (!fencing.isCertain) {
+  if (fencing && !fencing.isCertain) {
     warn(pair, {
       code: "split-brain-accepted",
       what: "nobody can switch a node off: one that hangs or is cut off may go on writing while the other one has taken over",
@@ -195,7 +199,7 @@ function warnOfRisks(
       fix: "as it is, what one of the two has written since is lost: DRBD stops, and a person has to choose",
     });
   }
-  const beside = machines.find(({ zone }) => zone !== undefined && zone === voter!.zone);
+  const beside = machines.find(({ zone }) => zone !== undefined && zone === voter?.zone);
   if (!beside) return;
   warn(pair, {
     code: "quorum-in-one-zone",

@@ -7,8 +7,9 @@ import { renderCorosyncConf, type CorosyncModel } from "./corosync-conf";
 import { renderDrbdCommon, renderDrbdResource, type DrbdResourceModel } from "./drbd-resource";
 import { renderExports, type ExportModel } from "./exports-file";
 import type { Fencing } from "./fencing";
-import { DEVICE, DIRECTORY, RESOURCE, SERVER_SCOPE, STATE } from "./layout";
-import { program, PROGRAMS, script } from "./node-part";
+import { ACTIVE, DEVICE, DIRECTORY, PROGRAMS, RESOURCE, SERVER_SCOPE, STATE } from "./layout";
+import type { Manager } from "./manager";
+import { program, script } from "./node-part";
 import { renderNfsConf, renderNfsDropIn, type NfsConfModel } from "./nfs-conf";
 
 /** A single server that is taken over. */
@@ -29,6 +30,8 @@ export interface PairSource {
   readonly fileSystem: "xfs" | "ext4";
   readonly secret: Secret;
   readonly fencing: Fencing;
+  readonly manager: Manager;
+  readonly address: string;
   readonly operationTimeout: number;
   drbd(): DrbdResourceModel;
   corosync(): CorosyncModel;
@@ -47,6 +50,7 @@ export class DrbdService implements Service {
 
   describe(machine: Machine): ServiceDescription {
     const { pair } = this;
+    const heartbeat = pair.manager.settings !== undefined;
     const peer = pair.machines.find((other) => other !== machine)!;
     return {
       packages: [
@@ -64,7 +68,6 @@ export class DrbdService implements Service {
           text: renderFacts("the pair and this node's place in it", {
             PAIR_NODE: machine.name,
             PAIR_PEER: peer.name,
-            PAIR_CLUSTER: pair.corosync().cluster,
             PAIR_FOUNDER: pair.founder,
             PAIR_ADOPTS: pair.adopt?.node ?? "",
             PAIR_ADOPT_EXPORT: pair.adopt?.export ?? "",
@@ -75,10 +78,15 @@ export class DrbdService implements Service {
             PAIR_FILE_SYSTEM: pair.fileSystem,
             PAIR_DIRECTORY: DIRECTORY,
             PAIR_STATE: STATE,
-            PAIR_FENCE_DEVICES: pair
-              .cib()
-              .fencing.map(({ name }) => `ha-${name}`)
-              .join(" "),
+            ...(heartbeat
+              ? { PAIR_MANAGER: "heartbeat", PAIR_ADDRESS: pair.address }
+              : {
+                  PAIR_CLUSTER: pair.corosync().cluster,
+                  PAIR_FENCE_DEVICES: pair
+                    .cib()
+                    .fencing.map(({ name }) => `ha-${name}`)
+                    .join(" "),
+                }),
             PAIR_MOVES_WITHIN: 6 * pair.operationTimeout,
           }),
           onChange: "none",
@@ -87,6 +95,7 @@ export class DrbdService implements Service {
         program("sizes.sh"),
         program("adopt.sh"),
         program("notify.sh"),
+        ...(heartbeat ? [program("heartbeat-functions.sh")] : []),
       ],
       secrets: [pair.secret],
       hooks: {
@@ -205,6 +214,3 @@ export class ResourcesService implements Service {
     };
   }
 }
-
-/** The node that has the volume is changed last. */
-const ACTIVE = `mountpoint --quiet ${DIRECTORY}`;

@@ -2,7 +2,8 @@ import { CALENDAR_CHECK, scheduled } from "../push/scheduled";
 import type { Service, ServiceDescription } from "../push/service";
 import { alerts, type NfsAlertsProps } from "./alerts";
 import { metrics, type NfsMetricsProps } from "./metrics";
-import { PROGRAMS, program, script, type NodePart } from "./node-part";
+import { PROGRAMS } from "./layout";
+import { program, script, type NodePart } from "./node-part";
 
 export interface UpkeepModel {
   /** systemd's calendar expression of the comparison of both copies. */

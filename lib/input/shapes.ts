@@ -32,9 +32,14 @@ export const SHAPES: Shapes = {
     "Connections#allowFromAnyone": { "...ports": ["or", "text", ["is", "Port"]] },
     "Connections#allowFromLocalhostOnly": { port: ["is", "Port"], purpose: "text" },
     "Connections#allowInternally": { "...ports": ["or", "text", ["is", "Port"]] },
+    "DrbdNfsPair#export": { name: "text" },
     "EtcdCluster#allowFrom": { group: ["or", ["is", "Connectable"], ["is", "Connections"]] },
     "EtcdTls.authority": { authority: ["is", "Secret"], props: ["is", "EtcdTlsProps"] },
     "EtcdTls.given": { certificates: ["record", ["is", "Secret"]], props: ["is", "EtcdTlsProps"] },
+    "Fencing.command": { props: ["is", "CommandFencingProps"] },
+    "Fencing.ipmi": { boards: ["record", ["is", "ManagementBoard"]] },
+    "Fencing.none": { _accept: ["settings", { iAcceptSplitBrain: ["word", true] }] },
+    "Fencing.redfish": { boards: ["record", ["is", "ManagementBoard"]] },
     "GeoDatabase.mmdb": { path: "text" },
     "GeoDnsService.powerDns": { props: ["is", "PowerDnsProps"] },
     "GeoDnsService.route53": { props: ["is", "Route53Props"] },
@@ -64,8 +69,11 @@ export const SHAPES: Shapes = {
     },
     "MachineImage.lookup": { props: ["is", "LookupProps"] },
     "MachineImage.ubuntu2204": { "architecture?": ["or", ["word", "arm64"], ["word", "x86_64"]] },
+    "Manager.heartbeat": { props: ["is", "HeartbeatProps"] },
     "MetricsAgent.download": { source: "text", props: ["settings", { sha256: "text" }] },
     "MetricsAgent.jar": { path: "text" },
+    "NfsExport#allowFrom": { client: ["or", ["is", "Connectable"], ["is", "Peer"]] },
+    "NfsExport#mountOn": { group: ["is", "Connectable"], where: "text" },
     "OriginPool#checks": { host: "text" },
     "Outgoing.only": {
       "...allowed": ["settings", { to: ["is", "Peer"], ports: ["list", ["is", "Port"]], purpose: "text" }],
@@ -123,6 +131,7 @@ export const SHAPES: Shapes = {
     "VirtualIp.secondaryPrivateIp": { address: "text", "props?": ["settings", { "reserve?": "flag" }] },
   },
   things: {
+    AdoptProps: { settings: { node: "text", export: "text" } },
     Algorithm: { members: ["balance", "hashed", "httpOnly"] },
     AptProps: { settings: { "mirror?": "text", "keys?": "text", "suite?": "text" } },
     ArchiveProps: { settings: { sha256: "text" } },
@@ -354,6 +363,14 @@ export const SHAPES: Shapes = {
         path: "text",
       },
     },
+    CommandFencingProps: {
+      settings: {
+        name: "text",
+        program: "text",
+        "parameters?": ["record", "text"],
+        "password?": ["is", "Secret"],
+      },
+    },
     Connectable: { members: ["connections"] },
     Connections: {
       members: [
@@ -399,6 +416,34 @@ export const SHAPES: Shapes = {
         "seeds?": ["list", "text"],
       },
     },
+    DrbdNfsPairProps: {
+      settings: {
+        platform: ["is", "Platform"],
+        "nodes?": ["or", ["list", "text"], ["record", ["or", ["is", "Machine"], ["is", "NodeProps"]]]],
+        "quorum?": ["or", ["list", "text"], ["record", ["or", ["is", "Machine"], ["is", "NodeProps"]]]],
+        "fencing?": ["is", "Fencing"],
+        "manager?": ["is", "Manager"],
+        virtualIp: ["is", "MovingAddress"],
+        disk: "text",
+        "metaDisk?": "text",
+        "adopt?": ["is", "AdoptProps"],
+        secret: ["is", "Secret"],
+        exports: ["list", ["is", "NfsExportProps"]],
+        "fileSystem?": ["or", ["word", "ext4"], ["word", "xfs"]],
+        "protocol?": ["or", ["word", "A"], ["word", "B"], ["word", "C"]],
+        "linkMbit?": "number",
+        "resyncRate?": "number",
+        "secondLink?": ["record", "text"],
+        "pingHosts?": ["list", "text"],
+        "token?": "number",
+        "operationTimeout?": "number",
+        "threads?": "number",
+        "lease?": "number",
+        "verifySchedule?": "text",
+        "alerts?": ["is", "NfsAlertsProps"],
+        "metrics?": ["is", "NfsMetricsProps"],
+      },
+    },
     EtcdCluster: {
       members: [
         "allowFrom",
@@ -435,6 +480,7 @@ export const SHAPES: Shapes = {
     EtcdTlsProps: {
       settings: { trusted: ["list", "text"], "mode?": ["or", ["word", "optional"], ["word", "required"]] },
     },
+    Fencing: { members: ["check", "devices", "files", "isCertain", "packages", "secrets"] },
     ForwardedBastion: { settings: { forwardedPort: "number", "user?": "text", "hostKey?": "text" } },
     GeneratedSecretProps: { settings: { "bytes?": "number", "version?": "text" } },
     GeoDatabase: { members: ["files", "packages", "setting"] },
@@ -492,6 +538,16 @@ export const SHAPES: Shapes = {
       },
     },
     HealthCheck: { members: ["model"] },
+    HeartbeatProps: {
+      settings: {
+        iAcceptSplitBrain: ["word", true],
+        "transport?": ["or", ["word", "bcast"], ["word", "ucast"]],
+        "keepalive?": "number",
+        "warntime?": "number",
+        "deadtime?": "number",
+        "initdead?": "number",
+      },
+    },
     HttpCheckProps: {
       settings: {
         "method?": ["or", ["word", "GET"], ["word", "HEAD"], ["word", "OPTIONS"]],
@@ -596,6 +652,8 @@ export const SHAPES: Shapes = {
         "aws?": ["is", "AwsMachine"],
       },
     },
+    ManagementBoard: { settings: { address: "text", user: "text", password: ["is", "Secret"] } },
+    Manager: { members: [] },
     MemberProps: {
       settings: {
         "noFailover?": "flag",
@@ -637,6 +695,18 @@ export const SHAPES: Shapes = {
         "packageVersion?": "text",
       },
     },
+    NfsAlertsProps: { settings: { "webhook?": ["is", "Secret"], "command?": "text" } },
+    NfsExportProps: {
+      settings: {
+        name: "text",
+        "clients?": ["list", ["or", ["is", "Connectable"], ["is", "Peer"]]],
+        "readOnly?": "flag",
+        "squash?": ["or", ["word", "all"], ["word", "none"], ["word", "root"]],
+        "anonymous?": ["settings", { user: "number", group: "number" }],
+        "fsid?": "text",
+      },
+    },
+    NfsMetricsProps: { settings: { "directory?": "text", "interval?": "number" } },
     NodeProps: {
       settings: {
         "zone?": "text",

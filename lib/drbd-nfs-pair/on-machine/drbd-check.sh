@@ -8,10 +8,7 @@ modprobe drbd || pair_fail "this machine's kernel ($(uname --kernel-release)) ha
 for disk in "$PAIR_DISK" ${PAIR_META_DISK:+"$PAIR_META_DISK"}; do
   [[ -b $disk ]] || pair_fail "there is no disk $disk here"
 done
-# one node would not understand the other, and would be switched off
-if [[ -s /etc/corosync/authkey ]] && systemctl is-active --quiet corosync && ! cmp --quiet /etc/corosync/authkey <(pair_cluster_key); then
-  pair_fail "the secret is another one: it cannot be changed while the pair runs"
-fi
+if pair_has_other_secret; then pair_fail "the secret is another one: it cannot be changed while the pair runs"; fi
 # shellcheck source-path=SCRIPTDIR source=sizes.sh
 . /usr/local/lib/cdktf-ha/drbd-nfs/sizes.sh
 pair_fail_if_shrunk
