@@ -1,3 +1,5 @@
+import { ADDRESS_AGENT } from "./moving-address";
+
 /** Everything that Pacemaker is told, in its own words. */
 export interface CibModel {
   readonly nodes: readonly string[];
@@ -5,7 +7,15 @@ export interface CibModel {
   readonly drbdResource: string;
   readonly fileSystem: { readonly device: string; readonly directory: string; readonly type: string };
   readonly nfsState: string;
-  readonly virtualIp: { readonly address: string; readonly prefix: number };
+  readonly virtualIp: {
+    readonly address: string;
+    /** Nothing where the machine itself does not see the address. */
+    readonly prefix?: number;
+    /** Does a cloud's API lead it to the node that serves? */
+    readonly claimed: boolean;
+  };
+  /** Seconds that the node which serves is ahead, should each node be about to switch the other one off. */
+  readonly fenceDelay: number;
   /** Seconds in which an agent has to be done with what it is asked for. */
   readonly operationTimeout: number;
 }
@@ -39,12 +49,14 @@ export function renderCib(model: CibModel): string {
       "stonith-action": "reboot",
       "stonith-timeout": seconds(1.5),
       "no-quorum-policy": "stop",
+      ...(model.fenceDelay > 0 ? { "priority-fencing-delay": `${model.fenceDelay}s` } : {}),
     }),
     "  </crm_config>",
     "  <resources>",
     ...model.fencing.flatMap(fenceDevice),
     ...drbd(model, seconds),
     `    <group id="${OURS}serve">`,
+    ...(model.fenceDelay > 0 ? settings("meta_attributes", "serve-meta", "      ", { priority: "1" }) : []),
     ...primitive("      ", "fs", "ocf:heartbeat:Filesystem", {
       parameters: {
         device: model.fileSystem.device,
@@ -64,10 +76,7 @@ export function renderCib(model: CibModel): string {
       operations: { ...usual, monitor: [20, seconds(1)] },
     }),
     // the last to come and the first to go: clients see silence, never a server without their export
-    ...primitive("      ", "vip", "ocf:heartbeat:IPaddr2", {
-      parameters: { ip: model.virtualIp.address, cidr_netmask: String(model.virtualIp.prefix) },
-      operations: { ...usual, monitor: [10, seconds(1)] },
-    }),
+    ...virtualIp(model.virtualIp, seconds),
     "    </group>",
     "  </resources>",
     "  <constraints>",
@@ -96,6 +105,18 @@ export function renderCib(model: CibModel): string {
 }
 
 type Seconds = (factor: number) => string;
+
+function virtualIp({ address, prefix, claimed }: CibModel["virtualIp"], seconds: Seconds): string[] {
+  return primitive("      ", "vip", claimed ? ADDRESS_AGENT : "ocf:heartbeat:IPaddr2", {
+    parameters: { ip: address, ...(prefix === undefined ? {} : { cidr_netmask: String(prefix) }) },
+    operations: {
+      // an API that is away for a minute is tried again
+      start: seconds(claimed ? 4 : 1),
+      stop: seconds(1),
+      monitor: [claimed ? 20 : 10, seconds(1)],
+    },
+  });
+}
 
 function drbd({ drbdResource }: CibModel, seconds: Seconds): string[] {
   return [

@@ -2,7 +2,8 @@ import { Construct } from "constructs";
 import { Connections, type Connectable } from "../firewall/connections";
 import { Peer } from "../firewall/peer";
 import { Port } from "../firewall/port";
-import { isIp, parseNetwork } from "../net";
+import { isIp } from "../net";
+import type { DataVolume } from "../platform/aws/data-volume";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import type { Nodes, Platform } from "../platform/platform";
@@ -29,7 +30,8 @@ import {
 } from "./layout";
 import type { NfsConfModel } from "./nfs-conf";
 import { NfsExport, type NfsExportProps } from "./nfs-export";
-import { checkPair } from "./pair-problems";
+import { HostName } from "./host-name";
+import { checkPair, checkVolumes } from "./pair-problems";
 import {
   DrbdService,
   NfsServerService,
@@ -50,10 +52,12 @@ export interface DrbdNfsPairProps {
   readonly quorum: Nodes;
   /** How a node is made to stop for certain before the other one takes over. */
   readonly fencing: Fencing;
-  /** What clients mount from. `VirtualIp.layer2`. */
+  /** What clients mount from. On AWS `VirtualIp.routeTable`, between zones. */
   readonly virtualIp: VirtualIp;
-  /** Block device of each node, of the same size, that holds nothing else: `/dev/vg0/nfs`. */
-  readonly disk: string;
+  /** Block device of each host, of the same size, that holds nothing else: `/dev/vg0/nfs`. @default - `dataVolume`, on AWS */
+  readonly disk?: string;
+  /** AWS: each node's own volume, which outlives its instance. @default - `disk`, on hosts */
+  readonly dataVolume?: DataVolume;
   /** What the nodes prove to know to each other: 16 to 64 characters. It cannot be changed while the pair runs. */
   readonly secret: Secret;
   readonly exports: readonly NfsExportProps[];
@@ -113,10 +117,13 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
     checkCount(this, "operationTimeout", props.operationTimeout, 20, 600, "seconds");
     checkCount(this, "threads", props.threads, 1, 1024, "threads of the kernel's");
     checkCount(this, "lease", props.lease, 10, 120, "seconds; the kernel takes no less than 10");
-    this.machines = machinesOf(this, platform, nodes);
+    checkVolumes(this, props);
+    this.machines = machinesOf(this, platform, nodes, { dataVolume: props.dataVolume });
     const quorum = machinesOf(this, platform, props.quorum);
     this.quorumMachine = quorum[0]!;
     checkPair(this, this.machines, quorum, props);
+    props.virtualIp.prepare(this, this.machines);
+    props.fencing.prepare(this.machines);
     this.connections = new Connections(this, { name: id, ports: { nfs: Port.tcp(NFS_PORT) } });
     this.openPorts();
     for (const one of props.exports) this.addExport(one);
@@ -164,8 +171,12 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
 
   // PairSource: asked by the services at synth
 
-  get disk(): string {
-    return this.props.disk;
+  diskOf({ aws }: Machine): string {
+    return aws?.dataVolume?.device ?? this.props.disk!;
+  }
+
+  get virtualIp(): VirtualIp {
+    return this.props.virtualIp;
   }
 
   get fileSystem(): "xfs" | "ext4" {
@@ -190,10 +201,10 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
       name: RESOURCE,
       minor: MINOR,
       port: REPLICATION_PORT,
-      nodes: this.machines.map(({ name, privateAddress }) => ({
-        name,
-        address: privateAddress,
-        disk: this.disk,
+      nodes: this.machines.map((machine) => ({
+        name: machine.name,
+        address: machine.privateAddress,
+        disk: this.diskOf(machine),
       })),
       protocol: this.props.protocol ?? "C",
       secret: this.secret.quotable,
@@ -220,6 +231,7 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
 
   cib(): CibModel {
     const names = this.machines.map(({ name }) => name);
+    const { cidr, claim } = this.virtualIp.on(this.machines[0]!);
     return {
       nodes: names,
       fencing: this.fencing.devices(names),
@@ -228,8 +240,10 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
       nfsState: STATE,
       virtualIp: {
         address: this.address,
-        prefix: parseNetwork(this.props.virtualIp.on(this.machines[0]!).cidr!)!.prefix,
+        prefix: cidr === undefined ? undefined : Number(cidr.split("/")[1]),
+        claimed: claim !== undefined,
       },
+      fenceDelay: this.fencing.delay,
       operationTimeout: this.operationTimeout,
     };
   }
@@ -292,9 +306,13 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
     const votes = new Rollout(this, "quorum", {
       nodes: [{ machine: quorumMachine, services: [new QuorumService()] }],
     });
+    const name = new HostName();
     const services = [new DrbdService(this), new NfsServerService(this), new PacemakerService(this)];
     const nodes = new Rollout(this, "nodes", {
-      nodes: machines.map((machine) => ({ machine, services })),
+      nodes: machines.map((machine) => ({
+        machine,
+        services: machine.aws ? [name, ...services] : services,
+      })),
       // a change that breaks a node is found out on the one that serves nobody
       standbyFirst: true,
       dependsOn: votes.last,

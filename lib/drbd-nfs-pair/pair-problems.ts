@@ -15,8 +15,10 @@ export function checkPair(
   props.fencing.check(
     pair,
     machines.map(({ name }) => name),
+    machines,
   );
   checkAddress(pair, machines, props);
+  checkDisks(pair, machines, props);
   checkSettings(pair, props);
   checkSecondLink(pair, machines, props);
   warnOfRisks(pair, machines, quorum, props);
@@ -59,20 +61,37 @@ function checkNodes(pair: Construct, machines: readonly Machine[], quorum: reado
 }
 
 function checkAddress(pair: Construct, machines: readonly Machine[], { virtualIp }: DrbdNfsPairProps): void {
-  if (virtualIp.mode !== "layer2") {
-    refuse(pair, {
-      code: "virtual-ip-mode",
-      what: `the pair's address moves by ${virtualIp.mode}`,
-      allowed: "VirtualIp.layer2: Pacemaker moves it on a plain network",
-      fix: 'VirtualIp.layer2("10.0.1.90/27"), on hosts that share a network segment',
-    });
-  }
-  refuseToken(pair, "virtualIp", virtualIp.address);
+  if (virtualIp.mode === "layer2") refuseToken(pair, "virtualIp", virtualIp.address);
   virtualIp.check(pair, machines);
 }
 
-function checkSettings(pair: Construct, { disk, secret, protocol }: DrbdNfsPairProps): void {
-  if (!/^\/dev\/[A-Za-z0-9/_.:+-]+$/.test(disk)) {
+/** Refuses what is no place for the data, before machines are made. */
+export function checkVolumes(pair: Construct, { platform, disk, dataVolume }: DrbdNfsPairProps): void {
+  const onHosts = platform.placesByHost;
+  if ((disk !== undefined) === onHosts && (dataVolume === undefined || !onHosts)) return;
+  refuse(pair, {
+    code: "conflicting-setting",
+    what: onHosts
+      ? dataVolume
+        ? "'dataVolume' on hosts that exist already"
+        : "no 'disk' on hosts that exist already"
+      : "'disk' on machines that are made with their volumes",
+    allowed: "'disk' on hosts, 'dataVolume' on AWS: DRBD wants a block device for itself on each node",
+    fix: onHosts ? 'disk: "/dev/vg0/nfs"' : "dataVolume: { sizeGiB: 100 }",
+  });
+}
+
+function checkDisks(pair: Construct, machines: readonly Machine[], { disk }: DrbdNfsPairProps): void {
+  const without = machines.find(({ aws }) => aws && !aws.dataVolume);
+  if (without) {
+    refuse(pair, {
+      code: "conflicting-setting",
+      what: `${without.name} has no volume for the data`,
+      allowed: "one on each node, of the same size",
+      fix: "dataVolume: { sizeGiB: 100 }",
+    });
+  }
+  if (disk !== undefined && !/^\/dev\/[A-Za-z0-9/_.:+-]+$/.test(disk)) {
     refuse(pair, {
       code: "bad-path",
       what: `'disk' is '${disk}'`,
@@ -80,6 +99,9 @@ function checkSettings(pair: Construct, { disk, secret, protocol }: DrbdNfsPairP
       fix: 'disk: "/dev/vg0/nfs"',
     });
   }
+}
+
+function checkSettings(pair: Construct, { secret, protocol }: DrbdNfsPairProps): void {
   if (secret.source.kind === "generated") {
     refuse(pair, {
       code: "secret-not-shared",
@@ -137,7 +159,7 @@ function warnOfRisks(
     warn(pair, {
       code: "split-brain-accepted",
       what: "nobody can switch a node off: one that hangs or is cut off may go on writing while the other one has taken over",
-      allowed: "Fencing.ipmi, Fencing.redfish or Fencing.command",
+      allowed: "Fencing.aws, Fencing.ipmi, Fencing.redfish or Fencing.command",
       fix: "as it is, what one of the two has written since is lost: DRBD stops, and a person has to choose",
     });
   }

@@ -4,21 +4,24 @@ import type { Machine } from "../platform/machine";
 import type { Service, ServiceDescription, ServiceFile } from "../push/service";
 import { scriptText } from "../script-text";
 import type { Secret } from "../secret/secret";
+import type { VirtualIp } from "../virtual-ip/virtual-ip";
 import { renderCib, type CibModel } from "./cib";
 import { renderCorosyncConf, type CorosyncModel } from "./corosync-conf";
 import { renderDrbdCommon, renderDrbdResource, type DrbdResourceModel } from "./drbd-resource";
 import { renderExports, type ExportModel } from "./exports-file";
 import type { Fencing } from "./fencing";
 import { DEVICE, DIRECTORY, RESOURCE, SERVER_SCOPE, STATE } from "./layout";
+import { addressAgent } from "./moving-address";
 import { renderNfsConf, renderNfsDropIn, type NfsConfModel } from "./nfs-conf";
 
 /** What the services ask of their pair, at synth. */
 export interface PairSource {
   readonly machines: readonly Machine[];
-  readonly disk: string;
+  diskOf(machine: Machine): string;
   readonly fileSystem: "xfs" | "ext4";
   readonly secret: Secret;
   readonly fencing: Fencing;
+  readonly virtualIp: VirtualIp;
   readonly operationTimeout: number;
   drbd(): DrbdResourceModel;
   corosync(): CorosyncModel;
@@ -58,7 +61,7 @@ export class DrbdService implements Service {
             PAIR_FOUNDER: pair.machines[0]!.name,
             PAIR_RESOURCE: RESOURCE,
             PAIR_DEVICE: DEVICE,
-            PAIR_DISK: pair.disk,
+            PAIR_DISK: pair.diskOf(machine),
             PAIR_FILE_SYSTEM: pair.fileSystem,
             PAIR_DIRECTORY: DIRECTORY,
             PAIR_STATE: STATE,
@@ -138,8 +141,9 @@ export class PacemakerService implements Service {
 
   constructor(private readonly pair: PairSource) {}
 
-  describe(): ServiceDescription {
-    const { fencing } = this.pair;
+  describe(machine: Machine): ServiceDescription {
+    const { fencing, virtualIp } = this.pair;
+    const address = addressAgent(virtualIp, machine);
     return {
       packages: [
         { name: "corosync" },
@@ -148,11 +152,13 @@ export class PacemakerService implements Service {
         { name: "pacemaker-cli-utils" },
         { name: "resource-agents" },
         ...fencing.packages,
+        ...address.packages,
       ],
       onPackageChange: "none",
       files: [
         { path: "/etc/corosync/corosync.conf", text: renderCorosyncConf(this.pair.corosync()) },
-        ...fencing.files(),
+        ...fencing.files(machine),
+        ...address.files,
       ],
       secrets: fencing.secrets,
       units: ["corosync.service", "corosync-qdevice.service", "pacemaker.service"],

@@ -5,7 +5,7 @@ import type { DrbdNfsPair } from "../../lib/drbd-nfs-pair/drbd-nfs-pair";
 import { Fencing } from "../../lib/drbd-nfs-pair/fencing";
 import { Template } from "../../lib/testing";
 import { newStack } from "../support/stack";
-import { newPair, pairHosts } from "./pairs";
+import { newAwsPair, newPair, pairHosts } from "./pairs";
 
 /** A node's files: with everything left out, and with everything said. */
 export function nfsPairCases(): { name: string; files: Record<string, string> }[] {
@@ -50,6 +50,7 @@ export function nfsPairCases(): { name: string; files: Record<string, string> }[
       pair.export("pictures").mountOn(apps, "/srv/pictures");
       return pair;
     }),
+    pairCase("nfs-aws", (stack) => newAwsPair(stack)),
   ];
 }
 
@@ -76,6 +77,13 @@ function pairCase(
       "firewall.nft": file("/etc/cdktf-ha/firewall.nft"),
       "vote-firewall.nft": file("/etc/cdktf-ha/firewall.nft", "vote-1"),
       "corosync-qnetd": file("/etc/default/corosync-qnetd", "vote-1"),
+      ...(name === "nfs-aws"
+        ? {
+            claim: file("/usr/local/lib/cdktf-ha/drbd-nfs/claim"),
+            "fence-try": file("/usr/local/lib/cdktf-ha/drbd-nfs/fence-try"),
+            "poweroff.conf": file("/etc/systemd/system/poweroff.target.d/cdktf-ha.conf"),
+          }
+        : {}),
       ...(everything
         ? {
             "srv-pictures.mount": file("/etc/systemd/system/srv-pictures.mount", "app-1"),
