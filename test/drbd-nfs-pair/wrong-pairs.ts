@@ -2,7 +2,7 @@ import type { TerraformStack } from "cdktf";
 import { Peer, Secret, VirtualIp, type ProblemCode } from "../../lib";
 import type { DrbdNfsPair, DrbdNfsPairProps } from "../../lib/drbd-nfs-pair/drbd-nfs-pair";
 import { Fencing } from "../../lib/drbd-nfs-pair/fencing";
-import { newPair, pairHosts } from "./pairs";
+import { newAwsPair, newPair, pairHosts } from "./pairs";
 
 /** Pairs whose author is wrong, by the code they are refused with: test/bad-input.test.ts tries them all. */
 const pair =
@@ -24,7 +24,16 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
       ["a node of the pair", voteOfANode],
     ],
     "no-nodes": [["no quorum host", pair({ quorum: [] })]],
-    "no-fencing": [["a node without a board", pair({ fencing: Fencing.ipmi({ "nfs-1": board }) })]],
+    "no-fencing": [
+      ["a node without a board", pair({ fencing: Fencing.ipmi({ "nfs-1": board }) })],
+      ["AWS's on hosts", pair({ fencing: Fencing.aws() })],
+    ],
+    "conflicting-setting": [
+      ["no disk on hosts", pair({ disk: undefined })],
+      ["a volume on hosts", pair({ dataVolume: { sizeGiB: 1 } })],
+      ["a disk on AWS", (stack) => newAwsPair(stack, { disk: "/dev/nvme1n1" })],
+      ["no volume on AWS", (stack) => newAwsPair(stack, { dataVolume: undefined })],
+    ],
     "unknown-node": [
       [
         "a board too many",
@@ -45,7 +54,13 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
         () => Fencing.command({ name: "fence_our_switch", program: "/usr/sbin/fence" }),
       ],
     ],
-    "virtual-ip-mode": [["not on a segment", pair({ virtualIp: VirtualIp.secondaryPrivateIp("10.0.1.90") })]],
+    "virtual-ip-mode": [
+      ["not on a segment", pair({ virtualIp: VirtualIp.secondaryPrivateIp("10.0.1.90") })],
+      [
+        "on a segment of AWS's",
+        (stack) => newAwsPair(stack, { virtualIp: VirtualIp.layer2("10.1.0.90/24") }),
+      ],
+    ],
     "virtual-ip-outside-subnet": [["a pair", pair({ virtualIp: VirtualIp.layer2("10.0.2.90/24") })]],
     "virtual-ip-is-a-node": [["a pair", pair({ virtualIp: VirtualIp.layer2("10.0.1.92/24") })]],
     "bad-path": [
@@ -79,6 +94,7 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
     ],
     "number-out-of-range": [
       ["a token", pair({ token: 0.2 })],
+      ["a delay", () => Fencing.aws({ delay: 90 })],
       ["a rate", pair({ resyncRate: 0 })],
       ["a time-out", pair({ operationTimeout: 5 })],
       ["threads", pair({ threads: 0 })],
