@@ -20,8 +20,11 @@ export class HostName implements Service {
         },
       ],
       hooks: {
-        activate: "hostname --file /etc/hostname",
-        healthy: `[[ $(uname --nodename) == ${name} ]]`,
+        // sudo looks for it at each call
+        activate: `hostname --file /etc/hostname
+getent hosts ${name} >/dev/null || printf '127.0.1.1\\t%s\\n' ${name} >>/etc/hosts`,
+        healthy: `[[ $(uname --nodename) == ${name} ]] && getent hosts ${name}`,
+        leave: `sed --in-place '/^127\\.0\\.1\\.1\\t${name}$/d' /etc/hosts`,
       },
     };
   }

@@ -16,7 +16,7 @@ case $1 in
   promote)
     drbdadm primary "$OCF_RESKEY_drbd_resource" || exit 1
     # what DRBD would have brought over from the other node
-    [[ -n $(blkid --probe --output value --match-tag TYPE /dev/drbd0) ]] || mkfs.xfs -q /dev/drbd0
+    [[ -n $(blkid --probe --output value --match-tag TYPE /dev/drbd0) ]] || { mkfs.xfs -q /dev/drbd0 && drbdadm keep; }
     ;;
   demote) drbdadm secondary "$OCF_RESKEY_drbd_resource" ;;
   monitor)

@@ -14,7 +14,7 @@ disk() { dd if="$PAIR_DISK" bs=4096 skip="$end" count=1 status=none | grep --tex
 set_disk() { printf '%s\n' "$1" | dd of="$PAIR_DISK" bs=4096 seek="$end" conv=notrunc,sync,fsync status=none; }
 is_up() { [[ -e $run/role ]]; }
 # peer [WORD]: the other node's disk, after it has been told to be WORD
-peer() { socat -T 2 - "TCP:$there:7788,connect-timeout=2" <<<"${1:-}" 2>/dev/null || true; }
+peer() { socat -t 10 -T 10 - "TCP:$there:7788,connect-timeout=2" <<<"${1:-}" 2>/dev/null || true; }
 
 case $1 in
   dump) sed -n '/^resource/,$p' /etc/drbd.d/nfs.res ;;
@@ -52,7 +52,11 @@ case $1 in
     peer UpToDate >/dev/null
     ;;
   primary) echo Primary >"$run/role" ;;
-  secondary) echo Secondary >"$run/role" ;;
+  secondary)
+    set_disk UpToDate
+    echo Secondary >"$run/role"
+    ;;
+  keep) set_disk UpToDate ;; # mkfs.xfs has cleared the disk's end
   *)
     echo "the stand-in for drbdadm does not know '$1'" >&2
     exit 1
