@@ -28,8 +28,8 @@ let before: Record<string, number>;
 let policy: DeployerPolicy;
 
 const now = (): number => Date.now() / 1000;
-const pair = (exports: readonly string[], nodes: Partial<Record<Node, NodeProps>> = {}) =>
-  fileServers(lab, network, exports, nodes);
+const pair = (names: readonly string[], nodes: Partial<Record<Node, NodeProps>> = {}) =>
+  fileServers(lab, network, names, nodes);
 const other = (name: Node): Node => (name === "nfs-1" ? "nfs-2" : "nfs-1");
 
 /** Who answers at the address that clients mount from. */

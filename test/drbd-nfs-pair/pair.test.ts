@@ -66,13 +66,15 @@ test("the pair's secret stands nowhere but on the machines", () => {
 });
 
 describe("on AWS", () => {
-  interface Rights { statement: { actions: string[]; resources: string[] }[] }
+  interface Rights {
+    statement: { actions: string[]; resources: string[] }[];
+  }
 
   test("a node may stop the other one's instance, and no other", () => {
     const stack = newStack();
     newAwsPair(stack);
     const synthesized = Template.synth(stack).hasNoErrors().hasNoWarnings();
-    const documents = synthesized.json.data as { aws_iam_policy_document: Record<string, Rights> };
+    const documents = synthesized.json.data as unknown as { aws_iam_policy_document: Record<string, Rights> };
     const rights = Object.entries(documents.aws_iam_policy_document).flatMap(([name, { statement }]) =>
       statement
         .filter(({ actions }) => actions.includes("ec2:StopInstances"))

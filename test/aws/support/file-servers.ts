@@ -14,7 +14,7 @@ export const SECRET = "the-pairs-own-secret-0123";
 
 /** Two servers and the third vote, each in a zone of its own. */
 export const fileServers =
-  (lab: Lab, network: Network, exports: readonly string[], nodes: Partial<Record<Node, NodeProps>> = {}) =>
+  (lab: Lab, network: Network, names: readonly string[], nodes: Partial<Record<Node, NodeProps>> = {}) =>
   (stack: TerraformStack): void => {
     const node = (name: Node): NodeProps => ({ privateAddress: NODES[name], ...nodes[name] });
     new DrbdNfsPair(stack, "files", {
@@ -25,6 +25,6 @@ export const fileServers =
       virtualIp: VirtualIp.routeTable(ADDRESS, { routeTableIds: [network.routeTableId] }),
       dataVolume: { sizeGiB: 1, protected: false, finalSnapshot: false },
       secret: Secret.awsSecretsManager("files/pair"),
-      exports: exports.map((name) => ({ name, clients: [Peer.cidr(`${CLIENT}/32`)] })),
+      exports: names.map((name) => ({ name, clients: [Peer.cidr(`${CLIENT}/32`)] })),
     });
   };
