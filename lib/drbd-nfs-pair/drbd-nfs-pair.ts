@@ -292,7 +292,8 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
     for (const address of Object.values(secondLink ?? {})) {
       if (isIp(address)) connections.allowFrom(Peer.cidr(address), Port.udp(CLUSTER_PORT + 1));
     }
-    const votes = new Connections(this, { name: `${this.node.id}-quorum` });
+    // a security group is called after its place: two in one would have their names by who came first
+    const votes = new Connections(new Construct(this, "vote"), { name: `${this.node.id}-quorum` });
     votes.addMachine(quorumMachine);
     quorumMachine.listens(this, () => [
       { port: Port.tcp(QUORUM_PORT), address: quorumMachine.privateAddress },

@@ -137,7 +137,7 @@ test("the groups are the declared matrix, and who is in none of it gets no answe
       ),
       "files: tcp 7788-7788 from files",
       "files: udp 5405-5405 from files",
-      "files-quorum: tcp 5403-5403 from files",
+      "files-vote: tcp 5403-5403 from files",
       `files: tcp 2049-2049 from ${CLIENT}/32`,
     ].sort(),
   );
