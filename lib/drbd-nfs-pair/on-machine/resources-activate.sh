@@ -3,11 +3,16 @@
 # shellcheck source-path=SCRIPTDIR source=functions.sh
 . /usr/local/lib/cdktf-ha/drbd-nfs/functions.sh
 
+# Pacemaker itself has taken both in: else the one that it has not seen yet counts as lost, and is to be switched off.
+joined() {
+  (($(cibadmin --query --xpath "//node_state[@join='member']" 2>/dev/null | grep --count '<node_state ') == 2))
+}
 connected() { [[ $(pair_connection) == Connected ]]; }
 
 # Nobody has ever written to either copy: both are taken for equal, without copying one to the other.
 first_sync() {
   pair_wait 120 pair_sees_both || pair_fail "$PAIR_PEER has not joined the cluster"
+  pair_wait 120 joined || pair_fail "Pacemaker has not taken $PAIR_PEER in"
   pair_wait 120 connected || pair_fail "DRBD does not reach $PAIR_PEER ($(pair_connection))"
   case $(pair_disks) in
     Inconsistent/Inconsistent)
