@@ -89,6 +89,8 @@ export function squidSite(lab: Lab, props: SquidSiteProps = {}): (stack: Terrafo
       monitoring: [Peer.cidr(ADDRESSES.client)],
       logCollector: { address: OPERATOR, port: LOG_PORT },
       openFiles: 4096,
+      // by collapsing, Squid 5.7 loses one variant of a page by the other
+      extraLines: ["acl varied urlpath_regex ^/vary/", "collapsed_forwarding_access deny varied"],
       ...props.tier,
     });
   };
