@@ -32,6 +32,7 @@ const setOf = (props: Partial<PostgresReplicaSetProps> = {}, also?: SetProps["al
       alone: true,
       members: MEMBERS,
       takeOver: { member: "db-1" },
+      synchronous: "on", // of two members it is nobody's default
       clients: ["client", "db-3"].map((name) => Peer.cidr(ADDRESSES[name as Name])),
       ...props,
       also,

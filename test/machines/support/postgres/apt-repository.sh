@@ -28,8 +28,11 @@ package() { # NAME VERSION DEPENDS [POSTINST]: of $work/NAME
 patroni=$("$here/fetch.sh" patroni-4.1.5)
 mkdir -p "$work"/patroni/usr/{bin,lib/python3/dist-packages}
 cp -r "$patroni/patroni" "$work/patroni/usr/lib/python3/dist-packages/"
-printf '#!/usr/bin/python3\nfrom patroni.__main__ import main\nmain()\n' >"$work/patroni/usr/bin/patroni"
-printf '#!/usr/bin/python3\nfrom patroni.ctl import ctl\nctl()\n' >"$work/patroni/usr/bin/patronictl"
+entry() { # MODULE FUNCTION: guarded, as Patroni starts PostgreSQL by a process that reads this once more
+  printf '#!/usr/bin/python3\nfrom %s import %s\nif __name__ == "__main__":\n    %s()\n' "$1" "$2" "$2"
+}
+entry patroni.__main__ main >"$work/patroni/usr/bin/patroni"
+entry patroni.ctl ctl >"$work/patroni/usr/bin/patronictl"
 chmod 755 "$work"/patroni/usr/bin/*
 postgres=$("$here/fetch.sh" pgserver-0.1.4)
 mkdir -p "$work/postgresql-16/usr/lib/postgresql"
