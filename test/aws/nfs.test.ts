@@ -42,7 +42,7 @@ const server = async (): Promise<string> =>
 async function awaitServer(name: Node): Promise<void> {
   await waitUntil(
     async () => (await server()) === name,
-    180,
+    300,
     () => `${name} does not answer`,
     200,
   ).catch(async (error: unknown) => {
@@ -70,7 +70,7 @@ const awaitPair = (): Promise<void> =>
         )
       );
     },
-    180,
+    300,
     () => "the pair is not whole",
     500,
   );
@@ -163,7 +163,7 @@ test("an export more: no machine of AWS's changes, and the server goes on", asyn
     );
   expect((await lab.machine("nfs-1").ssh("ls /srv/nfs/exports")).stdout).toBe("assets\npictures\n");
   expect(await since()).toBe(started);
-}, 300_000);
+}, 600_000);
 
 test("the serving node loses power: it is stopped by the other one's role, known to be off, and the address moves", async () => {
   const cut = now();
@@ -182,7 +182,7 @@ test("the serving node loses power: it is stopped by the other one's role, known
   expect(await server()).toBe("nfs-2");
   expect(switching(cut)).toEqual(await fencing("nfs-1"));
   expect((await deployment.plan()).actions).toEqual({});
-}, 300_000);
+}, 600_000);
 
 test("cut off from each other, both alive: one of them is stopped, and one only", async () => {
   const cut = now();
@@ -198,7 +198,7 @@ test("cut off from each other, both alive: one of them is stopped, and one only"
   expect(switching(cut)).toEqual(await fencing(stopped));
   await awaitServer(other(stopped));
   report("the nodes are cut off from each other", `${stopped} is stopped, ${other(stopped)} serves`);
-}, 300_000);
+}, 600_000);
 
 test("somebody leads the address elsewhere: it comes back by itself", async () => {
   const serving = (await server()) as Node;
@@ -259,4 +259,4 @@ test("destroyed: nothing is left, and the deployer's policy allowed all of this"
   expect([...lab.names].sort()).toEqual(["client", "stranger"]);
   expect(refusals(cloud)).toEqual([]);
   expect(policy.unused(cloud, ROUTES)).toEqual([]);
-}, 300_000);
+}, 600_000);
