@@ -46,9 +46,16 @@ export class Members {
         all[name]!.handovers.map((service): Entry => [`${name}/${service}`, input]),
       );
     };
-    this.last = farewells(scope, "handovers", handovers, 'leave-service ${replace(each.key, "/", " ")}');
+    this.last = farewells(
+      scope,
+      "handovers",
+      handovers,
+      'leave-service ${replace(each.key, "/", " ")}',
+      // two services of one machine may say goodbye at once, each by a script of its own
+      'leave-${replace(each.key, "/", "-")}',
+    );
     // a machine that leaves is gone before its services are asked one by one: they go in its own order
-    const machines = farewells(scope, "members", entries, "leave ${each.key}", [this.last]);
+    const machines = farewells(scope, "members", entries, "leave ${each.key}", "leave", [this.last]);
     const stack = TerraformStack.of(scope);
     DEPARTURES.set(stack, [...Members.departures(stack), this.last, machines]);
     this.tellThatAllGo(scope, machines, entries);
@@ -92,6 +99,7 @@ function farewells(
   id: string,
   entries: () => Entry[],
   command: string,
+  script: string,
   dependsOn: readonly TerraformResource[] = [],
 ): TerraformResource {
   const resource = terraformData(scope, id, dependsOn);
@@ -100,9 +108,8 @@ function farewells(
     atSynth(() => Object.fromEntries(entries())),
   );
   resource.addOverride("input", "${each.value}");
-  const verb = command.split(" ")[0]!;
   resource.addOverride("provisioner", [
-    goodbye("self.input", verb, `exec /usr/local/sbin/cdktf-ha ${command}`),
+    goodbye("self.input", script, `exec /usr/local/sbin/cdktf-ha ${command}`),
   ]);
   return resource;
 }
@@ -123,7 +130,7 @@ const CONNECTION = [
 
 function goodbye(
   input: string,
-  verb: string,
+  script: string,
   command: string,
   more: Readonly<Record<string, string>> = {},
 ): object {
@@ -136,7 +143,7 @@ function goodbye(
         ...Object.fromEntries(CONNECTION.map((name) => [name, `\${try(${input}.${name}, null)}`])),
         private_key: `\${can(${input}.private_key_file) ? ${keyFileExpression(`${input}.private_key_file`).slice(2, -1)} : null}`,
         timeout: "30s",
-        script_path: `./.cdktf-ha-${verb}.sh`, // also where no push was ever made
+        script_path: `./.cdktf-ha-${script}.sh`, // also where no push was ever made
       },
       inline: [`#!/bin/bash\n[[ -x /usr/local/sbin/cdktf-ha ]] || exit 0\n${command}`],
     },

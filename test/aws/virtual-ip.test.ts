@@ -11,6 +11,12 @@ import { AwsDeployment } from "./support/deployment";
 import { rightsOf } from "./support/rights";
 import { startCloud, type Network } from "./support/site";
 
+/** Seconds. A call by the command line of AWS takes ten of them on a busy computer, and some claims need eight calls. */
+const PATIENCE = 300;
+
+// Failovers of several pairs in one test, each with calls that are tried again.
+jest.setTimeout(900_000);
+
 /** Addresses that AWS moves. */
 let lab: Lab;
 let cloud: Cloud;
@@ -51,7 +57,7 @@ async function roles(pair: "edge" | "inner"): Promise<{ active: LabMachine; stan
           : await holders.secondary();
       return masters.length === 1 && held.every((name) => name === masters[0]);
     },
-    90,
+    PATIENCE,
     () => `masters of ${pair}: ${masters.join()}, holders at AWS: ${held.join()}`,
     200,
   );
@@ -64,7 +70,7 @@ async function comesBack({ name }: LabMachine): Promise<void> {
   let state = "";
   await waitUntil(
     async () => (state = await stateOf(name)) === "BACKUP",
-    90,
+    PATIENCE,
     () => `${name} does not come back, it is '${state}'`,
     200,
   );
@@ -118,7 +124,7 @@ test("power cuts: every address moves, AWS says so, and Terraform wants none of 
       const held = await Promise.all([holders.elastic(), holders.route(), holders.secondary()]);
       return held.join() === [edge.standby.name, edge.standby.name, inner.standby.name].join();
     },
-    90,
+    PATIENCE,
     () => "the addresses did not move",
     100,
   );
@@ -130,7 +136,7 @@ test("power cuts: every address moves, AWS says so, and Terraform wants none of 
       .map(({ mode, load }) => `${mode}: ${load.soFar().failed.at(-1)?.error ?? "no failure either"}`);
   await waitUntil(
     () => silent().length === 0,
-    90,
+    PATIENCE,
     () => `no answer at the addresses that moved: ${silent().join("; ")}`,
     100,
   ).catch(async (error: unknown) => {
@@ -176,7 +182,7 @@ test("two masters at once: the claim that comes again puts right what the last c
   await lab.partition(["edge-1"], ["edge-2"]);
   await waitUntil(
     async () => (await stateOf("edge-1")) === "MASTER" && (await stateOf("edge-2")) === "MASTER",
-    90,
+    PATIENCE,
     () => "no two masters",
   );
   await lab.heal();
@@ -223,7 +229,7 @@ async function failover(action: () => Promise<void> = () => Promise.resolve()): 
         /route to \S+ in \S+ leads here after \d+ s/.test(words)
       );
     },
-    90,
+    PATIENCE,
     () => words,
     300,
   );
@@ -239,7 +245,7 @@ test("the API cannot be reached while addresses have to move: tried again with l
   const { seconds } = await failover(async () => {
     await waitUntil(
       async () => (await journal(standby, now() - 60)).includes("Connect timeout"),
-      90,
+      PATIENCE,
       () => "the journal says nothing",
       500,
     );
@@ -282,7 +288,7 @@ test("rights that are missing: the apply names them, and a claim without them is
   await failover(async () => {
     await waitUntil(
       async () => (await journal(standby, now() - 60)).includes("ec2:AssociateAddress"),
-      90,
+      PATIENCE,
       () => "the journal does not say what is missing",
       500,
     );
@@ -291,7 +297,7 @@ test("rights that are missing: the apply names them, and a claim without them is
   });
   await slower.deploy();
   deployment = slower;
-}, 600_000); // a push that fails waits for its service to become healthy
+}, 900_000); // a push that fails waits for its service to become healthy
 
 test("a role's rights are what its machine called for, and nothing else", async () => {
   for (const name of ["edge-1", "edge-2", "inner-1", "inner-2"])
