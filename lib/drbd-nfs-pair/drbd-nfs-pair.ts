@@ -2,6 +2,7 @@ import { Construct } from "constructs";
 import { Connections, type Connectable } from "../firewall/connections";
 import { Peer } from "../firewall/peer";
 import { Port } from "../firewall/port";
+import { checkProps } from "../input/guard";
 import { isIp, parseNetwork } from "../net";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
@@ -107,6 +108,7 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
     private readonly props: DrbdNfsPairProps,
   ) {
     super(scope, id);
+    checkProps(this, "DrbdNfsPairProps", props);
     const { platform, nodes = [`${id}-1`, `${id}-2`] } = props;
     checkCount(this, "resyncRate", props.resyncRate, 1, 4000, "MiB/s");
     checkRange(

@@ -32,9 +32,14 @@ export const SHAPES: Shapes = {
     "Connections#allowFromAnyone": { "...ports": ["or", "text", ["is", "Port"]] },
     "Connections#allowFromLocalhostOnly": { port: ["is", "Port"], purpose: "text" },
     "Connections#allowInternally": { "...ports": ["or", "text", ["is", "Port"]] },
+    "DrbdNfsPair#export": { name: "text" },
     "EtcdCluster#allowFrom": { group: ["or", ["is", "Connectable"], ["is", "Connections"]] },
     "EtcdTls.authority": { authority: ["is", "Secret"], props: ["is", "EtcdTlsProps"] },
     "EtcdTls.given": { certificates: ["record", ["is", "Secret"]], props: ["is", "EtcdTlsProps"] },
+    "Fencing.command": { props: ["is", "CommandFencingProps"] },
+    "Fencing.ipmi": { boards: ["record", ["is", "ManagementBoard"]] },
+    "Fencing.none": { _accept: ["settings", { iAcceptSplitBrain: ["word", true] }] },
+    "Fencing.redfish": { boards: ["record", ["is", "ManagementBoard"]] },
     "GeoDatabase.mmdb": { path: "text" },
     "GeoDnsService.powerDns": { props: ["is", "PowerDnsProps"] },
     "GeoDnsService.route53": { props: ["is", "Route53Props"] },
@@ -66,6 +71,8 @@ export const SHAPES: Shapes = {
     "MachineImage.ubuntu2204": { "architecture?": ["or", ["word", "arm64"], ["word", "x86_64"]] },
     "MetricsAgent.download": { source: "text", props: ["settings", { sha256: "text" }] },
     "MetricsAgent.jar": { path: "text" },
+    "NfsExport#allowFrom": { client: ["or", ["is", "Connectable"], ["is", "Peer"]] },
+    "NfsExport#mountOn": { group: ["is", "Connectable"], where: "text" },
     "OriginPool#checks": { host: "text" },
     "Outgoing.only": {
       "...allowed": ["settings", { to: ["is", "Peer"], ports: ["list", ["is", "Port"]], purpose: "text" }],
@@ -354,6 +361,14 @@ export const SHAPES: Shapes = {
         path: "text",
       },
     },
+    CommandFencingProps: {
+      settings: {
+        name: "text",
+        program: "text",
+        "parameters?": ["record", "text"],
+        "password?": ["is", "Secret"],
+      },
+    },
     Connectable: { members: ["connections"] },
     Connections: {
       members: [
@@ -399,6 +414,27 @@ export const SHAPES: Shapes = {
         "seeds?": ["list", "text"],
       },
     },
+    DrbdNfsPairProps: {
+      settings: {
+        platform: ["is", "Platform"],
+        "nodes?": ["or", ["list", "text"], ["record", ["or", ["is", "Machine"], ["is", "NodeProps"]]]],
+        quorum: ["or", ["list", "text"], ["record", ["or", ["is", "Machine"], ["is", "NodeProps"]]]],
+        fencing: ["is", "Fencing"],
+        virtualIp: ["is", "MovingAddress"],
+        disk: "text",
+        secret: ["is", "Secret"],
+        exports: ["list", ["is", "NfsExportProps"]],
+        "fileSystem?": ["or", ["word", "ext4"], ["word", "xfs"]],
+        "protocol?": ["or", ["word", "A"], ["word", "B"], ["word", "C"]],
+        "resyncRate?": "number",
+        "secondLink?": ["record", "text"],
+        "pingHosts?": ["list", "text"],
+        "token?": "number",
+        "operationTimeout?": "number",
+        "threads?": "number",
+        "lease?": "number",
+      },
+    },
     EtcdCluster: {
       members: [
         "allowFrom",
@@ -435,6 +471,7 @@ export const SHAPES: Shapes = {
     EtcdTlsProps: {
       settings: { trusted: ["list", "text"], "mode?": ["or", ["word", "optional"], ["word", "required"]] },
     },
+    Fencing: { members: ["check", "devices", "files", "isCertain", "packages", "secrets"] },
     ForwardedBastion: { settings: { forwardedPort: "number", "user?": "text", "hostKey?": "text" } },
     GeneratedSecretProps: { settings: { "bytes?": "number", "version?": "text" } },
     GeoDatabase: { members: ["files", "packages", "setting"] },
@@ -596,6 +633,7 @@ export const SHAPES: Shapes = {
         "aws?": ["is", "AwsMachine"],
       },
     },
+    ManagementBoard: { settings: { address: "text", user: "text", password: ["is", "Secret"] } },
     MemberProps: {
       settings: {
         "noFailover?": "flag",
@@ -635,6 +673,16 @@ export const SHAPES: Shapes = {
         clients: ["list", ["is", "Peer"]],
         "database?": ["is", "GeoDatabase"],
         "packageVersion?": "text",
+      },
+    },
+    NfsExportProps: {
+      settings: {
+        name: "text",
+        "clients?": ["list", ["or", ["is", "Connectable"], ["is", "Peer"]]],
+        "readOnly?": "flag",
+        "squash?": ["or", ["word", "all"], ["word", "none"], ["word", "root"]],
+        "anonymous?": ["settings", { user: "number", group: "number" }],
+        "fsid?": "text",
       },
     },
     NodeProps: {
