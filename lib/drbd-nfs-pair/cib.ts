@@ -10,6 +10,8 @@ export interface CibModel {
   readonly virtualIp: { readonly address: string; readonly prefix: number };
   /** Seconds in which an agent has to be done with what it is asked for. */
   readonly operationTimeout: number;
+  /** Program that is told of whatever happens. */
+  readonly alertAgent?: string;
 }
 
 /** A way to switch nodes off. */
@@ -100,6 +102,9 @@ export function renderCib(model: CibModel): string {
       "failure-timeout": "600s",
     }),
     "  </rsc_defaults>",
+    ...(model.alertAgent
+      ? ["  <alerts>", `    <alert id="${OURS}alert" path="${model.alertAgent}"/>`, "  </alerts>"]
+      : []),
     "</configuration>",
     "",
   ].join("\n");

@@ -9,18 +9,23 @@ import { machinesOf } from "../platform/nodes";
 import type { Nodes, Platform } from "../platform/platform";
 import { checkCount, checkRange, refuse, refuseTwice } from "../problem";
 import { Rollout } from "../push/rollout";
+import { Fact } from "../push/service";
 import type { Secret } from "../secret/secret";
 import type { ClusterTopology } from "../topology/topology";
 import type { VirtualIp } from "../virtual-ip/virtual-ip";
+import { ALERT_AGENT, type NfsAlertsProps } from "./alerts";
 import type { CibModel } from "./cib";
 import type { CorosyncModel } from "./corosync-conf";
 import type { DrbdResourceModel, ReplicationProtocol } from "./drbd-resource";
 import type { ExportModel } from "./exports-file";
-import type { Fencing } from "./fencing";
+import { Fencing } from "./fencing";
+import type { HaCfModel, HaresourcesModel } from "./heartbeat-files";
+import { HeartbeatService, type HeartbeatSource } from "./heartbeat-service";
 import {
   CLUSTER_PORT,
   DEVICE,
   DIRECTORY,
+  HEARTBEAT_PORT,
   MINOR,
   NFS_PORT,
   QUORUM_PORT,
@@ -28,6 +33,8 @@ import {
   RESOURCE,
   STATE,
 } from "./layout";
+import { checkManager, heartbeatTimes, Manager } from "./manager";
+import type { NfsMetricsProps } from "./metrics";
 import type { NfsConfModel } from "./nfs-conf";
 import { NfsExport, type NfsExportProps } from "./nfs-export";
 import { checkPair } from "./pair-problems";
@@ -36,9 +43,10 @@ import {
   NfsServerService,
   PacemakerService,
   ResourcesService,
-  type PairSource,
+  type AdoptProps,
 } from "./pair-services";
 import { QuorumService } from "./quorum-service";
+import { UpkeepService } from "./upkeep-service";
 
 export interface DrbdNfsPairProps {
   readonly platform: Platform;
@@ -46,15 +54,25 @@ export interface DrbdNfsPairProps {
   readonly nodes?: Nodes;
   /**
    * The machine with the third vote, in a third zone: which node goes on when the two do not see each other is decided there.
-   * It keeps no data and needs next to nothing.
+   * It keeps no data and needs next to nothing. @default - none: an error, unless the manager is Heartbeat
    */
-  readonly quorum: Nodes;
-  /** How a node is made to stop for certain before the other one takes over. */
-  readonly fencing: Fencing;
+  readonly quorum?: Nodes;
+  /** How a node is made to stop for certain before the other one takes over. @default - none: an error, unless the manager is Heartbeat */
+  readonly fencing?: Fencing;
+  /** What decides which node serves. @default Manager.pacemaker() - with `Manager.heartbeat` both may write at once */
+  readonly manager?: Manager;
   /** What clients mount from. `VirtualIp.layer2`. */
   readonly virtualIp: VirtualIp;
   /** Block device of each node, of the same size, that holds nothing else: `/dev/vg0/nfs`. */
   readonly disk: string;
+  /** Block device of each node for DRBD's own notes: 32 MiB for each TiB of `disk`, and 1 MiB. @default - the end of `disk` */
+  readonly metaDisk?: string;
+  /**
+   * Takes over a single server's data: its file system is on the `disk` of one node, unmounted, and stays. DRBD's notes need
+   * room behind it (make the disk larger first), or a `metaDisk`.
+   * @default - both disks are empty: one that holds something is refused
+   */
+  readonly adopt?: AdoptProps;
   /** What the nodes prove to know to each other: 16 to 64 characters. It cannot be changed while the pair runs. */
   readonly secret: Secret;
   readonly exports: readonly NfsExportProps[];
@@ -65,7 +83,9 @@ export interface DrbdNfsPairProps {
    * @default "C"
    */
   readonly protocol?: ReplicationProtocol;
-  /** MiB/s at most while a copy catches up, so that clients have the rest of the link. @default 100 - most of a link of 1 Gbit/s */
+  /** Mbit/s of the link between the nodes. @default 1000 */
+  readonly linkMbit?: number;
+  /** MiB/s at most while a copy catches up, so that clients have the rest of the link. @default - a tenth of `linkMbit`: five sixths of the link */
   readonly resyncRate?: number;
   /**
    * Addresses of a second network between the nodes, by node: DRBD replicates over it, and who is alive is seen there too when
@@ -87,6 +107,12 @@ export interface DrbdNfsPairProps {
   readonly threads?: number;
   /** Seconds that a silent client keeps its locks, and has for claiming them again after a failover. @default 10 - of the kernel's 90 clients would wait all after each failover */
   readonly lease?: number;
+  /** When both copies are compared, block by block, as systemd's calendar has it. @default "Sun *-*-* 02:00" - weekly, at night */
+  readonly verifySchedule?: string;
+  /** Who is told of failovers, lost copies and splits. @default - the journal alone */
+  readonly alerts?: NfsAlertsProps;
+  /** The pair's state for a node exporter. @default - none */
+  readonly metrics?: NfsMetricsProps;
 }
 
 /**
@@ -94,10 +120,12 @@ export interface DrbdNfsPairProps {
  * them, and the address moves with it. The two never write at once: the third vote says who may go on, and the other one is
  * switched off before anybody takes over.
  */
-export class DrbdNfsPair extends Construct implements Connectable, PairSource {
+export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSource {
   readonly connections: Connections;
   readonly machines: readonly Machine[];
-  readonly quorumMachine: Machine;
+  readonly manager: Manager;
+  /** Who has the third vote. Nobody, where Heartbeat is the manager. */
+  readonly quorumMachine?: Machine;
   /** What whoever comes after the pair depends on. */
   readonly ready: Rollout["last"];
   private readonly known = new Map<string, NfsExport>();
@@ -110,6 +138,7 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
     super(scope, id);
     checkProps(this, "DrbdNfsPairProps", props);
     const { platform, nodes = [`${id}-1`, `${id}-2`] } = props;
+    checkCount(this, "linkMbit", props.linkMbit, 10, 400_000, "Mbit/s");
     checkCount(this, "resyncRate", props.resyncRate, 1, 4000, "MiB/s");
     checkRange(
       this,
@@ -123,8 +152,10 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
     checkCount(this, "threads", props.threads, 1, 1024, "threads of the kernel's");
     checkCount(this, "lease", props.lease, 10, 120, "seconds; the kernel takes no less than 10");
     this.machines = machinesOf(this, platform, nodes);
-    const quorum = machinesOf(this, platform, props.quorum);
-    this.quorumMachine = quorum[0]!;
+    this.manager = props.manager ?? Manager.pacemaker();
+    checkManager(this, props);
+    const quorum = props.quorum === undefined ? [] : machinesOf(this, platform, props.quorum);
+    this.quorumMachine = quorum[0];
     checkPair(this, this.machines, quorum, props);
     this.connections = new Connections(this, { name: id, ports: { nfs: Port.tcp(NFS_PORT) } });
     this.openPorts();
@@ -151,22 +182,30 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
 
   /** Who is there, and how long a failover takes: without Terraform. */
   topology(): ClusterTopology {
+    const { quorumMachine } = this;
+    const { settings } = this.manager;
     return {
       kind: "DrbdNfsPair",
       path: this.node.path,
       members: [
         ...this.machines.map(({ name, zone }) => ({ name, zone, roles: ["nfs"] })),
-        { name: this.quorumMachine.name, zone: this.quorumMachine.zone, roles: ["quorum"] },
+        ...(quorumMachine ? [{ name: quorumMachine.name, zone: quorumMachine.zone, roles: ["quorum"] }] : []),
       ],
       addresses: [{ group: "main", address: this.address, mode: this.props.virtualIp.mode }],
       needs: [],
       survives: { failures: 1, of: "node" },
       timers: [
-        {
-          name: "a node is missed",
-          seconds: 2.2 * this.token,
-          because: `the token of ${this.token} s, and 1.2 times of it until the rest agrees on who is there`,
-        },
+        settings
+          ? {
+              name: "a node is missed",
+              seconds: heartbeatTimes(settings).deadtime,
+              because: "the deadtime",
+            }
+          : {
+              name: "a node is missed",
+              seconds: 2.2 * this.token,
+              because: `the token of ${this.token} s, and 1.2 times of it until the rest agrees on who is there`,
+            },
       ],
     };
   }
@@ -175,6 +214,14 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
 
   get disk(): string {
     return this.props.disk;
+  }
+
+  get adopt(): AdoptProps | undefined {
+    return this.props.adopt;
+  }
+
+  get founder(): string {
+    return this.adopt?.node ?? this.machines[0]!.name;
   }
 
   get fileSystem(): "xfs" | "ext4" {
@@ -186,7 +233,7 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
   }
 
   get fencing(): Fencing {
-    return this.props.fencing;
+    return this.props.fencing ?? Fencing.none({ iAcceptSplitBrain: true });
   }
 
   get operationTimeout(): number {
@@ -206,8 +253,14 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
       })),
       protocol: this.props.protocol ?? "C",
       secret: this.secret.quotable,
-      resyncRate: this.props.resyncRate ?? 100,
-      fenced: this.fencing.isCertain,
+      resyncRate: this.props.resyncRate ?? Math.max(1, Math.floor(this.link / 10)),
+      link: this.link,
+      metaDisk: this.props.metaDisk,
+      fencing: this.manager.settings
+        ? "dont-care"
+        : this.fencing.isCertain
+          ? "resource-and-stonith"
+          : "resource-only",
     };
   }
 
@@ -221,7 +274,7 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
       })),
       port: CLUSTER_PORT,
       token: Math.round(1000 * this.token),
-      quorumHost: this.quorumMachine.privateAddress,
+      quorumHost: this.quorumMachine!.privateAddress,
       quorumPort: QUORUM_PORT,
       keeper: "/bin/grep -q ro:Primary /proc/drbd",
     };
@@ -235,12 +288,36 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
       drbdResource: RESOURCE,
       fileSystem: { device: DEVICE, directory: DIRECTORY, type: this.fileSystem },
       nfsState: STATE,
-      pingHosts: this.props.pingHosts ?? [this.quorumMachine.privateAddress],
+      pingHosts: this.props.pingHosts ?? [this.quorumMachine!.privateAddress],
       virtualIp: {
         address: this.address,
         prefix: parseNetwork(this.props.virtualIp.on(this.machines[0]!).cidr!)!.prefix,
       },
       operationTimeout: this.operationTimeout,
+      alertAgent: this.props.alerts && ALERT_AGENT,
+    };
+  }
+
+  haCf(): HaCfModel {
+    const settings = this.manager.settings!;
+    return {
+      ...heartbeatTimes(settings),
+      transport: settings.transport ?? "ucast",
+      port: HEARTBEAT_PORT,
+      interface: Fact.INTERFACE,
+      nodes: this.machines.map(({ name, privateAddress }) => ({ name, address: privateAddress })),
+    };
+  }
+
+  haresources(): HaresourcesModel {
+    return {
+      preferred: this.machines[0]!.name,
+      drbdResource: RESOURCE,
+      fileSystem: { device: DEVICE, directory: DIRECTORY, type: this.fileSystem },
+      virtualIp: {
+        address: this.address,
+        prefix: parseNetwork(this.props.virtualIp.on(this.machines[0]!).cidr!)!.prefix,
+      },
     };
   }
 
@@ -251,6 +328,10 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
   exports(): ExportModel[] {
     // whom nobody may mount yet is in no line of the file
     return [...this.known.values()].map((one) => one.model()).filter(({ clients }) => clients.length > 0);
+  }
+
+  private get link(): number {
+    return this.props.linkMbit ?? 1000;
   }
 
   private get token(): number {
@@ -279,21 +360,23 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
   private openPorts(): void {
     const { machines, connections, quorumMachine } = this;
     const { secondLink } = this.props;
+    const membership = Port.udp(this.manager.settings ? HEARTBEAT_PORT : CLUSTER_PORT);
     for (const machine of machines) {
       connections.addMachine(machine);
       const { privateAddress: address } = machine;
       machine.listens(this, () => [
         { port: Port.tcp(REPLICATION_PORT), address: this.replicationAddress(machine) },
-        { port: Port.udp(CLUSTER_PORT), address },
+        { port: membership, address },
         { port: Port.tcp(NFS_PORT) },
       ]);
     }
-    connections.allowInternally(Port.udp(CLUSTER_PORT));
+    connections.allowInternally(membership);
     if (!secondLink) connections.allowInternally(Port.tcp(REPLICATION_PORT));
     for (const address of Object.values(secondLink ?? {})) {
       if (!isIp(address)) continue; // refused already
       connections.allowFrom(Peer.cidr(address), Port.udp(CLUSTER_PORT + 1), Port.tcp(REPLICATION_PORT));
     }
+    if (!quorumMachine) return;
     const votes = new Connections(this, { name: `${this.node.id}-quorum` });
     votes.addMachine(quorumMachine);
     quorumMachine.listens(this, () => [
@@ -305,10 +388,17 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
   /** The third vote, then each node by itself, then what they do together. */
   private rollOut(): Rollout["last"] {
     const { machines, quorumMachine } = this;
+    if (!quorumMachine) return this.rollOutHeartbeat();
     const votes = new Rollout(this, "quorum", {
       nodes: [{ machine: quorumMachine, services: [new QuorumService()] }],
     });
-    const services = [new DrbdService(this), new NfsServerService(this), new PacemakerService(this)];
+    const { verifySchedule = "Sun *-*-* 02:00", alerts, metrics } = this.props;
+    const services = [
+      new DrbdService(this),
+      new NfsServerService(this),
+      new PacemakerService(this),
+      new UpkeepService({ verifySchedule, alerts, metrics }),
+    ];
     const nodes = new Rollout(this, "nodes", {
       nodes: machines.map((machine) => ({ machine, services })),
       // a change that breaks a node is found out on the one that serves nobody
@@ -316,8 +406,26 @@ export class DrbdNfsPair extends Construct implements Connectable, PairSource {
       dependsOn: votes.last,
     });
     const resources = new ResourcesService(this);
+    const [first, second] = machines;
+    const founderFirst = first!.name === this.founder ? machines : [second!, first!];
     return new Rollout(this, "resources", {
-      nodes: machines.map((machine) => ({ machine, services: [resources] })),
+      nodes: founderFirst.map((machine) => ({ machine, services: [resources] })),
+      dependsOn: nodes.last,
+    }).last;
+  }
+
+  /** Each node by itself, then the one who moves things: it starts on a volume that is there. */
+  private rollOutHeartbeat(): Rollout["last"] {
+    const { machines } = this;
+    const services = [new DrbdService(this), new NfsServerService(this)];
+    const nodes = new Rollout(this, "nodes", {
+      nodes: machines.map((machine) => ({ machine, services })),
+      standbyFirst: true,
+    });
+    const heartbeat = new HeartbeatService(this);
+    return new Rollout(this, "heartbeat", {
+      nodes: machines.map((machine) => ({ machine, services: [heartbeat] })),
+      standbyFirst: true,
       dependsOn: nodes.last,
     }).last;
   }

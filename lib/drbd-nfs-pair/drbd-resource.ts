@@ -1,4 +1,5 @@
 import { bracketed } from "../net";
+import { PROGRAMS } from "./layout";
 
 /** What a commit waits for: a copy on the other node's disk, in its memory, or in this node's send buffer. */
 export type ReplicationProtocol = "A" | "B" | "C";
@@ -17,11 +18,26 @@ export interface DrbdResourceModel {
   readonly secret: string;
   /** MiB/s at most while a node catches up. */
   readonly resyncRate: number;
-  /** Does a power switch answer for the peer? Else only DRBD's own note keeps a stale copy from being used. */
-  readonly fenced: boolean;
+  /** Mbit/s of the link between the nodes. */
+  readonly link: number;
+  /** Device of DRBD's own notes; behind the data unless there is one. */
+  readonly metaDisk?: string;
+  /**
+   * What a primary does that loses its peer: freezes writes until a power switch has answered for the peer, only notes that the
+   * peer's copy is stale, or goes on alone without a word.
+   */
+  readonly fencing: "resource-and-stonith" | "resource-only" | "dont-care";
 }
 
+/** Seconds: until an answer is missed, without a word until a ping, and until that one's answer is missed. */
+const TIMES = { timeout: 2, pingInterval: 3, pingTimeout: 1 } as const;
+
+/** Seconds after which a dead peer has been missed. */
+export const MISSED_AFTER = Math.max(TIMES.timeout, TIMES.pingInterval + TIMES.pingTimeout);
+
 const HANDLERS = "/usr/lib/drbd";
+/** Mbit/s: up to here DRBD's own buffers are large enough. */
+const GIGABIT = 1000;
 
 /**
  * One replicated device: pure. There is no `after-sb-*`: where the data differ in spite of fencing and the third vote, both
@@ -29,23 +45,30 @@ const HANDLERS = "/usr/lib/drbd";
  */
 export function renderDrbdResource(model: DrbdResourceModel): string {
   const { version, name, minor, nodes } = model;
-  const fencing = `    fencing ${model.fenced ? "resource-and-stonith" : "resource-only"};`;
+  const fencing = `    fencing ${model.fencing};`;
   const nine = version === "9";
   return [
     "# Managed by cdktf-ha-clusters.",
     `resource ${name} {`,
     `  device /dev/drbd${minor};`,
-    "  meta-disk internal;",
+    `  meta-disk ${model.metaDisk ?? "internal"};`,
     "  net {",
     `    protocol ${model.protocol};`,
     "    cram-hmac-alg sha256;",
     `    shared-secret "${model.secret}";`,
     "    verify-alg sha256;",
-    "    # a dead peer is missed after 2 s without an answer, or 3 s of silence and 1 s for the ping",
-    "    timeout 20;",
+    `    # a dead peer is missed after ${TIMES.timeout} s without an answer, or ${TIMES.pingInterval} s of silence and ${TIMES.pingTimeout} s for the ping`,
+    `    timeout ${10 * TIMES.timeout};`,
     "    connect-int 3;",
-    "    ping-int 3;",
-    "    ping-timeout 10;",
+    `    ping-int ${TIMES.pingInterval};`,
+    `    ping-timeout ${10 * TIMES.pingTimeout};`,
+    ...(model.link > GIGABIT
+      ? [
+          "    # what is under way on a fast link, in pages of 4 KiB",
+          "    max-buffers 16000;",
+          "    max-epoch-size 16000;",
+        ]
+      : []),
     ...(nine ? [fencing] : []),
     "  }",
     "  disk {",
@@ -54,9 +77,16 @@ export function renderDrbdResource(model: DrbdResourceModel): string {
     ...(nine ? [] : [fencing]),
     `    c-max-rate ${model.resyncRate}M;`,
     "  }",
-    "  handlers {",
-    ...handlers(nine),
-    "  }",
+    ...(model.fencing === "dont-care"
+      ? []
+      : [
+          "  handlers {",
+          ...handlers(nine),
+          ...Object.entries(TOLD).map(
+            ([handler, words]) => `    ${handler} "${PROGRAMS}/notify.sh ${words}";`,
+          ),
+          "  }",
+        ]),
     ...nodes.flatMap(({ name: node, address, disk }, index) => [
       `  on ${node} {`,
       ...(nine ? [`    node-id ${index};`] : []),
@@ -68,6 +98,13 @@ export function renderDrbdResource(model: DrbdResourceModel): string {
     "",
   ].join("\n");
 }
+
+/** What a person has to know of; its kind, and in words. */
+const TOLD: Readonly<Record<string, string>> = {
+  "split-brain": "split 'the copies have gone apart: nfs-pair-split shows this side'",
+  "pri-lost-after-sb": "split 'this copy is given up while it is in use'",
+  "out-of-sync": "out-of-sync 'the copies differ: journalctl --unit cdktf-ha-nfs-verify shows by how much'",
+};
 
 /** They ask Pacemaker: who is cut off must not be promoted before it has caught up. */
 function handlers(nine: boolean): string[] {

@@ -4,13 +4,19 @@ export const MINOR = 0;
 export const DEVICE = `/dev/drbd${MINOR}`;
 /** Mount point of the replicated volume, on whichever node serves. */
 export const DIRECTORY = "/srv/nfs";
+/** The node that has the volume is changed last. */
+export const ACTIVE = `mountpoint --quiet ${DIRECTORY}`;
 /** Below it a directory for each export: what the 2008 pair exported was the whole volume. */
 export const EXPORTS = `${DIRECTORY}/exports`;
 /** What the NFS server knows of its clients, outside of every export: recovery and locks move with the volume. */
 export const STATE = `${DIRECTORY}/state`;
 
+/** What the hooks share. */
+export const PROGRAMS = "/usr/local/lib/cdktf-ha/drbd-nfs";
+
 export const REPLICATION_PORT = 7788;
 export const CLUSTER_PORT = 5405;
+export const HEARTBEAT_PORT = 694;
 export const QUORUM_PORT = 5403;
 export const NFS_PORT = 2049;
 

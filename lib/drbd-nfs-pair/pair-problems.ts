@@ -2,7 +2,9 @@ import type { Construct } from "constructs";
 import { isIp } from "../net";
 import type { Machine } from "../platform/machine";
 import { checkAtSynth, isToken, refuse, refuseToken, warn } from "../problem";
+import { checkAlerts } from "./alerts";
 import type { DrbdNfsPairProps } from "./drbd-nfs-pair";
+import { checkMetrics } from "./metrics";
 
 /** Refuses what can never work or never be safe, and warns of the rest. */
 export function checkPair(
@@ -11,13 +13,18 @@ export function checkPair(
   quorum: readonly Machine[],
   props: DrbdNfsPairProps,
 ): void {
-  checkNodes(pair, machines, quorum);
-  props.fencing.check(
+  checkNodes(pair, machines);
+  if (props.quorum !== undefined) checkVote(pair, machines, quorum);
+  props.fencing?.check(
     pair,
     machines.map(({ name }) => name),
   );
   checkAddress(pair, machines, props);
   checkSettings(pair, props);
+  checkLink(pair, props);
+  checkAdoption(pair, machines, props);
+  if (props.alerts) checkAlerts(pair, props.alerts);
+  if (props.metrics) checkMetrics(pair, props.metrics);
   checkSecondLink(pair, machines, props);
   warnOfRisks(pair, machines, quorum, props);
   checkAtSynth(pair, () =>
@@ -34,7 +41,7 @@ export function checkPair(
   );
 }
 
-function checkNodes(pair: Construct, machines: readonly Machine[], quorum: readonly Machine[]): void {
+function checkNodes(pair: Construct, machines: readonly Machine[]): void {
   if (machines.length !== 2) {
     refuse(pair, {
       code: "not-a-pair",
@@ -43,6 +50,9 @@ function checkNodes(pair: Construct, machines: readonly Machine[], quorum: reado
       fix: "name two nodes; more space is a larger disk, and more exports are another pair",
     });
   }
+}
+
+function checkVote(pair: Construct, machines: readonly Machine[], quorum: readonly Machine[]): void {
   const [voter] = quorum;
   if (quorum.length !== 1 || machines.includes(voter!)) {
     refuse(pair, {
@@ -71,13 +81,22 @@ function checkAddress(pair: Construct, machines: readonly Machine[], { virtualIp
   virtualIp.check(pair, machines);
 }
 
-function checkSettings(pair: Construct, { disk, secret, protocol }: DrbdNfsPairProps): void {
-  if (!/^\/dev\/[A-Za-z0-9/_.:+-]+$/.test(disk)) {
+function checkSettings(pair: Construct, { disk, metaDisk, secret, protocol }: DrbdNfsPairProps): void {
+  for (const [name, path] of Object.entries({ disk, metaDisk })) {
+    if (path === undefined || /^\/dev\/[A-Za-z0-9/_.:+-]+$/.test(path)) continue;
     refuse(pair, {
       code: "bad-path",
-      what: `'disk' is '${disk}'`,
+      what: `'${name}' is '${path}'`,
       allowed: "the path of a block device below /dev: a disk, a partition or a logical volume",
-      fix: 'disk: "/dev/vg0/nfs"',
+      fix: `${name}: "/dev/vg0/nfs"`,
+    });
+  }
+  if (metaDisk === disk) {
+    refuse(pair, {
+      code: "bad-path",
+      what: `'metaDisk' is 'disk', ${disk}`,
+      allowed: "a device of its own: DRBD's notes would lie on the data",
+      fix: "leave it out: the notes go to the end of the disk",
     });
   }
   if (secret.source.kind === "generated") {
@@ -97,6 +116,45 @@ function checkSettings(pair: Construct, { disk, secret, protocol }: DrbdNfsPairP
         protocol === "A"
           ? "leave 'protocol' out; as it is, what was on its way is lost with the node that serves"
           : "leave 'protocol' out; as it is, a power cut of both nodes loses what was in memory",
+    });
+  }
+}
+
+/** Of Mbit/s, in MiB/s. */
+const MIB_OF_MBIT = 1e6 / 8 / 2 ** 20;
+
+function checkLink(pair: Construct, { linkMbit = 1000, resyncRate }: DrbdNfsPairProps): void {
+  const most = Math.floor(linkMbit * MIB_OF_MBIT);
+  if (resyncRate === undefined || resyncRate <= most) return;
+  refuse(pair, {
+    code: "rate-above-link",
+    what: `'resyncRate' is ${resyncRate} MiB/s, and the link carries ${most} (${linkMbit} Mbit/s)`,
+    allowed: `up to ${most}, and less than that while clients write`,
+    fix: "leave 'resyncRate' out, or say how fast the link is: linkMbit: 10_000",
+  });
+}
+
+function checkAdoption(
+  pair: Construct,
+  machines: readonly Machine[],
+  { adopt, exports }: DrbdNfsPairProps,
+): void {
+  if (!adopt) return;
+  const names = machines.map(({ name }) => name);
+  if (!names.includes(adopt.node)) {
+    refuse(pair, {
+      code: "unknown-node",
+      what: `the data of '${adopt.node}' are to be taken over`,
+      allowed: names.join(", "),
+      fix: "name the node whose disk holds them",
+    });
+  }
+  if (!exports.some(({ name }) => name === adopt.export)) {
+    refuse(pair, {
+      code: "unknown-export",
+      what: `what is taken over becomes export '${adopt.export}'`,
+      allowed: exports.map(({ name }) => name).join(", "),
+      fix: `name one of these, or add { name: "${adopt.export}" } to 'exports'`,
     });
   }
 }
@@ -133,7 +191,7 @@ function warnOfRisks(
   [voter]: readonly Machine[],
   { fencing }: DrbdNfsPairProps,
 ): void {
-  if (!fencing.isCertain) {
+  if (fencing && !fencing.isCertain) {
     warn(pair, {
       code: "split-brain-accepted",
       what: "nobody can switch a node off: one that hangs or is cut off may go on writing while the other one has taken over",
@@ -141,7 +199,7 @@ function warnOfRisks(
       fix: "as it is, what one of the two has written since is lost: DRBD stops, and a person has to choose",
     });
   }
-  const beside = machines.find(({ zone }) => zone !== undefined && zone === voter!.zone);
+  const beside = machines.find(({ zone }) => zone !== undefined && zone === voter?.zone);
   if (!beside) return;
   warn(pair, {
     code: "quorum-in-one-zone",

@@ -1,24 +1,37 @@
-import { join } from "node:path";
 import { renderFacts } from "../facts";
 import type { Machine } from "../platform/machine";
-import type { Service, ServiceDescription, ServiceFile } from "../push/service";
-import { scriptText } from "../script-text";
+import type { Service, ServiceDescription } from "../push/service";
 import type { Secret } from "../secret/secret";
 import { renderCib, type CibModel } from "./cib";
 import { renderCorosyncConf, type CorosyncModel } from "./corosync-conf";
 import { renderDrbdCommon, renderDrbdResource, type DrbdResourceModel } from "./drbd-resource";
 import { renderExports, type ExportModel } from "./exports-file";
 import type { Fencing } from "./fencing";
-import { DEVICE, DIRECTORY, RESOURCE, SERVER_SCOPE, STATE } from "./layout";
+import { ACTIVE, DEVICE, DIRECTORY, PROGRAMS, RESOURCE, SERVER_SCOPE, STATE } from "./layout";
+import type { Manager } from "./manager";
+import { program, script } from "./node-part";
 import { renderNfsConf, renderNfsDropIn, type NfsConfModel } from "./nfs-conf";
+
+/** A single server that is taken over. */
+export interface AdoptProps {
+  /** The node whose `disk` holds the file system that is kept; the other node's is empty. */
+  readonly node: string;
+  /** The export that everything on it becomes. */
+  readonly export: string;
+}
 
 /** What the services ask of their pair, at synth. */
 export interface PairSource {
   readonly machines: readonly Machine[];
   readonly disk: string;
+  /** The node whose copy the first one is. */
+  readonly founder: string;
+  readonly adopt?: AdoptProps;
   readonly fileSystem: "xfs" | "ext4";
   readonly secret: Secret;
   readonly fencing: Fencing;
+  readonly manager: Manager;
+  readonly address: string;
   readonly operationTimeout: number;
   drbd(): DrbdResourceModel;
   corosync(): CorosyncModel;
@@ -27,7 +40,6 @@ export interface PairSource {
   exports(): readonly ExportModel[];
 }
 
-const PROGRAMS = "/usr/local/lib/cdktf-ha/drbd-nfs";
 const EXPORT_LIST = "/etc/cdktf-ha/drbd-nfs-exports";
 
 /** Replication, and what everything else of the pair finds on a node. */
@@ -38,6 +50,7 @@ export class DrbdService implements Service {
 
   describe(machine: Machine): ServiceDescription {
     const { pair } = this;
+    const heartbeat = pair.manager.settings !== undefined;
     const peer = pair.machines.find((other) => other !== machine)!;
     return {
       packages: [
@@ -55,22 +68,34 @@ export class DrbdService implements Service {
           text: renderFacts("the pair and this node's place in it", {
             PAIR_NODE: machine.name,
             PAIR_PEER: peer.name,
-            PAIR_FOUNDER: pair.machines[0]!.name,
+            PAIR_FOUNDER: pair.founder,
+            PAIR_ADOPTS: pair.adopt?.node ?? "",
+            PAIR_ADOPT_EXPORT: pair.adopt?.export ?? "",
             PAIR_RESOURCE: RESOURCE,
             PAIR_DEVICE: DEVICE,
             PAIR_DISK: pair.disk,
+            PAIR_META_DISK: pair.drbd().metaDisk ?? "",
             PAIR_FILE_SYSTEM: pair.fileSystem,
             PAIR_DIRECTORY: DIRECTORY,
             PAIR_STATE: STATE,
-            PAIR_FENCE_DEVICES: pair
-              .cib()
-              .fencing.map(({ name }) => `ha-${name}`)
-              .join(" "),
+            ...(heartbeat
+              ? { PAIR_MANAGER: "heartbeat", PAIR_ADDRESS: pair.address }
+              : {
+                  PAIR_CLUSTER: pair.corosync().cluster,
+                  PAIR_FENCE_DEVICES: pair
+                    .cib()
+                    .fencing.map(({ name }) => `ha-${name}`)
+                    .join(" "),
+                }),
             PAIR_MOVES_WITHIN: 6 * pair.operationTimeout,
           }),
           onChange: "none",
         },
-        program("functions.sh", "functions.sh"),
+        program("functions.sh"),
+        program("sizes.sh"),
+        program("adopt.sh"),
+        program("notify.sh"),
+        ...(heartbeat ? [program("heartbeat-functions.sh")] : []),
       ],
       secrets: [pair.secret],
       hooks: {
@@ -179,7 +204,7 @@ export class ResourcesService implements Service {
     return {
       files: [
         { path: "/etc/cdktf-ha/drbd-nfs-cib.xml", text: renderCib(this.pair.cib()), onChange: "none" },
-        program("merge-cib.sh", "merge-cib.sh"),
+        program("merge-cib.sh"),
       ],
       hooks: {
         activate: script("resources-activate.sh"),
@@ -188,15 +213,4 @@ export class ResourcesService implements Service {
       healthyWithin: 6 * this.pair.operationTimeout,
     };
   }
-}
-
-/** The node that has the volume is changed last. */
-const ACTIVE = `mountpoint --quiet ${DIRECTORY}`;
-
-function program(name: string, file: string): ServiceFile {
-  return { path: `${PROGRAMS}/${name}`, text: script(file), mode: "0755", onChange: "none" };
-}
-
-function script(file: string): string {
-  return scriptText(join(__dirname, "on-machine", file));
 }

@@ -69,6 +69,7 @@ export const SHAPES: Shapes = {
     },
     "MachineImage.lookup": { props: ["is", "LookupProps"] },
     "MachineImage.ubuntu2204": { "architecture?": ["or", ["word", "arm64"], ["word", "x86_64"]] },
+    "Manager.heartbeat": { props: ["is", "HeartbeatProps"] },
     "MetricsAgent.download": { source: "text", props: ["settings", { sha256: "text" }] },
     "MetricsAgent.jar": { path: "text" },
     "NfsExport#allowFrom": { client: ["or", ["is", "Connectable"], ["is", "Peer"]] },
@@ -130,6 +131,7 @@ export const SHAPES: Shapes = {
     "VirtualIp.secondaryPrivateIp": { address: "text", "props?": ["settings", { "reserve?": "flag" }] },
   },
   things: {
+    AdoptProps: { settings: { node: "text", export: "text" } },
     Algorithm: { members: ["balance", "hashed", "httpOnly"] },
     AptProps: { settings: { "mirror?": "text", "keys?": "text", "suite?": "text" } },
     ArchiveProps: { settings: { sha256: "text" } },
@@ -418,14 +420,18 @@ export const SHAPES: Shapes = {
       settings: {
         platform: ["is", "Platform"],
         "nodes?": ["or", ["list", "text"], ["record", ["or", ["is", "Machine"], ["is", "NodeProps"]]]],
-        quorum: ["or", ["list", "text"], ["record", ["or", ["is", "Machine"], ["is", "NodeProps"]]]],
-        fencing: ["is", "Fencing"],
+        "quorum?": ["or", ["list", "text"], ["record", ["or", ["is", "Machine"], ["is", "NodeProps"]]]],
+        "fencing?": ["is", "Fencing"],
+        "manager?": ["is", "Manager"],
         virtualIp: ["is", "MovingAddress"],
         disk: "text",
+        "metaDisk?": "text",
+        "adopt?": ["is", "AdoptProps"],
         secret: ["is", "Secret"],
         exports: ["list", ["is", "NfsExportProps"]],
         "fileSystem?": ["or", ["word", "ext4"], ["word", "xfs"]],
         "protocol?": ["or", ["word", "A"], ["word", "B"], ["word", "C"]],
+        "linkMbit?": "number",
         "resyncRate?": "number",
         "secondLink?": ["record", "text"],
         "pingHosts?": ["list", "text"],
@@ -433,6 +439,9 @@ export const SHAPES: Shapes = {
         "operationTimeout?": "number",
         "threads?": "number",
         "lease?": "number",
+        "verifySchedule?": "text",
+        "alerts?": ["is", "NfsAlertsProps"],
+        "metrics?": ["is", "NfsMetricsProps"],
       },
     },
     EtcdCluster: {
@@ -529,6 +538,16 @@ export const SHAPES: Shapes = {
       },
     },
     HealthCheck: { members: ["model"] },
+    HeartbeatProps: {
+      settings: {
+        iAcceptSplitBrain: ["word", true],
+        "transport?": ["or", ["word", "bcast"], ["word", "ucast"]],
+        "keepalive?": "number",
+        "warntime?": "number",
+        "deadtime?": "number",
+        "initdead?": "number",
+      },
+    },
     HttpCheckProps: {
       settings: {
         "method?": ["or", ["word", "GET"], ["word", "HEAD"], ["word", "OPTIONS"]],
@@ -634,6 +653,7 @@ export const SHAPES: Shapes = {
       },
     },
     ManagementBoard: { settings: { address: "text", user: "text", password: ["is", "Secret"] } },
+    Manager: { members: [] },
     MemberProps: {
       settings: {
         "noFailover?": "flag",
@@ -675,6 +695,7 @@ export const SHAPES: Shapes = {
         "packageVersion?": "text",
       },
     },
+    NfsAlertsProps: { settings: { "webhook?": ["is", "Secret"], "command?": "text" } },
     NfsExportProps: {
       settings: {
         name: "text",
@@ -685,6 +706,7 @@ export const SHAPES: Shapes = {
         "fsid?": "text",
       },
     },
+    NfsMetricsProps: { settings: { "directory?": "text", "interval?": "number" } },
     NodeProps: {
       settings: {
         "zone?": "text",

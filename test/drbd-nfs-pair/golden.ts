@@ -40,12 +40,21 @@ export function nfsPairCases(): { name: string; files: Record<string, string> }[
         ],
         fileSystem: "ext4",
         protocol: "B",
+        metaDisk: "/dev/vg0/nfs-notes",
+        adopt: { node: "nfs-2", export: "assets" },
         resyncRate: 400,
+        linkMbit: 10_000,
         secondLink: { "nfs-1": "192.168.7.1", "nfs-2": "192.168.7.2" },
         token: 5,
         operationTimeout: 90,
         threads: 64,
         lease: 20,
+        verifySchedule: "*-*-01 03:00",
+        alerts: {
+          webhook: Secret.file("/etc/nfs/webhook"),
+          command: 'mail -s "NFS: $HA_ALERT_KIND" ops@example.net',
+        },
+        metrics: { interval: 30 },
       });
       pair.export("pictures").mountOn(apps, "/srv/pictures");
       return pair;
@@ -76,8 +85,18 @@ function pairCase(
       "firewall.nft": file("/etc/cdktf-ha/firewall.nft"),
       "vote-firewall.nft": file("/etc/cdktf-ha/firewall.nft", "vote-1"),
       "corosync-qnetd": file("/etc/default/corosync-qnetd", "vote-1"),
+      "nfs-upkeep.service": file("/etc/systemd/system/cdktf-ha-nfs-upkeep.service"),
+      "nfs-upkeep.timer": file("/etc/systemd/system/cdktf-ha-nfs-upkeep.timer"),
+      "nfs-verify.service": file("/etc/systemd/system/cdktf-ha-nfs-verify.service"),
+      "nfs-verify.timer": file("/etc/systemd/system/cdktf-ha-nfs-verify.timer"),
       ...(everything
         ? {
+            "nfs-alert.service": file("/etc/systemd/system/cdktf-ha-nfs-alert.service"),
+            "nfs-alert.path": file("/etc/systemd/system/cdktf-ha-nfs-alert.path"),
+            "nfs-alert-tmpfiles.conf": file("/etc/tmpfiles.d/cdktf-ha-nfs-alert.conf"),
+            "alert-command": file("/usr/local/lib/cdktf-ha/drbd-nfs/alert-command"),
+            "nfs-metrics.service": file("/etc/systemd/system/cdktf-ha-nfs-metrics.service"),
+            "nfs-metrics.timer": file("/etc/systemd/system/cdktf-ha-nfs-metrics.timer"),
             "srv-pictures.mount": file("/etc/systemd/system/srv-pictures.mount", "app-1"),
             // for kernels with DRBD 9, which the pair does not use yet
             "drbd-9.res": renderDrbdResource({ ...pair.drbd(), version: "9" }),

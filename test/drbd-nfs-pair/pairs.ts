@@ -2,6 +2,7 @@ import type { TerraformStack } from "cdktf";
 import { Peer, Secret, VirtualIp, type SshPlatform } from "../../lib";
 import { DrbdNfsPair, type DrbdNfsPairProps } from "../../lib/drbd-nfs-pair/drbd-nfs-pair";
 import { Fencing } from "../../lib/drbd-nfs-pair/fencing";
+import { Manager, type HeartbeatProps } from "../../lib/drbd-nfs-pair/manager";
 import { newRack } from "../support/stack";
 
 /** Two file servers and a third machine, each in a rack of its own, and application servers. */
@@ -23,6 +24,16 @@ export const SWITCH = Fencing.command({
   program: "#!/bin/sh\nexit 1\n",
   parameters: { ip: "10.0.1.1" },
 });
+
+/** The pair of 2008. */
+export function newHeartbeatPair(
+  stack: TerraformStack,
+  settings: Partial<HeartbeatProps> = {},
+  props: Partial<DrbdNfsPairProps> = {},
+): DrbdNfsPair {
+  const manager = Manager.heartbeat({ iAcceptSplitBrain: true, ...settings });
+  return newPair(stack, { quorum: undefined, fencing: undefined, manager, ...props });
+}
 
 export function newPair(stack: TerraformStack, props: Partial<DrbdNfsPairProps> = {}): DrbdNfsPair {
   return new DrbdNfsPair(stack, "files", {

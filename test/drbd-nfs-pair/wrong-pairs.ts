@@ -2,13 +2,18 @@ import type { TerraformStack } from "cdktf";
 import { Peer, Secret, VirtualIp, type ProblemCode } from "../../lib";
 import type { DrbdNfsPair, DrbdNfsPairProps } from "../../lib/drbd-nfs-pair/drbd-nfs-pair";
 import { Fencing } from "../../lib/drbd-nfs-pair/fencing";
-import { newPair, pairHosts } from "./pairs";
+import type { HeartbeatProps } from "../../lib/drbd-nfs-pair/manager";
+import { newHeartbeatPair, newPair, pairHosts } from "./pairs";
 
 /** Pairs whose author is wrong, by the code they are refused with: test/bad-input.test.ts tries them all. */
 const pair =
   (props: Partial<DrbdNfsPairProps>) =>
   (stack: TerraformStack): DrbdNfsPair =>
     newPair(stack, props);
+const heartbeat =
+  (settings: Partial<HeartbeatProps>, props: Partial<DrbdNfsPairProps> = {}) =>
+  (stack: TerraformStack): DrbdNfsPair =>
+    newHeartbeatPair(stack, settings, props);
 const board = { address: "10.0.9.91", user: "fence", password: Secret.file("/etc/boards/password") };
 
 type Build = (stack: TerraformStack) => unknown;
@@ -20,11 +25,33 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
       ["three nodes", pair({ nodes: ["nfs-1", "nfs-2", "app-1"] })],
     ],
     "no-third-vote": [
+      ["none", pair({ quorum: undefined })],
       ["two quorum hosts", pair({ quorum: ["vote-1", "app-1"] })],
       ["a node of the pair", voteOfANode],
     ],
     "no-nodes": [["no quorum host", pair({ quorum: [] })]],
-    "no-fencing": [["a node without a board", pair({ fencing: Fencing.ipmi({ "nfs-1": board }) })]],
+    "no-fencing": [
+      ["a node without a board", pair({ fencing: Fencing.ipmi({ "nfs-1": board }) })],
+      ["none", pair({ fencing: undefined })],
+    ],
+    "deadtime-too-short": [
+      ["of DRBD's", heartbeat({ deadtime: 5 })],
+      ["with a slow keepalive", heartbeat({ keepalive: 2, deadtime: 6 })],
+    ],
+    "heartbeat-times": [
+      ["warned too late", heartbeat({ warntime: 10 })],
+      ["warned at once", heartbeat({ keepalive: 3 })],
+      ["dead at boot", heartbeat({ deadtime: 15, initdead: 20 })],
+    ],
+    "conflicting-setting": [
+      ["a third vote for Heartbeat", heartbeat({}, { quorum: ["vote-1"] })],
+      ["fencing for Heartbeat", heartbeat({}, { fencing: Fencing.none({ iAcceptSplitBrain: true }) })],
+      ["a token for Heartbeat", heartbeat({}, { token: 3 })],
+      [
+        "a second link for Heartbeat",
+        heartbeat({}, { secondLink: { "nfs-1": "192.168.7.1", "nfs-2": "192.168.7.2" } }),
+      ],
+    ],
     "unknown-node": [
       [
         "a board too many",
@@ -34,6 +61,7 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
         "an address too many",
         pair({ secondLink: { "nfs-1": "192.168.7.1", "nfs-2": "192.168.7.2", "nfs-3": "192.168.7.3" } }),
       ],
+      ["a server that is taken over", pair({ adopt: { node: "nfs-3", export: "assets" } })],
     ],
     "bad-name": [
       ["an agent", () => Fencing.command({ name: "our_switch", program: "#!/bin/sh\n" })],
@@ -45,11 +73,17 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
         () => Fencing.command({ name: "fence_our_switch", program: "/usr/sbin/fence" }),
       ],
     ],
-    "virtual-ip-mode": [["not on a segment", pair({ virtualIp: VirtualIp.secondaryPrivateIp("10.0.1.90") })]],
+    "virtual-ip-mode": [
+      ["not on a segment", pair({ virtualIp: VirtualIp.secondaryPrivateIp("10.0.1.90") })],
+      ["for Heartbeat", heartbeat({}, { virtualIp: VirtualIp.secondaryPrivateIp("10.0.1.90") })],
+    ],
     "virtual-ip-outside-subnet": [["a pair", pair({ virtualIp: VirtualIp.layer2("10.0.2.90/24") })]],
     "virtual-ip-is-a-node": [["a pair", pair({ virtualIp: VirtualIp.layer2("10.0.1.92/24") })]],
     "bad-path": [
       ["a disk", pair({ disk: "nfs" })],
+      ["a disk for notes", pair({ metaDisk: "/srv/notes" })],
+      ["notes on the data", pair({ metaDisk: "/dev/vg0/nfs" })],
+      ["metrics", pair({ metrics: { directory: "var/metrics" } })],
       ["a mount", mounted("assets")],
       ["a mount whose name systemd escapes", mounted("/srv/our-assets")],
     ],
@@ -71,8 +105,24 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
       ["a word", pair({ exports: [{ name: "a", fsid: "root" }] })],
       ["zero", pair({ exports: [{ name: "a", fsid: "0" }] })],
     ],
-    "export-to-everybody": [["anyone", pair({ exports: [{ name: "a", clients: [Peer.anyone()] }] })]],
-    "unknown-export": [["a name", (stack) => newPair(stack).export("pictures")]],
+    "export-to-everybody": [
+      ["anyone", pair({ exports: [{ name: "a", clients: [Peer.anyone()] }] })],
+      ["all of IPv4", pair({ exports: [{ name: "a", clients: [Peer.cidr("0.0.0.0/0")] }] })],
+      ["all of IPv6", pair({ exports: [{ name: "a", clients: [Peer.cidr("::/0")] }] })],
+    ],
+    "bad-cidr": [["an export to *", () => Peer.cidr("*")]],
+    "unknown-export": [
+      ["a name", (stack) => newPair(stack).export("pictures")],
+      ["of a server that is taken over", pair({ adopt: { node: "nfs-2", export: "pictures" } })],
+    ],
+    "rate-above-link": [
+      ["of the usual link", pair({ resyncRate: 120 })],
+      ["of a slow link", pair({ resyncRate: 12, linkMbit: 100 })],
+    ],
+    "alert-to-nobody": [
+      ["nobody", pair({ alerts: {} })],
+      ["an empty command", pair({ alerts: { command: " " } })],
+    ],
     "bad-address": [
       ["one address of a second link", pair({ secondLink: { "nfs-1": "192.168.7.1" } })],
       ["the first link again", pair({ secondLink: { "nfs-1": "192.168.7.1", "nfs-2": "10.0.1.92" } })],
@@ -80,9 +130,13 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
     "number-out-of-range": [
       ["a token", pair({ token: 0.2 })],
       ["a rate", pair({ resyncRate: 0 })],
+      ["a link", pair({ linkMbit: 1 })],
+      ["metrics", pair({ metrics: { interval: 0 } })],
       ["a time-out", pair({ operationTimeout: 5 })],
       ["threads", pair({ threads: 0 })],
       ["a lease", pair({ lease: 1 })],
+      ["a fraction of a keepalive", heartbeat({ keepalive: 0.5 })],
+      ["a deadtime", heartbeat({ deadtime: 601 })],
     ],
   };
 }

@@ -15,6 +15,7 @@ import {
 import { Template } from "../../lib/testing";
 import { ringCases } from "../cassandra-ring/golden";
 import { nfsPairCases } from "../drbd-nfs-pair/golden";
+import { heartbeatCases } from "../drbd-nfs-pair/heartbeat-golden";
 import { nameServerCases } from "../geo-dns/golden";
 import { replicaSetCases } from "../postgres-replica-set/golden";
 import { tierCases } from "../squid-geo-proxy-tier/golden";
@@ -145,6 +146,7 @@ export function goldenCases(): GoldenCase[] {
     ...tierCases(),
     ...nameServerCases(),
     ...nfsPairCases(),
+    ...heartbeatCases(),
   ];
 }
 

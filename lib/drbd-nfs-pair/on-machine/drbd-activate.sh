@@ -3,6 +3,8 @@
 # brings the resource up and down as soon as it knows of it.
 # shellcheck source-path=SCRIPTDIR source=functions.sh
 . /usr/local/lib/cdktf-ha/drbd-nfs/functions.sh
+# shellcheck source-path=SCRIPTDIR source=adopt.sh
+. /usr/local/lib/cdktf-ha/drbd-nfs/adopt.sh
 
 # A primary that lost power has metadata that cannot be dumped: silence is no sign that there is none.
 has_metadata() {
@@ -15,12 +17,25 @@ has_metadata() {
   esac
 }
 
+fail_if_mounted() {
+  [[ -z $(lsblk --noheadings --output MOUNTPOINTS "$PAIR_DISK" | tr -d '[:space:]') ]] || pair_fail "$PAIR_DISK is mounted"
+}
+
 make_metadata() {
   local found
+  if [[ -n $PAIR_META_DISK ]]; then
+    found=$(wipefs --noheadings --output TYPE,LABEL "$PAIR_META_DISK") || pair_fail "$PAIR_META_DISK cannot be read"
+    [[ -z $found ]] || pair_fail "$PAIR_META_DISK holds ${found//$'\n'/, }: it is not overwritten. If nothing on it is needed: wipefs --all $PAIR_META_DISK"
+  fi
+  if [[ $PAIR_ADOPTS == "$PAIR_NODE" ]]; then
+    fail_if_mounted
+    pair_adopt_disk
+    return
+  fi
   found=$(wipefs --noheadings --output TYPE,LABEL "$PAIR_DISK") || pair_fail "$PAIR_DISK cannot be read"
   [[ -z $found ]] ||
     pair_fail "$PAIR_DISK holds ${found//$'\n'/, }: it is not overwritten. If nothing on it is needed: wipefs --all $PAIR_DISK"
-  [[ -z $(lsblk --noheadings --output MOUNTPOINTS "$PAIR_DISK" | tr -d '[:space:]') ]] || pair_fail "$PAIR_DISK is mounted"
+  fail_if_mounted
   # asks nothing; there is nothing to ask about on an empty disk
   drbdadm create-md --force "$PAIR_RESOURCE"
   pair_note "$PAIR_DISK is a new copy"

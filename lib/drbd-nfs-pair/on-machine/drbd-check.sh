@@ -5,9 +5,11 @@
 [[ $(uname --nodename) == "$PAIR_NODE" ]] ||
   pair_fail "this machine is called $(uname --nodename), and $PAIR_NODE in the code: hostnamectl set-hostname $PAIR_NODE, or rename it in the code"
 modprobe drbd || pair_fail "this machine's kernel ($(uname --kernel-release)) has no module drbd"
-[[ -b $PAIR_DISK ]] || pair_fail "there is no disk $PAIR_DISK here"
-# one node would not understand the other, and would be switched off
-if [[ -s /etc/corosync/authkey ]] && systemctl is-active --quiet corosync && ! cmp --quiet /etc/corosync/authkey <(pair_cluster_key); then
-  pair_fail "the secret is another one: it cannot be changed while the pair runs"
-fi
+for disk in "$PAIR_DISK" ${PAIR_META_DISK:+"$PAIR_META_DISK"}; do
+  [[ -b $disk ]] || pair_fail "there is no disk $disk here"
+done
+if pair_has_other_secret; then pair_fail "the secret is another one: it cannot be changed while the pair runs"; fi
+# shellcheck source-path=SCRIPTDIR source=sizes.sh
+. /usr/local/lib/cdktf-ha/drbd-nfs/sizes.sh
+pair_fail_if_shrunk
 drbdadm dump "$PAIR_RESOURCE" >/dev/null

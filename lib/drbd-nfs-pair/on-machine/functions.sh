@@ -19,6 +19,8 @@ pair_note() {
 pair_connection() { drbdadm cstate "$PAIR_RESOURCE" 2>/dev/null | grep -v '^Unconfigured$' || true; }
 # Of this node's copy and the peer's: UpToDate/UpToDate.
 pair_disks() { drbdadm dstate "$PAIR_RESOURCE" 2>/dev/null || true; }
+# KiB of which the copies are known to differ: not yet copied, or found by a comparison.
+pair_out_of_sync() { sed -nE 's/.* oos:([0-9]+).*/\1/p' /proc/drbd | head -n 1; }
 pair_is_up() { [[ -n $(pair_connection) ]]; }
 
 # Does this node have the volume, so that it serves or is about to?
@@ -40,6 +42,21 @@ pair_where() { # RESOURCE
   crm_resource --quiet --resource "$1" --locate 2>/dev/null | awk 'NR == 1 { print $1 }' || true
 }
 
+# One node would not understand the other, and would be switched off.
+pair_has_other_secret() {
+  [[ -s /etc/corosync/authkey ]] && systemctl is-active --quiet corosync && ! cmp --quiet /etc/corosync/authkey <(pair_cluster_key)
+}
+
+# Gives the service to the other node, and waits until that one has it.
+pair_hand_over() {
+  # the ban ends by itself, should nobody be left to lift it
+  crm_resource --quiet --ban --resource ha-drbd-clone --promoted --node "$PAIR_NODE" --lifetime PT15M >/dev/null
+  trap 'crm_resource --quiet --clear --resource ha-drbd-clone --node "$PAIR_NODE" >/dev/null 2>&1 || true' EXIT
+  pair_wait "$PAIR_MOVES_WITHIN" pair_is_handed_over ||
+    pair_fail "$PAIR_PEER has not taken over within $PAIR_MOVES_WITHIN s: crm_mon --one-shot shows why"
+}
+pair_is_handed_over() { [[ $(pair_where ha-vip) == "$PAIR_PEER" ]]; }
+
 # pair_wait SECONDS COMMAND...: until the command's status is 0
 pair_wait() {
   local until=$((SECONDS + $1))
@@ -57,3 +74,8 @@ pair_cluster_key() {
     { printf 'corosync %s ' "$part" && cat /etc/cdktf-ha/drbd-nfs.key; } | sha512sum | cut -d ' ' -f 1 | tr -d '\n'
   done
 }
+
+if [[ ${PAIR_MANAGER:-} == heartbeat ]]; then
+  # shellcheck source-path=SCRIPTDIR source=heartbeat-functions.sh
+  . /usr/local/lib/cdktf-ha/drbd-nfs/heartbeat-functions.sh
+fi

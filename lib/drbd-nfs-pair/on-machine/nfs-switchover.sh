@@ -10,9 +10,5 @@ fi
 pair_sees_both || pair_fail "$PAIR_PEER is not there to take over"
 [[ $(pair_disks) == UpToDate/UpToDate ]] || pair_fail "$PAIR_PEER has not caught up ($(pair_disks)): a switchover would wait for it"
 pair_note "gives the service to $PAIR_PEER"
-# the ban ends by itself, should nobody be left to lift it
-crm_resource --quiet --ban --resource ha-drbd-clone --promoted --node "$PAIR_NODE" --lifetime PT15M >/dev/null
-trap 'crm_resource --quiet --clear --resource ha-drbd-clone --node "$PAIR_NODE" >/dev/null 2>&1 || true' EXIT
-peer_has_it() { [[ $(pair_where ha-vip) == "$PAIR_PEER" ]]; }
-pair_wait "$PAIR_MOVES_WITHIN" peer_has_it || pair_fail "$PAIR_PEER has not taken over within $PAIR_MOVES_WITHIN s: crm_mon --one-shot shows why"
+pair_hand_over
 pair_note "$PAIR_PEER serves"

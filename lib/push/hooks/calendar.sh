@@ -4,6 +4,7 @@ set -euo pipefail
 for timer in "$HA_DIR"/root/etc/systemd/system/*.timer; do
   [[ -e $timer ]] || continue
   calendar=$(sed -nE 's/^OnCalendar=//p' "$timer")
+  [[ -n $calendar ]] || continue
   words=$(systemd-analyze calendar "$calendar" 2>&1) || {
     printf '%s\n' "$words" >&2
     exit 1

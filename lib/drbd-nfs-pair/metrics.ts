@@ -1,0 +1,53 @@
+import type { Construct } from "constructs";
+import { checkCount, refuse } from "../problem";
+import { PLAIN_PATH } from "../push/bundle";
+import { PROGRAMS } from "./layout";
+import { program, type NodePart } from "./node-part";
+
+export interface NfsMetricsProps {
+  /**
+   * Directory that the machine's node exporter reads (`--collector.textfile.directory`); `nfs-pair.prom` is written there.
+   * @default "/var/lib/prometheus/node-exporter" - as Debian's package has it
+   */
+  readonly directory?: string;
+  /** Seconds between two readings. @default 15 */
+  readonly interval?: number;
+}
+
+const UNIT = "cdktf-ha-nfs-metrics";
+
+export function checkMetrics(scope: Construct, { directory, interval }: NfsMetricsProps): void {
+  checkCount(scope, "metrics.interval", interval, 1, 3600, "seconds");
+  if (directory === undefined || PLAIN_PATH.test(directory)) return;
+  refuse(scope, {
+    code: "bad-path",
+    what: `directory of the metrics '${directory}'`,
+    allowed: "an absolute path of letters, digits and @%+=:,._-",
+    fix: "name the directory that the node exporter reads",
+  });
+}
+
+/** The pair's state for a node exporter: opens no port. */
+export function metrics(props: NfsMetricsProps): NodePart {
+  const { directory = "/var/lib/prometheus/node-exporter", interval = 15 } = props;
+  const head =
+    "# Managed by cdktf-ha-clusters.\n[Unit]\nDescription=The NFS pair's state for the node exporter\n";
+  return {
+    directories: [{ path: directory, mode: "0755" }],
+    files: [
+      program("metrics.sh"),
+      {
+        path: `/etc/systemd/system/${UNIT}.service`,
+        text: `${head}\n[Service]\nType=oneshot\nExecStart=/bin/bash ${PROGRAMS}/metrics.sh ${directory}\n`,
+        onChange: "none",
+      },
+      {
+        path: `/etc/systemd/system/${UNIT}.timer`,
+        text: `${head}\n[Timer]\nOnActiveSec=1s\nOnUnitActiveSec=${interval}s\nAccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n`,
+        onChange: "restart",
+      },
+    ],
+    units: [`${UNIT}.timer`],
+    leave: `rm --force ${directory}/nfs-pair.prom`,
+  };
+}

@@ -1,0 +1,23 @@
+#!/bin/bash
+# shellcheck disable=SC2153 # the facts come from a file
+# What differs with Heartbeat: it has no list of resources that could be asked, and no votes.
+
+pair_is_managed() { systemctl is-active --quiet heartbeat.service; }
+
+pair_sees_both() { [[ $(cl_status nodestatus "$PAIR_PEER" 2>/dev/null) == active ]]; }
+
+# A node that signs otherwise is not heard: both would serve.
+pair_has_other_secret() {
+  pair_is_managed && ! cmp --quiet /etc/cdktf-ha/drbd-nfs.key /proc/1/root/etc/cdktf-ha/drbd-nfs.key
+}
+
+pair_hand_over() {
+  /usr/share/heartbeat/hb_standby all
+  pair_wait "$PAIR_MOVES_WITHIN" pair_is_handed_over ||
+    pair_fail "$PAIR_PEER has not taken over within $PAIR_MOVES_WITHIN s: journalctl --unit heartbeat shows why"
+}
+
+# Everything is stopped here and started there, and Heartbeat is done with it.
+pair_is_handed_over() {
+  ! pair_serves && [[ $(drbdadm role "$PAIR_RESOURCE") == Secondary/Primary && $(cl_status rscstatus) == none ]]
+}

@@ -1,0 +1,42 @@
+#!/bin/bash
+# metrics.sh DIRECTORY: the pair as Prometheus has it, in a file for the node exporter's textfile collector. A timer runs this.
+set -uo pipefail
+# shellcheck source-path=SCRIPTDIR source=functions.sh
+. /usr/local/lib/cdktf-ha/drbd-nfs/functions.sh
+file=$1/nfs-pair.prom
+
+gauge() { # NAME VALUE [LABELS]
+  [[ $1 == "$told" ]] || printf '# TYPE nfs_pair_%s gauge\n' "$1"
+  told=$1
+  printf 'nfs_pair_%s%s %s\n' "$1" "${3:+{$3\}}" "$2"
+}
+truth() { if "$@" >/dev/null 2>&1; then echo 1; else echo 0; fi; }
+is() { [[ $1 == "$2" ]]; }
+quorate() { corosync-quorumtool -s 2>/dev/null | grep -Eq '^Quorate: +Yes'; }
+
+metrics() {
+  local told='' connection disks role
+  connection=$(pair_connection) disks=$(pair_disks)
+  role=$(drbdadm role "$PAIR_RESOURCE" 2>/dev/null) || true
+  gauge serves "$(truth pair_serves)"
+  gauge quorate "$(truth quorate)"
+  gauge primary "$(truth is "${role%%/*}" Primary)"
+  gauge connected "$(truth is "$connection" Connected)"
+  gauge split "$(truth is "$connection" StandAlone)"
+  gauge connection 1 "state=\"${connection:-Unconfigured}\""
+  gauge up_to_date "$(truth is "${disks%%/*}" UpToDate)" 'copy="own"'
+  gauge up_to_date "$(truth is "${disks##*/}" UpToDate)" 'copy="peer"'
+  gauge disk 1 "copy=\"own\",state=\"${disks%%/*}\""
+  gauge disk 1 "copy=\"peer\",state=\"${disks##*/}\""
+  if [[ -n $connection ]]; then
+    gauge out_of_sync_bytes "$((1024 * $(pair_out_of_sync)))"
+    gauge volume_bytes "$(blockdev --getsize64 "$PAIR_DEVICE")"
+  fi
+  if read -r moment differs 2>/dev/null </var/lib/cdktf-ha-nfs/verified; then
+    gauge verified_timestamp_seconds "$moment"
+    gauge verify_difference_bytes "$((1024 * differs))"
+  fi
+}
+
+# as a whole or not at all: the collector may read at any moment
+metrics >"$file.new" && chmod 644 "$file.new" && mv "$file.new" "$file"

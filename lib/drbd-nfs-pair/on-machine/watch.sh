@@ -1,0 +1,22 @@
+#!/bin/bash
+# What nobody else tells: DRBD has lost its peer or a disk, or has both again. A timer runs this; only a change is told.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=functions.sh
+. /usr/local/lib/cdktf-ha/drbd-nfs/functions.sh
+last=/run/cdktf-ha-nfs-state
+notify() { bash /usr/local/lib/cdktf-ha/drbd-nfs/notify.sh "$@"; }
+pair_is_managed || exit 0
+connection=$(pair_connection) disks=$(pair_disks)
+case $connection/$disks in
+  Connected/UpToDate/UpToDate | Verify[ST]/UpToDate/UpToDate) now=good ;;
+  StandAlone/*) now="split" ;;
+  *) now="${connection:-DRBD is down} ${disks}" ;;
+esac
+before=$(cat "$last" 2>/dev/null || echo good)
+[[ $now != "$before" ]] || exit 0
+case $now in
+  good) notify recovered "both copies are there and equal" ;;
+  split) notify split "this node does not listen to $PAIR_PEER any more (StandAlone): nfs-pair-split shows this side" ;;
+  *) notify degraded "DRBD: $now" ;;
+esac
+printf '%s\n' "$now" >"$last"

@@ -1,0 +1,92 @@
+import { CALENDAR_CHECK, scheduled } from "../push/scheduled";
+import type { Service, ServiceDescription } from "../push/service";
+import { alerts, type NfsAlertsProps } from "./alerts";
+import { metrics, type NfsMetricsProps } from "./metrics";
+import { PROGRAMS } from "./layout";
+import { program, script, type NodePart } from "./node-part";
+
+export interface UpkeepModel {
+  /** systemd's calendar expression of the comparison of both copies. */
+  readonly verifySchedule: string;
+  readonly alerts?: NfsAlertsProps;
+  readonly metrics?: NfsMetricsProps;
+}
+
+const UNIT = "cdktf-ha-nfs-upkeep";
+
+/** What is done for a pair while it serves: it grows with its disks, its copies are compared, its state is told. */
+export class UpkeepService implements Service {
+  readonly name = "nfs-upkeep";
+
+  constructor(private readonly model: UpkeepModel) {}
+
+  describe(): ServiceDescription {
+    const { model } = this;
+    const parts: NodePart[] = [
+      ...(model.alerts ? [alerts(model.alerts)] : []),
+      ...(model.metrics ? [metrics(model.metrics)] : []),
+      upkeep(model),
+    ];
+    const all = <T>(list: (part: NodePart) => readonly T[] | undefined): T[] =>
+      parts.flatMap((part) => list(part) ?? []);
+    const shell = (hook: (part: NodePart) => string | undefined): string =>
+      parts.map((part) => `${hook(part) ?? ":"}\n`).join("");
+    return {
+      packages: all(({ packages }) => packages),
+      onPackageChange: "none",
+      directories: all(({ directories }) => directories),
+      files: [...all(({ files }) => files), ...minutely(all(({ everyMinute }) => everyMinute))],
+      units: [`${UNIT}.timer`, ...all(({ units }) => units)],
+      secrets: all(({ secrets }) => secrets),
+      hooks: {
+        check: CALENDAR_CHECK,
+        settle: shell(({ activate }) => activate),
+        leave: shell(({ leave }) => leave),
+      },
+    };
+  }
+}
+
+function upkeep({ verifySchedule }: UpkeepModel): NodePart {
+  const verify = scheduled({
+    unit: "cdktf-ha-nfs-verify",
+    description: "Compares both copies of the NFS pair's volume",
+    schedule: verifySchedule,
+    command: `/bin/bash ${PROGRAMS}/verify.sh`,
+    requisite: "pacemaker.service",
+  });
+  return {
+    files: [
+      program("grow.sh"),
+      program("verify.sh"),
+      {
+        path: "/usr/local/sbin/nfs-pair-split",
+        text: script("split.sh"),
+        mode: "0755",
+        onChange: "none",
+      },
+      ...verify.files,
+    ],
+    units: [verify.unit],
+    // last: it fails, aloud and again and again, where a disk has shrunk
+    everyMinute: ["grow.sh"],
+    leave: "rm --recursive --force /var/lib/cdktf-ha-nfs/verified",
+  };
+}
+
+function minutely(programs: readonly string[]): ServiceDescription["files"] {
+  const head = "# Managed by cdktf-ha-clusters.\n[Unit]\nDescription=Upkeep of the NFS pair\n";
+  const lines = programs.map((name) => `ExecStart=/bin/bash ${PROGRAMS}/${name}\n`);
+  return [
+    {
+      path: `/etc/systemd/system/${UNIT}.service`,
+      text: `${head}\n[Service]\nType=oneshot\n${lines.join("")}`,
+      onChange: "none",
+    },
+    {
+      path: `/etc/systemd/system/${UNIT}.timer`,
+      text: `${head}\n[Timer]\nOnActiveSec=1s\nOnUnitActiveSec=60s\nAccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n`,
+      onChange: "restart",
+    },
+  ];
+}

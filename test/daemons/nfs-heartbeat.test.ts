@@ -1,0 +1,130 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { heartbeatCases } from "../drbd-nfs-pair/heartbeat-golden";
+import { program, root, testWithNeeds } from "../support/needs";
+
+/** What Heartbeat and DRBD themselves say of the pair's files, on a computer called as the node is. */
+const onMachine = join(__dirname, "../../lib/drbd-nfs-pair/on-machine");
+const cases = heartbeatCases().map(({ name, files }) => [name, files] as const);
+const usual = cases[0]![1];
+const HEARTBEAT = "/usr/libexec/heartbeat/heartbeat";
+let directory: string;
+
+beforeAll(() => (directory = mkdtempSync(join(tmpdir(), "cdktf-ha-heartbeat-"))));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+function run(text: string) {
+  const { status, stdout, stderr } = spawnSync(
+    "unshare",
+    ["--uts", "--mount", "bash", "-euo", "pipefail", "-c", `hostname nfs-1\n${text}`],
+    { encoding: "utf8", timeout: 60_000 },
+  );
+  return { status, words: `${stdout}${stderr}` };
+}
+
+function write(name: string, text: string, mode = 0o600): string {
+  const path = join(directory, name);
+  writeFileSync(
+    path,
+    text
+      .replace(/@@HA:(secret|quotable):[^@]*@@/g, "0123456789abcdef")
+      .replace(/@@HA:fact:interface@@/g, "lo"),
+  );
+  spawnSync("chmod", [mode.toString(8), path]);
+  return path;
+}
+
+/** The project's own check, with the files at their places. */
+function check(files: Readonly<Record<string, string>>, { mode = 0o600, drbd = "" } = {}) {
+  const places = ["ha.cf", "haresources", "authkeys"].map((name) => {
+    const path = write(name, files[name]!, name === "authkeys" ? mode : 0o644);
+    return `install -m ${name === "authkeys" ? mode.toString(8) : "644"} ${path} /etc/ha.d/${name}`;
+  });
+  const agent = write("nfsserver", readFileSync(join(onMachine, "heartbeat-nfsserver.sh"), "utf8"));
+  const hook = readFileSync(join(onMachine, "heartbeat-check.sh"), "utf8");
+  const proc = write("drbd", drbd);
+  return run(
+    [
+      `mkdir -p ${directory}/view && mount -t tmpfs tmpfs ${directory}/view && mkdir ${directory}/view/new ${directory}/view/work`,
+      `mount -t overlay overlay -o lowerdir=/etc/ha.d,upperdir=${directory}/view/new,workdir=${directory}/view/work /etc/ha.d`,
+      ...places,
+      `install -m 755 ${agent} /etc/ha.d/resource.d/nfsserver`,
+      `. ${write("check.sh", hook.replaceAll("/proc/drbd", proc))}`,
+    ].join("\n"),
+  );
+}
+
+describe("heartbeat", () => {
+  const withHeartbeat = testWithNeeds([program(HEARTBEAT), program("drbdadm"), program("unshare"), root]);
+
+  withHeartbeat.each(cases)("%s", (_, files) => {
+    expect(check(files)).toEqual({ status: 0, words: "" });
+    expect(spawnSync("pgrep", ["-f", HEARTBEAT]).status).toBe(1);
+  });
+
+  withHeartbeat.each([
+    [
+      "a directive that it does not know",
+      "ha.cf",
+      "keepalive 1",
+      "keepalife 1",
+      "Illegal directive [keepalife]",
+    ],
+    ["a deadtime below the keepalive", "ha.cf", "deadtime 10", "deadtime 1", "Dead time [1000] is too small"],
+    [
+      "a node that is not this one",
+      "ha.cf",
+      "node nfs-1",
+      "node nfs-3",
+      "Current node [nfs-1] not in configuration",
+    ],
+    [
+      "a node that is none of them",
+      "haresources",
+      "nfs-1 ",
+      "nfs-3 ",
+      "Bad nodename in /etc/ha.d//haresources [nfs-3]",
+    ],
+    [
+      "a resource that nobody knows",
+      "haresources",
+      "drbddisk",
+      "drbdisk",
+      "there is no resource script 'drbdisk'",
+    ],
+    ["a method that it does not know", "authkeys", "sha1", "sha3", "Invalid authtype [sha3]"],
+    ["a secret with a space", "authkeys", "sha1 ", "sha1 a ", "the secret has a space in it"],
+  ])("refuses %s", (_, file, right, wrong, words) => {
+    expect(usual[file]).toContain(right);
+    const refused = check({ ...usual, [file]: usual[file]!.replace(right, wrong) });
+    expect(refused.words).toContain(words);
+    expect(refused.status).toBe(1);
+  });
+
+  withHeartbeat("refuses a key that others can read", () => {
+    const { status, words } = check(usual, { mode: 0o644 });
+    expect(words).toContain("Bad permissions on keyfile");
+    expect(status).toBe(1);
+  });
+
+  withHeartbeat("is refused on DRBD 9, and not on 8.4", () => {
+    expect(check(usual, { drbd: "version: 8.4.11 (api:1/proto:86-101)\n" }).status).toBe(0);
+    const { status, words } = check(usual, { drbd: "version: 9.2.12 (api:2/proto:118-122)\n" });
+    expect(words).toContain("has DRBD 9");
+    expect(status).toBe(1);
+  });
+});
+
+describe("drbdadm dump", () => {
+  const withDrbd = testWithNeeds([program("drbdadm"), program("unshare"), root]);
+
+  withDrbd.each(cases)("8.4: %s", (_, files) => {
+    const conf = write("drbd.conf", files["global_common.conf"]! + files["nfs.res"]!);
+    const { status, words } = run(`/usr/lib/drbd/drbdadm-84 -c ${conf} dump nfs`);
+    expect(words).toContain("fencing          dont-care;");
+    expect(words).not.toContain("fence-peer");
+    expect(status).toBe(0);
+  });
+});

@@ -1,0 +1,382 @@
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { StandInNode } from "./stand-ins";
+
+/** What the programs of a pair's nodes do (lib/drbd-nfs-pair/on-machine), against stand-ins for DRBD and the cluster. */
+const MiB = 2 ** 20;
+let node: StandInNode;
+
+beforeEach(() => (node = new StandInNode()));
+afterEach(() => node.remove());
+
+describe("growing", () => {
+  beforeEach(() => {
+    for (const name of ["xfs_growfs", "resize2fs"]) node.program(name, `did "${name} $*"`);
+    node.is({ serves: "yes", disk: 256 * MiB, "peer-disk": 256 * MiB, volume: 128 * MiB - 40 * 1024 });
+  });
+  const TOLD = `told ${256 * MiB}`;
+
+  test("both disks have grown: so does the volume, once", () => {
+    expect(node.run("grow.sh")).toMatchObject({ status: 0 });
+    expect(node.done()).toEqual([TOLD, "drbdadm resize nfs", `xfs_growfs -d ${node.path("volume")}`]);
+    node.is({ volume: 256 * MiB - 40 * 1024 });
+    expect(node.run("grow.sh")).toEqual({ status: 0, words: "" });
+    expect(node.done()).toEqual([TOLD]);
+  });
+
+  test("ext4 too", () => {
+    node.remove();
+    node = new StandInNode({ PAIR_FILE_SYSTEM: "ext4" });
+    node.program("resize2fs", `did "resize2fs $*"`);
+    node.is({ serves: "yes", disk: 256 * MiB, "peer-disk": 256 * MiB, volume: 128 * MiB });
+    expect(node.run("grow.sh").status).toBe(0);
+    expect(node.done()).toEqual([TOLD, "drbdadm resize nfs", "resize2fs /dev/drbd0"]);
+  });
+
+  test.each([
+    ["one disk alone has grown", { "peer-disk": 128 * MiB }],
+    ["the other node has not told", { "peer-disk": "" }],
+    ["a copy catches up", { cstate: "SyncSource", dstate: "UpToDate/Inconsistent" }],
+    ["the other node is away", { cstate: "WFConnection", dstate: "UpToDate/DUnknown" }],
+    ["the other node serves", { serves: "no" }],
+    ["Pacemaker knows of nothing yet", { managed: "no" }],
+  ])("nothing grows where %s", (_, answers) => {
+    node.is(answers);
+    expect(node.run("grow.sh")).toEqual({ status: 0, words: "" });
+    expect(node.done()).toEqual([TOLD]);
+  });
+
+  test("what was cut short is gone on with", () => {
+    node.program("xfs_growfs", "exit 1");
+    expect(node.run("grow.sh").status).not.toBe(0);
+    node.is({ volume: 256 * MiB - 40 * 1024 });
+    node.program("xfs_growfs", `did "xfs_growfs $*"`);
+    node.done();
+    expect(node.run("grow.sh").status).toBe(0);
+    expect(node.done()).toEqual([TOLD, `xfs_growfs -d ${node.path("volume")}`]);
+  });
+
+  test("a disk that has shrunk is refused", () => {
+    node.is({ disk: 64 * MiB });
+    const { status, words } = node.run("grow.sh");
+    expect(status).not.toBe(0);
+    expect(words).toContain(`/dev/vg0/nfs has shrunk to ${64 * MiB} bytes`);
+    expect(node.done()).toEqual([]);
+    expect(node.shell("pair_fail_if_shrunk").words).toContain("has shrunk");
+  });
+});
+
+test("of disks that differ the smaller one is named", () => {
+  node.is({ disk: 96 * MiB, "peer-disk": 128 * MiB });
+  expect(node.shell("pair_fail_if_sizes_differ")).toMatchObject({
+    status: 1,
+    words: expect.stringContaining("the disk of nfs-1 is the smaller one"),
+  });
+  node.is({ "peer-disk": 64 * MiB });
+  expect(node.shell("pair_fail_if_sizes_differ").words).toContain("the disk of nfs-2 is the smaller one");
+  node.is({ "peer-disk": 96 * MiB });
+  expect(node.shell("pair_fail_if_sizes_differ")).toEqual({ status: 0, words: "" });
+});
+
+describe("comparing the copies", () => {
+  const verified = () => readFileSync(node.path("var/verified"), "utf8");
+
+  test("equal ones", () => {
+    expect(node.run("verify.sh")).toEqual({ status: 0, words: "the copies are equal\n" });
+    expect(node.done()).toEqual(["drbdadm verify nfs"]);
+    expect(verified()).toMatch(/^\d+ 0\n$/);
+  });
+
+  test("what differs fails the unit, and nothing is mended", () => {
+    node.differsIn(12);
+    const { status, words } = node.run("verify.sh");
+    expect(status).not.toBe(0);
+    expect(words).toContain("the copies differ in 12 KiB");
+    expect(node.done()).toEqual(["drbdadm verify nfs"]);
+    expect(verified()).toMatch(/^\d+ 12\n$/);
+  });
+
+  test("it waits until the end, and one that is cut short fails", () => {
+    node.program("sleep", `printf 'WFConnection\\n' >'${node.path("is/cstate")}'; did "slept"`);
+    node.program(
+      "drbdadm",
+      `case $1 in
+        verify) printf 'VerifyS\\n' >'${node.path("is/cstate")}' ;;
+        *) is $1 ;;
+      esac`,
+    );
+    const { status, words } = node.run("verify.sh");
+    expect(words).toContain("cut short: WFConnection");
+    expect(status).not.toBe(0);
+    expect(node.done()).toEqual(["slept"]);
+    expect(existsSync(node.path("var/verified"))).toBe(false);
+  });
+
+  test("by the node that does not serve, and only where both are there", () => {
+    node.is({ serves: "yes" });
+    expect(node.run("verify.sh").status).toBe(0);
+    node.is({ serves: "no", cstate: "WFConnection", dstate: "UpToDate/DUnknown" });
+    expect(node.run("verify.sh").status).not.toBe(0);
+    expect(node.done()).toEqual([]);
+  });
+});
+
+describe("nfs-pair-split", () => {
+  beforeEach(() => {
+    node.is({ cstate: "StandAlone", dstate: "UpToDate/DUnknown", role: "Secondary/Unknown" });
+    // the copy is looked at through a loop device: test/daemons does it
+    node.program("losetup", "exit 1");
+    writeFileSync(node.path("volume/orders"), "1");
+    writeFileSync(node.path("volume/state/lease"), "of the server itself");
+  });
+
+  test("shows this side, and changes nothing", () => {
+    node.is({ serves: "yes" });
+    const { status, words } = node.run("split.sh");
+    expect(status).toBe(0);
+    expect(words).toMatch(
+      /^nfs-1:\n {2}role {8}Secondary\/Unknown\n {2}connection {2}StandAlone\n {2}disks {7}UpToDate\/DUnknown\n {2}generation {2}4D2BC70121FC4C6E, parted from the other copy at 61C2DDA9BD7AEEF5\nlast writes:\n {2}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d 1 bytes \/orders\nCompare /,
+    );
+    expect(node.done()).toEqual([]);
+  });
+
+  test("nothing is given up without this node's name", () => {
+    for (const input of ["", "\n", "yes\n", "nfs-2\n"]) {
+      const { status, words } = node.run("split.sh", ["discard"], { input });
+      expect(words).toContain("not given up");
+      expect(status).not.toBe(0);
+    }
+    expect(node.done()).toEqual([]);
+  });
+
+  test("with it this side connects as the one that copies", () => {
+    expect(node.run("split.sh", ["discard"], { input: "nfs-1\n" }).status).toBe(0);
+    expect(node.done()).toEqual(["drbdadm connect --discard-my-data nfs"]);
+  });
+
+  test("the side that waits stops waiting first", () => {
+    node.is({ cstate: "WFConnection" });
+    node.program(
+      "drbdadm",
+      `case $1 in
+        cstate | dstate | role | get-gi) is $1 ;;
+        disconnect) did "drbdadm $*"; printf 'StandAlone\\n' >'${node.path("is/cstate")}' ;;
+        *) did "drbdadm $*" ;;
+      esac`,
+    );
+    expect(node.run("split.sh", ["discard"], { input: "nfs-1\n" }).status).toBe(0);
+    expect(node.done()).toEqual(["drbdadm disconnect nfs", "drbdadm connect --discard-my-data nfs"]);
+  });
+
+  test.each([
+    ["the side that serves", { role: "Primary/Unknown" }, "this node serves from this copy"],
+    ["a side that listens", { cstate: "Connected" }, "there is nothing to decide"],
+    ["a side whose DRBD is down", { cstate: "" }, "DRBD is not up here"],
+  ])("never %s", (_, answers, because) => {
+    node.is(answers);
+    const { status, words } = node.run("split.sh", ["discard"], { input: "nfs-1\n" });
+    expect(words).toContain(because);
+    expect(status).not.toBe(0);
+    expect(node.done()).toEqual([]);
+  });
+
+  test("the other side keeps its copy and listens again", () => {
+    expect(node.run("split.sh", ["keep"]).status).toBe(0);
+    expect(node.done()).toEqual(["drbdadm connect nfs"]);
+    node.is({ cstate: "WFConnection" });
+    expect(node.run("split.sh", ["keep"]).status).toBe(0);
+    expect(node.done()).toEqual([]);
+  });
+});
+
+describe("alerts", () => {
+  beforeEach(() => mkdirSync(node.path("run/alerts")));
+
+  test("a change is told once", () => {
+    const messages: string[] = [];
+    const look = (answers: Readonly<Record<string, string>>) => {
+      node.is(answers);
+      expect(node.run("watch.sh").status).toBe(0);
+      const now = node.messages();
+      messages.push(...now.filter((one) => !messages.includes(one)));
+      return now.length;
+    };
+    expect(look({})).toBe(0);
+    expect(look({ cstate: "VerifyS" })).toBe(0);
+    expect(look({ cstate: "WFConnection", dstate: "UpToDate/DUnknown" })).toBe(1);
+    expect(look({})).toBe(1);
+    expect(look({ cstate: "StandAlone" })).toBe(2);
+    expect(look({ cstate: "Connected", dstate: "UpToDate/UpToDate" })).toBe(3);
+    expect(messages.map((one) => one.split(":")[0])).toEqual(["degraded", "split", "recovered"]);
+    expect(messages[0]).toBe("degraded: DRBD: WFConnection UpToDate/DUnknown");
+  });
+
+  const resource = { CRM_alert_kind: "resource", CRM_alert_node: "nfs-2", CRM_alert_target_rc: "0" };
+  test.each([
+    [
+      { CRM_alert_kind: "node", CRM_alert_node: "nfs-2", CRM_alert_desc: "lost" },
+      /^degraded: nfs-2 is not in/,
+    ],
+    [
+      { CRM_alert_kind: "node", CRM_alert_node: "nfs-2", CRM_alert_desc: "member" },
+      /^recovered: nfs-2 is back/,
+    ],
+    [
+      { CRM_alert_kind: "fencing", CRM_alert_rc: "0", CRM_alert_desc: "nfs-2 was off" },
+      /^fenced: nfs-2 was off$/,
+    ],
+    [
+      { CRM_alert_kind: "fencing", CRM_alert_rc: "1", CRM_alert_desc: "no answer" },
+      /^degraded: .*no answer$/,
+    ],
+    [
+      { ...resource, CRM_alert_rsc: "ha-vip", CRM_alert_task: "start", CRM_alert_rc: "0" },
+      /^failover: nfs-2 serves$/,
+    ],
+    [
+      { ...resource, CRM_alert_rsc: "ha-fs", CRM_alert_task: "stop", CRM_alert_rc: "1" },
+      /^degraded: ha-fs: stop failed/,
+    ],
+    [{ ...resource, CRM_alert_rsc: "ha-fs", CRM_alert_task: "start", CRM_alert_rc: "0" }, undefined],
+    [{ CRM_alert_kind: "attribute", CRM_alert_node: "nfs-2" }, undefined],
+  ])("of Pacemaker: %j", (env, message) => {
+    expect(node.run("pacemaker-alert.sh", [], { env }).words).toBe("");
+    if (message) expect(node.messages()).toEqual([expect.stringMatching(message)]);
+    else expect(node.messages()).toEqual([]);
+  });
+
+  const TEXT = `a "quoted" \\ text of ä`;
+
+  test("are taken to the webhook and the command, and are valid JSON", () => {
+    node.program(
+      "curl",
+      `did "curl $(grep -o -- --config <<<"$*")"; cat >'${node.path("posted")}'; cat "$2" >'${node.path("config")}'`,
+    );
+    writeFileSync(node.path("webhook"), "https://hooks.example.net/T0/secret");
+    writeFileSync(
+      node.path("lib/alert-command"),
+      `cat >'${node.path("mailed")}'; echo "$HA_ALERT_KIND $HA_ALERT_CLUSTER" >>'${node.path("mailed")}'`,
+    );
+    node.run("notify.sh", ["split", TEXT]);
+    expect(node.run("alert-send.sh")).toEqual({ status: 0, words: "" });
+    expect(JSON.parse(readFileSync(node.path("posted"), "utf8"))).toEqual({
+      cluster: "files",
+      node: "nfs-1",
+      kind: "split",
+      text: TEXT,
+    });
+    expect(readFileSync(node.path("config"), "utf8")).toBe('url = "https://hooks.example.net/T0/secret"\n');
+    expect(readFileSync(node.path("mailed"), "utf8")).toBe(`nfs-1: ${TEXT}\nsplit files\n`);
+    expect(node.messages()).toEqual([]);
+    // a process list shows no secret
+    expect(node.done()).toEqual(["curl --config"]);
+  });
+
+  test("one that nobody takes fails the unit, and is not kept", () => {
+    node.program("curl", "exit 22");
+    writeFileSync(node.path("webhook"), "https://hooks.example.net");
+    node.run("notify.sh", ["split", "one"]);
+    expect(node.run("alert-send.sh")).toEqual({ status: 1, words: "not told by the webhook: split: one\n" });
+    expect(node.messages()).toEqual([]);
+  });
+
+  test("nobody waits where nobody is told", () => {
+    node.shell(`rmdir '${node.path("run/alerts")}'`);
+    expect(node.run("notify.sh", ["split", "one"])).toEqual({ status: 0, words: "" });
+  });
+});
+
+describe("metrics", () => {
+  const read = () => {
+    expect(node.run("metrics.sh", [node.path("var")])).toEqual({ status: 0, words: "" });
+    return readFileSync(node.path("var/nfs-pair.prom"), "utf8");
+  };
+
+  test("of a node that serves", () => {
+    node.is({ serves: "yes", role: "Primary/Secondary", volume: 1000 });
+    node.program("corosync-quorumtool", "echo 'Quorate:          Yes'");
+    node.differsIn(3);
+    writeFileSync(node.path("var/verified"), "1764300000 2\n");
+    const text = read();
+    for (const line of text.trim().split("\n"))
+      expect(line).toMatch(
+        /^(# TYPE nfs_pair_[a-z_]+ gauge|nfs_pair_[a-z_]+(\{[a-z]+="\w+"(,[a-z]+="\w+")*\})? \d+)$/,
+      );
+    const types = text.match(/^# TYPE .*/gm)!;
+    expect(new Set(types).size).toBe(types.length);
+    for (const line of [
+      "serves 1",
+      "quorate 1",
+      "primary 1",
+      "connected 1",
+      "split 0",
+      'connection{state="Connected"} 1',
+      'up_to_date{copy="peer"} 1',
+      'disk{copy="own",state="UpToDate"} 1',
+      "out_of_sync_bytes 3072",
+      "volume_bytes 1000",
+      "verified_timestamp_seconds 1764300000",
+      "verify_difference_bytes 2048",
+    ])
+      expect(text).toContain(`nfs_pair_${line}\n`);
+    expect(statSync(node.path("var/nfs-pair.prom")).mode & 0o777).toBe(0o644);
+  });
+
+  test("of a node whose DRBD is down", () => {
+    node.is({ cstate: "", dstate: "", role: "" });
+    const text = read();
+    expect(text).toContain('nfs_pair_connection{state="Unconfigured"} 1\n');
+    expect(text).toContain('nfs_pair_up_to_date{copy="own"} 0\n');
+    expect(text).not.toContain("out_of_sync");
+  });
+});
+
+describe("taking over a single server's files", () => {
+  const FILES = ["web/index.html", "exports/old", "empty"];
+  const tree = () =>
+    node
+      .shell(`cd '${node.path("volume")}' && find . -mindepth 1 ! -path './state*' | sort`)
+      .words.trim()
+      .split("\n");
+  const MOVED = [
+    "./exports",
+    "./exports/assets",
+    "./exports/assets/empty",
+    "./exports/assets/exports",
+    "./exports/assets/exports/old",
+    "./exports/assets/web",
+    "./exports/assets/web/index.html",
+    "./lost+found",
+  ];
+  beforeEach(() => {
+    node.shell(`cd '${node.path("volume")}' && rm -r state && mkdir web exports lost+found && touch ${FILES.join(" ")}
+      chmod 2770 . && touch '${node.path("var/adopts")}'`);
+  });
+
+  test("they become the export, once", () => {
+    expect(node.shell("pair_adopt_files")).toEqual({ status: 0, words: "" });
+    expect(tree()).toEqual(MOVED);
+    expect(statSync(node.path("volume/exports/assets")).mode & 0o7777).toBe(0o2770);
+    writeFileSync(node.path("volume/later"), "");
+    node.shell("pair_adopt_files");
+    expect(existsSync(node.path("volume/later"))).toBe(true);
+  });
+
+  test.each([
+    ["while files are moved", "mv --target-directory"],
+    ["before the last step", "mv --no-target-directory"],
+  ])("cut short %s it is gone on with", (_, step) => {
+    node.program("mv", `[[ "mv $*" != '${step}'* ]] || exit 1; exec /bin/mv "$@"`);
+    expect(node.shell("pair_adopt_files").status).not.toBe(0);
+    node.program("mv", 'exec /bin/mv "$@"');
+    expect(node.shell("pair_adopt_files")).toEqual({ status: 0, words: "" });
+    expect(tree()).toEqual(MOVED);
+  });
+
+  test("a disk that held nothing is no source", () => {
+    node.shell(`rm '${node.path("var/adopts")}'`);
+    const { status, words } = node.shell("pair_adopt_copy");
+    expect(words).toContain("there is nothing to take over");
+    expect(status).not.toBe(0);
+    expect(node.done()).toEqual([]);
+  });
+});
