@@ -83,7 +83,7 @@ export const nfsSite =
       secret: Secret.variable(stack, "pair-secret", { version }),
       exports: [{ name: "assets", squash: "none" }],
       // translated machines, some ten times slower than real ones, on a computer that has other work
-      token: 4,
+      token: 9,
       operationTimeout: 120,
       threads: 4,
       ...props,

@@ -6,7 +6,7 @@ import type { LabMachine } from "../../../../machines/lab";
 interface Sample {
   readonly at: number;
   readonly node: string;
-  /** DRBD's roles, its I/O (`r` running, `s` suspended), volume, address. */
+  /** DRBD's roles (`ro:Primary/Secondary`), its I/O (`r` running, `s` suspended), volume, address. */
   readonly state: string;
 }
 
@@ -61,7 +61,7 @@ END
     for (const sample of this.samples) {
       if (sample.at < since) continue;
       const writers = [...last.values()].filter(
-        ({ at, state }) => sample.at - at < FRESH_MS && /^Primary\S* r mounted/.test(state),
+        ({ at, state }) => sample.at - at < FRESH_MS && /^ro:Primary\S* r mounted/.test(state),
       );
       if (writers.length > 1) both += sample.at - previous;
       previous = sample.at;
