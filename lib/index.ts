@@ -85,7 +85,12 @@ export * from "./drbd-nfs-pair/drbd-nfs-pair";
 export type { NfsAlertsProps } from "./drbd-nfs-pair/alerts";
 export type { ReplicationProtocol } from "./drbd-nfs-pair/drbd-resource";
 export type { Squash } from "./drbd-nfs-pair/exports-file";
-export { Fencing, type CommandFencingProps, type ManagementBoard } from "./drbd-nfs-pair/fencing";
+export {
+  Fencing,
+  type AwsFencingProps,
+  type CommandFencingProps,
+  type ManagementBoard,
+} from "./drbd-nfs-pair/fencing";
 export type { NfsMetricsProps } from "./drbd-nfs-pair/metrics";
 export { NfsExport, NfsMount, type NfsExportProps } from "./drbd-nfs-pair/nfs-export";
 export type { AdoptProps } from "./drbd-nfs-pair/pair-services";

@@ -1,3 +1,5 @@
+import { ADDRESS_AGENT } from "./moving-address";
+
 /** Everything that Pacemaker is told, in its own words. */
 export interface CibModel {
   readonly nodes: readonly string[];
@@ -7,7 +9,15 @@ export interface CibModel {
   readonly nfsState: string;
   /** Who can be reached from a node says whether its clients can reach it. */
   readonly pingHosts: readonly string[];
-  readonly virtualIp: { readonly address: string; readonly prefix: number };
+  readonly virtualIp: {
+    readonly address: string;
+    /** Nothing where the machine itself does not see the address. */
+    readonly prefix?: number;
+    /** Does a cloud's API lead it to the node that serves? */
+    readonly claimed: boolean;
+  };
+  /** Seconds that the node which serves is ahead, should each node be about to switch the other one off. */
+  readonly fenceDelay: number;
   /** Seconds in which an agent has to be done with what it is asked for. */
   readonly operationTimeout: number;
   /** Program that is told of whatever happens. */
@@ -44,6 +54,7 @@ export function renderCib(model: CibModel): string {
       "stonith-action": "reboot",
       "stonith-timeout": seconds(1.5),
       "no-quorum-policy": "stop",
+      ...(model.fenceDelay > 0 ? { "priority-fencing-delay": `${model.fenceDelay}s` } : {}),
     }),
     "  </crm_config>",
     "  <resources>",
@@ -51,6 +62,7 @@ export function renderCib(model: CibModel): string {
     ...ping(model, whole, seconds),
     ...drbd(model, whole, seconds),
     `    <group id="${OURS}serve">`,
+    ...(model.fenceDelay > 0 ? settings("meta_attributes", "serve-meta", "      ", { priority: "1" }) : []),
     ...primitive("      ", "fs", "ocf:heartbeat:Filesystem", {
       parameters: {
         device: model.fileSystem.device,
@@ -70,10 +82,7 @@ export function renderCib(model: CibModel): string {
       operations: { ...usual, monitor: [whole(1 / 3), seconds(1)] },
     }),
     // the last to come and the first to go: clients see silence, never a server without their export
-    ...primitive("      ", "vip", "ocf:heartbeat:IPaddr2", {
-      parameters: { ip: model.virtualIp.address, cidr_netmask: String(model.virtualIp.prefix) },
-      operations: { ...usual, monitor: [whole(1 / 6), seconds(1)] },
-    }),
+    ...virtualIp(model.virtualIp, whole, seconds),
     "    </group>",
     "  </resources>",
     "  <constraints>",
@@ -85,12 +94,7 @@ export function renderCib(model: CibModel): string {
           ]
         : [],
     ),
-    // more than the stickiness, less than the difference between a good copy and a stale one
-    `    <rsc_location id="${OURS}reachable" rsc="${OURS}drbd-clone">`,
-    `      <rule id="${OURS}reachable-rule" role="Promoted" score-attribute="${PING}">`,
-    `        <expression id="${OURS}reachable-known" attribute="${PING}" operation="defined"/>`,
-    "      </rule>",
-    "    </rsc_location>",
+    ...(model.pingHosts.length > 0 ? REACHABLE : []),
     `    <rsc_colocation id="${OURS}serve-with-primary" rsc="${OURS}serve" with-rsc="${OURS}drbd-clone" with-rsc-role="Promoted" score="INFINITY"/>`,
     `    <rsc_order id="${OURS}promote-before-serve" first="${OURS}drbd-clone" first-action="promote" then="${OURS}serve" then-action="start" kind="Mandatory"/>`,
     "  </constraints>",
@@ -117,7 +121,17 @@ type Seconds = (factor: number) => string;
 /** Attribute of a node: 1000 for each host that it reaches. */
 const PING = "ha-ping";
 
+/** More than the stickiness, less than the difference between a good copy and a stale one. */
+const REACHABLE = [
+  `    <rsc_location id="${OURS}reachable" rsc="${OURS}drbd-clone">`,
+  `      <rule id="${OURS}reachable-rule" role="Promoted" score-attribute="${PING}">`,
+  `        <expression id="${OURS}reachable-known" attribute="${PING}" operation="defined"/>`,
+  "      </rule>",
+  "    </rsc_location>",
+];
+
 function ping({ pingHosts }: CibModel, whole: Whole, seconds: Seconds): string[] {
+  if (pingHosts.length === 0) return [];
   return [
     `    <clone id="${OURS}ping-clone">`,
     ...primitive("      ", "ping", "ocf:pacemaker:ping", {
@@ -134,6 +148,22 @@ function ping({ pingHosts }: CibModel, whole: Whole, seconds: Seconds): string[]
     }),
     "    </clone>",
   ];
+}
+
+function virtualIp(
+  { address, prefix, claimed }: CibModel["virtualIp"],
+  whole: Whole,
+  seconds: Seconds,
+): string[] {
+  return primitive("      ", "vip", claimed ? ADDRESS_AGENT : "ocf:heartbeat:IPaddr2", {
+    parameters: { ip: address, ...(prefix === undefined ? {} : { cidr_netmask: String(prefix) }) },
+    operations: {
+      // an API that is away for a minute is tried again
+      start: seconds(claimed ? 4 : 1),
+      stop: seconds(1),
+      monitor: [claimed ? whole(1 / 3) : whole(1 / 6), seconds(1)],
+    },
+  });
 }
 
 function drbd({ drbdResource }: CibModel, whole: Whole, seconds: Seconds): string[] {

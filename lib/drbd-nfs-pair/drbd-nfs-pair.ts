@@ -4,6 +4,7 @@ import { Peer } from "../firewall/peer";
 import { Port } from "../firewall/port";
 import { checkProps } from "../input/guard";
 import { isIp, parseNetwork } from "../net";
+import type { DataVolume } from "../platform/aws/data-volume";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import type { Nodes, Platform } from "../platform/platform";
@@ -37,7 +38,8 @@ import { checkManager, heartbeatTimes, Manager } from "./manager";
 import type { NfsMetricsProps } from "./metrics";
 import type { NfsConfModel } from "./nfs-conf";
 import { NfsExport, type NfsExportProps } from "./nfs-export";
-import { checkPair } from "./pair-problems";
+import { HostName } from "./host-name";
+import { checkPair, checkVolumes } from "./pair-problems";
 import {
   DrbdService,
   NfsServerService,
@@ -61,10 +63,12 @@ export interface DrbdNfsPairProps {
   readonly fencing?: Fencing;
   /** What decides which node serves. @default Manager.pacemaker() - with `Manager.heartbeat` both may write at once */
   readonly manager?: Manager;
-  /** What clients mount from. `VirtualIp.layer2`. */
+  /** What clients mount from. On AWS `VirtualIp.routeTable`, between zones. */
   readonly virtualIp: VirtualIp;
-  /** Block device of each node, of the same size, that holds nothing else: `/dev/vg0/nfs`. */
-  readonly disk: string;
+  /** Block device of each host, of the same size, that holds nothing else: `/dev/vg0/nfs`. @default - `dataVolume`, on AWS */
+  readonly disk?: string;
+  /** AWS: each node's own volume, which outlives its instance. @default - `disk`, on hosts */
+  readonly dataVolume?: DataVolume;
   /** Block device of each node for DRBD's own notes: 32 MiB for each TiB of `disk`, and 1 MiB. @default - the end of `disk` */
   readonly metaDisk?: string;
   /**
@@ -96,7 +100,7 @@ export interface DrbdNfsPairProps {
   /**
    * Addresses that answer pings, on the clients' side: of two nodes the one that reaches more of them serves. Where neither reaches
    * any, nothing moves.
-   * @default - the quorum host's
+   * @default - the quorum host's; on AWS none: its security groups let no ping through
    */
   readonly pingHosts?: readonly string[];
   /** Seconds of silence after which a node counts as lost. @default 3 - shorter ones switch off nodes that are only busy */
@@ -151,12 +155,15 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
     checkCount(this, "operationTimeout", props.operationTimeout, 20, 600, "seconds");
     checkCount(this, "threads", props.threads, 1, 1024, "threads of the kernel's");
     checkCount(this, "lease", props.lease, 10, 120, "seconds; the kernel takes no less than 10");
-    this.machines = machinesOf(this, platform, nodes);
+    checkVolumes(this, props);
+    this.machines = machinesOf(this, platform, nodes, { dataVolume: props.dataVolume });
     this.manager = props.manager ?? Manager.pacemaker();
     checkManager(this, props);
     const quorum = props.quorum === undefined ? [] : machinesOf(this, platform, props.quorum);
     this.quorumMachine = quorum[0];
     checkPair(this, this.machines, quorum, props);
+    props.virtualIp.prepare(this, this.machines);
+    props.fencing?.prepare(this.machines);
     this.connections = new Connections(this, { name: id, ports: { nfs: Port.tcp(NFS_PORT) } });
     this.openPorts();
     for (const one of props.exports) this.addExport(one);
@@ -212,8 +219,12 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
 
   // PairSource: asked by the services at synth
 
-  get disk(): string {
-    return this.props.disk;
+  diskOf({ aws }: Machine): string {
+    return aws?.dataVolume?.device ?? this.props.disk!;
+  }
+
+  get virtualIp(): VirtualIp {
+    return this.props.virtualIp;
   }
 
   get adopt(): AdoptProps | undefined {
@@ -249,7 +260,7 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
       nodes: this.machines.map((machine) => ({
         name: machine.name,
         address: this.replicationAddress(machine),
-        disk: this.disk,
+        disk: this.diskOf(machine),
       })),
       protocol: this.props.protocol ?? "C",
       secret: this.secret.quotable,
@@ -284,17 +295,20 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
 
   cib(): CibModel {
     const names = this.machines.map(({ name }) => name);
+    const { cidr, claim } = this.virtualIp.on(this.machines[0]!);
     return {
       nodes: names,
       fencing: this.fencing.devices(names),
       drbdResource: RESOURCE,
       fileSystem: { device: DEVICE, directory: DIRECTORY, type: this.fileSystem },
       nfsState: STATE,
-      pingHosts: this.props.pingHosts ?? [this.quorumMachine!.privateAddress],
+      pingHosts: this.pingHosts,
       virtualIp: {
         address: this.address,
-        prefix: parseNetwork(this.props.virtualIp.on(this.machines[0]!).cidr!)!.prefix,
+        prefix: cidr === undefined ? undefined : Number(cidr.split("/")[1]),
+        claimed: claim !== undefined,
       },
+      fenceDelay: this.fencing.delay,
       operationTimeout: this.operationTimeout,
       alertAgent: this.props.alerts && ALERT_AGENT,
     };
@@ -330,6 +344,11 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
   exports(): ExportModel[] {
     // whom nobody may mount yet is in no line of the file
     return [...this.known.values()].map((one) => one.model()).filter(({ clients }) => clients.length > 0);
+  }
+
+  private get pingHosts(): readonly string[] {
+    const { aws, privateAddress } = this.quorumMachine!;
+    return this.props.pingHosts ?? (aws ? [] : [privateAddress]);
   }
 
   private get link(): number {
@@ -379,7 +398,8 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
       connections.allowFrom(Peer.cidr(address), Port.udp(CLUSTER_PORT + 1), Port.tcp(REPLICATION_PORT));
     }
     if (!quorumMachine) return;
-    const votes = new Connections(this, { name: `${this.node.id}-quorum` });
+    // a security group is called after its place: two in one would have their names by who came first
+    const votes = new Connections(new Construct(this, "vote"), { name: `${this.node.id}-quorum` });
     votes.addMachine(quorumMachine);
     quorumMachine.listens(this, () => [
       { port: Port.tcp(QUORUM_PORT), address: quorumMachine.privateAddress },
@@ -394,6 +414,7 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
     const votes = new Rollout(this, "quorum", {
       nodes: [{ machine: quorumMachine, services: [new QuorumService()] }],
     });
+    const name = new HostName();
     const { verifySchedule = "Sun *-*-* 02:00", alerts, metrics } = this.props;
     const services = [
       new DrbdService(this),
@@ -402,7 +423,10 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
       new UpkeepService({ verifySchedule, alerts, metrics }),
     ];
     const nodes = new Rollout(this, "nodes", {
-      nodes: machines.map((machine) => ({ machine, services })),
+      nodes: machines.map((machine) => ({
+        machine,
+        services: machine.aws ? [name, ...services] : services,
+      })),
       // a change that breaks a node is found out on the one that serves nobody
       standbyFirst: true,
       dependsOn: votes.last,

@@ -1,8 +1,11 @@
+import { join } from "node:path";
 import type { Construct } from "constructs";
-import { isToken, refuse } from "../problem";
+import type { Machine } from "../platform/machine";
+import { checkRange, isToken, refuse } from "../problem";
 import { shellQuoted } from "../script-text";
 import type { ServiceFile, ServicePackage } from "../push/service";
 import type { Secret } from "../secret/secret";
+import { AWS_PACKAGES, awsProgram } from "../virtual-ip/aws-program";
 import type { FenceDevice } from "./cib";
 
 /** A machine's management board, which has power while the machine has none. */
@@ -27,6 +30,14 @@ export interface CommandFencingProps {
   readonly password?: Secret;
 }
 
+export interface AwsFencingProps {
+  /**
+   * Seconds that the call against the node which serves is held back, so that it wins should each one be about to stop the other.
+   * @default 3 - a call takes about one
+   */
+  readonly delay?: number;
+}
+
 /** How a node that may still be writing is made to stop, before the other one begins: its power is cut. */
 export abstract class Fencing {
   /** Boards that speak IPMI 2.0, by node. A board that has its power from its own machine dies with it. */
@@ -37,6 +48,11 @@ export abstract class Fencing {
   /** Boards that speak Redfish, by node. */
   static redfish(boards: Readonly<Record<string, ManagementBoard>>): Fencing {
     return new BoardFencing("fence_redfish", boards, { ssl_insecure: "1" });
+  }
+
+  /** AWS: each node stops the other one's instance by its own role, which allows nothing else, and starts it again. */
+  static aws(props: AwsFencingProps = {}): Fencing {
+    return new AwsFencing(props);
   }
 
   /** A program of your own that switches each node's power. */
@@ -52,14 +68,21 @@ export abstract class Fencing {
   /** False: nobody is switched off. */
   readonly isCertain: boolean = true;
   readonly packages: readonly ServicePackage[] = [];
+  /** Seconds that the node which serves is ahead, should each node be about to switch the other one off. */
+  readonly delay: number = 0;
 
   /** Refuses nodes that nobody could switch off. */
-  abstract check(scope: Construct, nodes: readonly string[]): void;
+  abstract check(scope: Construct, nodes: readonly string[], machines: readonly Machine[]): void;
+
+  /** Gives the machines what they need for it. */
+  prepare(_machines: readonly Machine[]): void {
+    // nothing but files
+  }
 
   abstract devices(nodes: readonly string[]): FenceDevice[];
 
-  /** Programs and passwords, on each node. */
-  abstract files(): ServiceFile[];
+  /** Programs and passwords, on a node. */
+  abstract files(machine: Machine): ServiceFile[];
 
   abstract readonly secrets: readonly Secret[];
 }
@@ -182,6 +205,90 @@ class CommandFencing extends Fencing {
     return [
       { path: `/usr/sbin/${name}`, text: program, mode: "0755", onChange: "none" },
       ...(password ? passwordFiles(name, password) : []),
+    ];
+  }
+}
+
+/**
+ * By ClusterLabs' own agent: StopInstances with force, and "off" is told once DescribeInstances says `stopped`. An instance that
+ * is being stopped itself stops nobody.
+ */
+class AwsFencing extends Fencing {
+  override readonly packages = [{ name: "fence-agents" }, ...AWS_PACKAGES];
+  override readonly delay: number;
+  readonly secrets: readonly Secret[] = [];
+  private machines: readonly Machine[] = [];
+
+  constructor({ delay }: AwsFencingProps) {
+    super();
+    checkRange(
+      "Fencing.aws",
+      "delay",
+      delay,
+      0,
+      60,
+      "seconds; each failover of the node that serves takes so much longer",
+    );
+    this.delay = delay ?? 3;
+  }
+
+  check(scope: Construct, _nodes: readonly string[], machines: readonly Machine[]): void {
+    const other = machines.find(({ aws }) => !aws);
+    if (!other) return;
+    refuse(scope, {
+      code: "no-fencing",
+      what: `Fencing.aws cannot switch off ${other.name}: no EC2 instance`,
+      allowed: "machines of an AwsPlatform",
+      fix: "Fencing.ipmi, Fencing.redfish or Fencing.command",
+    });
+  }
+
+  override prepare(machines: readonly Machine[]): void {
+    this.machines = machines;
+    for (const { aws } of machines) {
+      const others = machines.filter((other) => other.aws !== aws);
+      aws!.grant({
+        actions: ["ec2:StopInstances", "ec2:StartInstances"],
+        resources: others.map((other) => aws!.arn("ec2", `instance/${other.aws!.instanceId}`)),
+      });
+      // Describe calls know no resources
+      aws!.grant({ actions: ["ec2:DescribeInstances"], resources: ["*"] });
+    }
+  }
+
+  devices(): FenceDevice[] {
+    return this.machines.map(({ name, aws }) => ({
+      name: `fence-${name}`,
+      agent: "fence_aws",
+      nodes: [name],
+      parameters: {
+        region: aws!.region,
+        pcmk_host_map: `${name}:${aws!.instanceId}`,
+        // an instance that hangs is given minutes by AWS before it is stopped all the same
+        power_timeout: "240",
+        pcmk_reboot_timeout: "600s",
+        pcmk_off_timeout: "300s",
+      },
+    }));
+  }
+
+  files(machine: Machine): ServiceFile[] {
+    const peer = this.machines.find((other) => other !== machine)!;
+    return [
+      {
+        path: `${PROGRAMS}/fence-try`,
+        text: awsProgram(join(__dirname, "on-machine", "fence-try.sh"), {
+          INSTANCE: peer.aws!.instanceId,
+        }),
+        mode: "0755",
+        onChange: "none",
+      },
+      {
+        // AWS asks the machine to shut down, and a node that is cut off may wait for its peer for ever meanwhile
+        path: "/etc/systemd/system/poweroff.target.d/cdktf-ha.conf",
+        text: "# Managed by cdktf-ha-clusters.\n[Unit]\nJobTimeoutSec=60s\nJobTimeoutAction=poweroff-immediate\n",
+        onChange: "none",
+      },
     ];
   }
 }

@@ -18,14 +18,17 @@ export function checkPair(
   props.fencing?.check(
     pair,
     machines.map(({ name }) => name),
+    machines,
   );
   checkAddress(pair, machines, props);
+  checkDisks(pair, machines, props);
   checkSettings(pair, props);
   checkLink(pair, props);
   checkAdoption(pair, machines, props);
   if (props.alerts) checkAlerts(pair, props.alerts);
   if (props.metrics) checkMetrics(pair, props.metrics);
   checkSecondLink(pair, machines, props);
+  checkPingHosts(pair, props);
   warnOfRisks(pair, machines, quorum, props);
   checkAtSynth(pair, () =>
     props.exports.length
@@ -69,19 +72,40 @@ function checkVote(pair: Construct, machines: readonly Machine[], quorum: readon
 }
 
 function checkAddress(pair: Construct, machines: readonly Machine[], { virtualIp }: DrbdNfsPairProps): void {
-  if (virtualIp.mode !== "layer2") {
-    refuse(pair, {
-      code: "virtual-ip-mode",
-      what: `the pair's address moves by ${virtualIp.mode}`,
-      allowed: "VirtualIp.layer2: Pacemaker moves it on a plain network",
-      fix: 'VirtualIp.layer2("10.0.1.90/27"), on hosts that share a network segment',
-    });
-  }
-  refuseToken(pair, "virtualIp", virtualIp.address);
+  if (virtualIp.mode === "layer2") refuseToken(pair, "virtualIp", virtualIp.address);
   virtualIp.check(pair, machines);
 }
 
-function checkSettings(pair: Construct, { disk, metaDisk, secret, protocol }: DrbdNfsPairProps): void {
+/** Refuses what is no place for the data, before machines are made. */
+export function checkVolumes(pair: Construct, { platform, disk, dataVolume }: DrbdNfsPairProps): void {
+  const onHosts = platform.placesByHost;
+  if ((disk !== undefined) === onHosts && (dataVolume === undefined || !onHosts)) return;
+  refuse(pair, {
+    code: "conflicting-setting",
+    what: onHosts
+      ? dataVolume
+        ? "'dataVolume' on hosts that exist already"
+        : "no 'disk' on hosts that exist already"
+      : "'disk' on machines that are made with their volumes",
+    allowed: "'disk' on hosts, 'dataVolume' on AWS: DRBD wants a block device for itself on each node",
+    fix: onHosts ? 'disk: "/dev/vg0/nfs"' : "dataVolume: { sizeGiB: 100 }",
+  });
+}
+
+function checkDisks(
+  pair: Construct,
+  machines: readonly Machine[],
+  { disk, metaDisk }: DrbdNfsPairProps,
+): void {
+  const without = machines.find(({ aws }) => aws && !aws.dataVolume);
+  if (without) {
+    refuse(pair, {
+      code: "conflicting-setting",
+      what: `${without.name} has no volume for the data`,
+      allowed: "one on each node, of the same size",
+      fix: "dataVolume: { sizeGiB: 100 }",
+    });
+  }
   for (const [name, path] of Object.entries({ disk, metaDisk })) {
     if (path === undefined || /^\/dev\/[A-Za-z0-9/_.:+-]+$/.test(path)) continue;
     refuse(pair, {
@@ -91,7 +115,7 @@ function checkSettings(pair: Construct, { disk, metaDisk, secret, protocol }: Dr
       fix: `${name}: "/dev/vg0/nfs"`,
     });
   }
-  if (metaDisk === disk) {
+  if (metaDisk !== undefined && metaDisk === disk) {
     refuse(pair, {
       code: "bad-path",
       what: `'metaDisk' is 'disk', ${disk}`,
@@ -99,6 +123,9 @@ function checkSettings(pair: Construct, { disk, metaDisk, secret, protocol }: Dr
       fix: "leave it out: the notes go to the end of the disk",
     });
   }
+}
+
+function checkSettings(pair: Construct, { secret, protocol }: DrbdNfsPairProps): void {
   if (secret.source.kind === "generated") {
     refuse(pair, {
       code: "secret-not-shared",
@@ -159,6 +186,17 @@ function checkAdoption(
   }
 }
 
+function checkPingHosts(pair: Construct, { pingHosts = [] }: DrbdNfsPairProps): void {
+  const wrong = pingHosts.find((address) => !isToken(address) && !isIp(address));
+  if (wrong === undefined) return;
+  refuse(pair, {
+    code: "bad-address",
+    what: `'pingHosts' has '${wrong}'`,
+    allowed: "IP addresses: names would need a name server just when the network is in trouble",
+    fix: 'pingHosts: ["10.0.1.1"], the router of the clients\' network',
+  });
+}
+
 function checkSecondLink(
   pair: Construct,
   machines: readonly Machine[],
@@ -195,7 +233,7 @@ function warnOfRisks(
     warn(pair, {
       code: "split-brain-accepted",
       what: "nobody can switch a node off: one that hangs or is cut off may go on writing while the other one has taken over",
-      allowed: "Fencing.ipmi, Fencing.redfish or Fencing.command",
+      allowed: "Fencing.aws, Fencing.ipmi, Fencing.redfish or Fencing.command",
       fix: "as it is, what one of the two has written since is lost: DRBD stops, and a person has to choose",
     });
   }

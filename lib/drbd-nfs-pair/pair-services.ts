@@ -2,6 +2,7 @@ import { renderFacts } from "../facts";
 import type { Machine } from "../platform/machine";
 import type { Service, ServiceDescription } from "../push/service";
 import type { Secret } from "../secret/secret";
+import type { VirtualIp } from "../virtual-ip/virtual-ip";
 import { renderCib, type CibModel } from "./cib";
 import { renderCorosyncConf, type CorosyncModel } from "./corosync-conf";
 import { renderDrbdCommon, renderDrbdResource, type DrbdResourceModel } from "./drbd-resource";
@@ -10,6 +11,7 @@ import type { Fencing } from "./fencing";
 import { ACTIVE, DEVICE, DIRECTORY, PROGRAMS, RESOURCE, SERVER_SCOPE, STATE } from "./layout";
 import type { Manager } from "./manager";
 import { program, script } from "./node-part";
+import { addressAgent } from "./moving-address";
 import { renderNfsConf, renderNfsDropIn, type NfsConfModel } from "./nfs-conf";
 
 /** A single server that is taken over. */
@@ -23,7 +25,7 @@ export interface AdoptProps {
 /** What the services ask of their pair, at synth. */
 export interface PairSource {
   readonly machines: readonly Machine[];
-  readonly disk: string;
+  diskOf(machine: Machine): string;
   /** The node whose copy the first one is. */
   readonly founder: string;
   readonly adopt?: AdoptProps;
@@ -32,6 +34,7 @@ export interface PairSource {
   readonly fencing: Fencing;
   readonly manager: Manager;
   readonly address: string;
+  readonly virtualIp: VirtualIp;
   readonly operationTimeout: number;
   drbd(): DrbdResourceModel;
   corosync(): CorosyncModel;
@@ -73,7 +76,7 @@ export class DrbdService implements Service {
             PAIR_ADOPT_EXPORT: pair.adopt?.export ?? "",
             PAIR_RESOURCE: RESOURCE,
             PAIR_DEVICE: DEVICE,
-            PAIR_DISK: pair.disk,
+            PAIR_DISK: pair.diskOf(machine),
             PAIR_META_DISK: pair.drbd().metaDisk ?? "",
             PAIR_FILE_SYSTEM: pair.fileSystem,
             PAIR_DIRECTORY: DIRECTORY,
@@ -163,8 +166,9 @@ export class PacemakerService implements Service {
 
   constructor(private readonly pair: PairSource) {}
 
-  describe(): ServiceDescription {
-    const { fencing } = this.pair;
+  describe(machine: Machine): ServiceDescription {
+    const { fencing, virtualIp } = this.pair;
+    const address = addressAgent(virtualIp, machine);
     return {
       packages: [
         { name: "corosync" },
@@ -173,11 +177,13 @@ export class PacemakerService implements Service {
         { name: "pacemaker-cli-utils" },
         { name: "resource-agents" },
         ...fencing.packages,
+        ...address.packages,
       ],
       onPackageChange: "none",
       files: [
         { path: "/etc/corosync/corosync.conf", text: renderCorosyncConf(this.pair.corosync()) },
-        ...fencing.files(),
+        ...fencing.files(machine),
+        ...address.files,
       ],
       secrets: fencing.secrets,
       units: ["corosync.service", "corosync-qdevice.service", "pacemaker.service"],

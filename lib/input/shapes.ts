@@ -36,6 +36,8 @@ export const SHAPES: Shapes = {
     "EtcdCluster#allowFrom": { group: ["or", ["is", "Connectable"], ["is", "Connections"]] },
     "EtcdTls.authority": { authority: ["is", "Secret"], props: ["is", "EtcdTlsProps"] },
     "EtcdTls.given": { certificates: ["record", ["is", "Secret"]], props: ["is", "EtcdTlsProps"] },
+    "Fencing#prepare": { _machines: ["list", ["is", "Machine"]] },
+    "Fencing.aws": { "props?": ["is", "AwsFencingProps"] },
     "Fencing.command": { props: ["is", "CommandFencingProps"] },
     "Fencing.ipmi": { boards: ["record", ["is", "ManagementBoard"]] },
     "Fencing.none": { _accept: ["settings", { iAcceptSplitBrain: ["word", true] }] },
@@ -135,6 +137,7 @@ export const SHAPES: Shapes = {
     Algorithm: { members: ["balance", "hashed", "httpOnly"] },
     AptProps: { settings: { "mirror?": "text", "keys?": "text", "suite?": "text" } },
     ArchiveProps: { settings: { sha256: "text" } },
+    AwsFencingProps: { settings: { "delay?": "number" } },
     AwsLimits: { settings: { "rulesPerGroup?": "number", "groupsPerInterface?": "number" } },
     AwsMachine: {
       members: [
@@ -424,7 +427,8 @@ export const SHAPES: Shapes = {
         "fencing?": ["is", "Fencing"],
         "manager?": ["is", "Manager"],
         virtualIp: ["is", "MovingAddress"],
-        disk: "text",
+        "disk?": "text",
+        "dataVolume?": ["is", "DataVolume"],
         "metaDisk?": "text",
         "adopt?": ["is", "AdoptProps"],
         secret: ["is", "Secret"],
@@ -480,7 +484,9 @@ export const SHAPES: Shapes = {
     EtcdTlsProps: {
       settings: { trusted: ["list", "text"], "mode?": ["or", ["word", "optional"], ["word", "required"]] },
     },
-    Fencing: { members: ["check", "devices", "files", "isCertain", "packages", "secrets"] },
+    Fencing: {
+      members: ["check", "delay", "devices", "files", "isCertain", "packages", "prepare", "secrets"],
+    },
     ForwardedBastion: { settings: { forwardedPort: "number", "user?": "text", "hostKey?": "text" } },
     GeneratedSecretProps: { settings: { "bytes?": "number", "version?": "text" } },
     GeoDatabase: { members: ["files", "packages", "setting"] },

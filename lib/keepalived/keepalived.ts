@@ -5,6 +5,7 @@ import { Port } from "../firewall/port";
 import type { Machine } from "../platform/machine";
 import { Fact, type Service, type ServiceDescription, type ServiceFile } from "../push/service";
 import { scriptText } from "../script-text";
+import { AWS_PACKAGES } from "../virtual-ip/aws-program";
 import {
   markerOf,
   NOTIFY_SCRIPT,
@@ -113,12 +114,7 @@ export class Keepalived extends Construct implements Service {
     return {
       packages: [
         { name: "keepalived", version: this.props.packageVersion },
-        ...(claims.length
-          ? [
-              { name: "awscli", unlessCommand: "aws" },
-              { name: "curl", unlessCommand: "curl" },
-            ]
-          : []),
+        ...(claims.length ? AWS_PACKAGES : []),
       ],
       users: [{ name: SCRIPT_USER }],
       files: [

@@ -37,7 +37,8 @@ export interface CacheProps {
   /** Seconds for which an error of an origin (404 and the like) is kept. @default 0 - the origin says it itself */
   readonly negativeTtl?: number;
   /**
-   * Of many visitors who ask at once for what is not there, does one fetch it for all?
+   * Of many visitors who ask at once for what is not there, does one fetch it for all? Squid 5.7 then keeps no two variants (`Vary`)
+   * of a page: fit for pages that have none.
    * @default false - a visitor can crash a Squid before 6 by it (CVE-2023-49288), and Debian 12 has 5.7 without a fix
    */
   readonly collapsedForwarding?: boolean;

@@ -9,7 +9,7 @@ import type { AwsMachine } from "../platform/aws/instance";
 import type { Machine } from "../platform/machine";
 import { refuseReserved } from "../platform/aws/reserved-address";
 import { isToken, refuse } from "../problem";
-import { scriptText, shellQuoted } from "../script-text";
+import { awsProgram } from "./aws-program";
 import { MovingAddress, type AddressOnMachine } from "./moving-address";
 
 const HOOKS = join(__dirname, "hooks");
@@ -33,10 +33,7 @@ abstract class AwsAddress extends MovingAddress {
   }
 
   protected claim(hook: string, values: Readonly<Record<string, string>>): string {
-    const lines = Object.entries(values).map(([name, value]) => `${name}=${shellQuoted(value)}`);
-    return ["#!/bin/bash", ...lines, scriptText(join(HOOKS, "aws.sh")), scriptText(join(HOOKS, hook))].join(
-      "\n",
-    );
+    return awsProgram(join(HOOKS, hook), values);
   }
 }
 

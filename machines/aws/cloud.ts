@@ -110,6 +110,9 @@ export class Cloud {
     for (const address of [ENDPOINT, METADATA, CLIENT])
       await run("ip", ["address", "add", `${address}/32`, "dev", "lo"]);
     await run("ip", ["route", "add", ELASTIC, "dev", "lo", "src", CLIENT]);
+    // AWS's routers do not: a client would go on to where a route's address was before
+    for (const scope of ["all", "default"])
+      await writeFile(`/proc/sys/net/ipv4/conf/${scope}/send_redirects`, "0");
     await makeCertificate(directory);
     const emulator = spawn(
       "setpriv",

@@ -100,7 +100,7 @@ old --dbname numbers --command "insert into things values (0) returning n"
 new --command "select string_agg(datname, ',' order by datname) from pg_database where not datistemplate"`);
     expect(found).toEqual([
       "password authentication failed",
-      "sessions of postgres are in the database there, and may write: end them first",
+      "sessions of postgres are in the database there, and may write: end them first, by pg_terminate_backend",
       "given up: 127.0.0.1 takes writes again",
       "not moved",
       "pg_dump: error: query failed: ERROR:  permission denied for table hidden",

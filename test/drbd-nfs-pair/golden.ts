@@ -5,7 +5,7 @@ import type { DrbdNfsPair } from "../../lib/drbd-nfs-pair/drbd-nfs-pair";
 import { Fencing } from "../../lib/drbd-nfs-pair/fencing";
 import { Template } from "../../lib/testing";
 import { newStack } from "../support/stack";
-import { newPair, pairHosts } from "./pairs";
+import { newAwsPair, newPair, pairHosts } from "./pairs";
 
 /** A node's files: with everything left out, and with everything said. */
 export function nfsPairCases(): { name: string; files: Record<string, string> }[] {
@@ -59,6 +59,7 @@ export function nfsPairCases(): { name: string; files: Record<string, string> }[
       pair.export("pictures").mountOn(apps, "/srv/pictures");
       return pair;
     }),
+    pairCase("nfs-aws", (stack) => newAwsPair(stack)),
   ];
 }
 
@@ -89,6 +90,13 @@ function pairCase(
       "nfs-upkeep.timer": file("/etc/systemd/system/cdktf-ha-nfs-upkeep.timer"),
       "nfs-verify.service": file("/etc/systemd/system/cdktf-ha-nfs-verify.service"),
       "nfs-verify.timer": file("/etc/systemd/system/cdktf-ha-nfs-verify.timer"),
+      ...(name === "nfs-aws"
+        ? {
+            claim: file("/usr/local/lib/cdktf-ha/drbd-nfs/claim"),
+            "fence-try": file("/usr/local/lib/cdktf-ha/drbd-nfs/fence-try"),
+            "poweroff.conf": file("/etc/systemd/system/poweroff.target.d/cdktf-ha.conf"),
+          }
+        : {}),
       ...(everything
         ? {
             "nfs-alert.service": file("/etc/systemd/system/cdktf-ha-nfs-alert.service"),

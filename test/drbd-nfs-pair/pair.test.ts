@@ -1,7 +1,7 @@
-import { Peer, Port, ServiceTier } from "../../lib";
+import { Peer, Port, ServiceTier, VirtualIp } from "../../lib";
 import { Template } from "../../lib/testing";
 import { newStack } from "../support/stack";
-import { newPair, pairHosts } from "./pairs";
+import { newAwsPair, newPair, pairHosts } from "./pairs";
 
 test("ports are open between exactly those that talk", () => {
   const stack = newStack();
@@ -63,4 +63,43 @@ test("the pair's secret stands nowhere but on the machines", () => {
   );
   expect(template.file("nfs-1", "/etc/cdktf-ha/drbd-nfs-cib.xml")).not.toContain("secret");
   expect(template.file("nfs-1", "/etc/corosync/corosync.conf")).not.toContain("@@HA");
+});
+
+describe("on AWS", () => {
+  interface Rights {
+    statement: { actions: string[]; resources: string[] }[];
+  }
+
+  test("a node may stop the other one's instance, and no other", () => {
+    const stack = newStack();
+    newAwsPair(stack);
+    const synthesized = Template.synth(stack).hasNoErrors().hasNoWarnings();
+    const documents = synthesized.json.data as unknown as { aws_iam_policy_document: Record<string, Rights> };
+    const rights = Object.entries(documents.aws_iam_policy_document).flatMap(([name, { statement }]) =>
+      statement
+        .filter(({ actions }) => actions.includes("ec2:StopInstances"))
+        .map(({ resources }) => [name, resources.join()].join(" ").match(/nfs-\d|vote-\d/g)),
+    );
+    expect(rights.map((names) => [...new Set(names)]).sort()).toEqual([
+      ["nfs-1", "nfs-2"],
+      ["nfs-2", "nfs-1"],
+    ]);
+  });
+
+  test("each node has its own volume for DRBD, under its own name", () => {
+    const stack = newStack();
+    newAwsPair(stack);
+    const template = Template.synth(stack);
+    expect(template.file("nfs-2", "/etc/hostname")).toBe("nfs-2\n");
+    const disks = template.file("nfs-1", "/etc/drbd.d/nfs.res").match(/ disk \/.*/g);
+    expect(disks).toEqual([expect.stringContaining("nfs-1_data"), expect.stringContaining("nfs-2_data")]);
+  });
+
+  test("an elastic address is on no interface", () => {
+    const stack = newStack();
+    newAwsPair(stack, { virtualIp: VirtualIp.elastic() });
+    const cib = Template.synth(stack).hasNoErrors().file("nfs-1", "/etc/cdktf-ha/drbd-nfs-cib.xml");
+    expect(cib).toContain('provider="cdktf-ha" type="moving-address"');
+    expect(cib).not.toContain("cidr_netmask");
+  });
 });

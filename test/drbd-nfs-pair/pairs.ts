@@ -3,7 +3,7 @@ import { Peer, Secret, VirtualIp, type SshPlatform } from "../../lib";
 import { DrbdNfsPair, type DrbdNfsPairProps } from "../../lib/drbd-nfs-pair/drbd-nfs-pair";
 import { Fencing } from "../../lib/drbd-nfs-pair/fencing";
 import { Manager, type HeartbeatProps } from "../../lib/drbd-nfs-pair/manager";
-import { newRack } from "../support/stack";
+import { newAws, newRack } from "../support/stack";
 
 /** Two file servers and a third machine, each in a rack of its own, and application servers. */
 export function pairHosts(stack: TerraformStack): SshPlatform {
@@ -15,6 +15,21 @@ export function pairHosts(stack: TerraformStack): SshPlatform {
       "app-1": { address: "10.0.1.66/24", zone: "rack-1" },
       "app-2": { address: "10.0.1.67/24", zone: "rack-2" },
     },
+  });
+}
+
+/** In three zones of AWS. */
+export function newAwsPair(stack: TerraformStack, props: Partial<DrbdNfsPairProps> = {}): DrbdNfsPair {
+  return newPair(stack, {
+    ...("platform" in props ? {} : { platform: newAws(stack) }),
+    nodes: { "nfs-1": { privateAddress: "10.1.0.91" }, "nfs-2": { privateAddress: "10.1.1.92" } },
+    quorum: { "vote-1": { zone: "c", privateAddress: "10.1.2.93" } },
+    fencing: Fencing.aws(),
+    virtualIp: VirtualIp.routeTable("10.9.0.90", { routeTableIds: ["rtb-1", "rtb-2"] }),
+    disk: undefined,
+    dataVolume: { sizeGiB: 100 },
+    exports: [{ name: "assets", clients: [Peer.cidr("10.1.0.66")] }],
+    ...props,
   });
 }
 

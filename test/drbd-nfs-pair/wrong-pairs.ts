@@ -3,7 +3,7 @@ import { Peer, Secret, VirtualIp, type ProblemCode } from "../../lib";
 import type { DrbdNfsPair, DrbdNfsPairProps } from "../../lib/drbd-nfs-pair/drbd-nfs-pair";
 import { Fencing } from "../../lib/drbd-nfs-pair/fencing";
 import type { HeartbeatProps } from "../../lib/drbd-nfs-pair/manager";
-import { newHeartbeatPair, newPair, pairHosts } from "./pairs";
+import { newAwsPair, newHeartbeatPair, newPair, pairHosts } from "./pairs";
 
 /** Pairs whose author is wrong, by the code they are refused with: test/bad-input.test.ts tries them all. */
 const pair =
@@ -33,6 +33,7 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
     "no-fencing": [
       ["a node without a board", pair({ fencing: Fencing.ipmi({ "nfs-1": board }) })],
       ["none", pair({ fencing: undefined })],
+      ["AWS's on hosts", pair({ fencing: Fencing.aws() })],
     ],
     "deadtime-too-short": [
       ["of DRBD's", heartbeat({ deadtime: 5 })],
@@ -51,6 +52,10 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
         "a second link for Heartbeat",
         heartbeat({}, { secondLink: { "nfs-1": "192.168.7.1", "nfs-2": "192.168.7.2" } }),
       ],
+      ["no disk on hosts", pair({ disk: undefined })],
+      ["a volume on hosts", pair({ dataVolume: { sizeGiB: 1 } })],
+      ["a disk on AWS", (stack) => newAwsPair(stack, { disk: "/dev/nvme1n1" })],
+      ["no volume on AWS", (stack) => newAwsPair(stack, { dataVolume: undefined })],
     ],
     "unknown-node": [
       [
@@ -76,6 +81,10 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
     "virtual-ip-mode": [
       ["not on a segment", pair({ virtualIp: VirtualIp.secondaryPrivateIp("10.0.1.90") })],
       ["for Heartbeat", heartbeat({}, { virtualIp: VirtualIp.secondaryPrivateIp("10.0.1.90") })],
+      [
+        "on a segment of AWS's",
+        (stack) => newAwsPair(stack, { virtualIp: VirtualIp.layer2("10.1.0.90/24") }),
+      ],
     ],
     "virtual-ip-outside-subnet": [["a pair", pair({ virtualIp: VirtualIp.layer2("10.0.2.90/24") })]],
     "virtual-ip-is-a-node": [["a pair", pair({ virtualIp: VirtualIp.layer2("10.0.1.92/24") })]],
@@ -126,9 +135,11 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
     "bad-address": [
       ["one address of a second link", pair({ secondLink: { "nfs-1": "192.168.7.1" } })],
       ["the first link again", pair({ secondLink: { "nfs-1": "192.168.7.1", "nfs-2": "10.0.1.92" } })],
+      ["a name to ping", pair({ pingHosts: ["router.example.net"] })],
     ],
     "number-out-of-range": [
       ["a token", pair({ token: 0.2 })],
+      ["a delay", () => Fencing.aws({ delay: 90 })],
       ["a rate", pair({ resyncRate: 0 })],
       ["a link", pair({ linkMbit: 1 })],
       ["metrics", pair({ metrics: { interval: 0 } })],

@@ -9,6 +9,7 @@ import {
   type PostgresReplicaSetProps,
 } from "cdktf-ha-clusters";
 import type { Lab } from "../../machines/lab";
+import { waitUntil } from "../../machines/run";
 import { Deployment } from "../support/deployment";
 import { awaitMembers, PASSWORDS, replicaSet, WRITES, type SetProps } from "./support/replica-set";
 import { figure } from "./support/ring-site";
@@ -32,6 +33,8 @@ const setOf = (props: Partial<PostgresReplicaSetProps> = {}, also?: SetProps["al
       alone: true,
       members: MEMBERS,
       takeOver: { member: "db-1" },
+      synchronous: "on", // of two members it is nobody's default
+      databases: [{ name: "numbers", owner: "app", extensions: ["intagg"] }],
       clients: ["client", "db-3"].map((name) => Peer.cidr(ADDRESSES[name as Name])),
       ...props,
       also,
@@ -153,7 +156,7 @@ test("what a database holds goes over to a set of another major version, tried f
       memberPassword: db.memberPassword,
       memoryMiB: 256,
       packages: pgdg(PostgresVersion.V16),
-      databases: databases?.map((database) => ({ ...database, extensions: [] })), // this PostgreSQL 16 has none
+      databases,
       roles,
     });
   }).deploy();
@@ -172,14 +175,23 @@ test("what a database holds goes over to a set of another major version, tried f
     .ssh(
       "systemd-run --quiet --unit=session --uid=postgres --working-directory=/ psql -X --dbname numbers --command 'select pg_sleep(600)'",
     );
+  const session = "from pg_stat_activity where query = 'select pg_sleep(600)'";
+  await waitUntil(
+    async () => (await local("db-1", `select count(*) ${session}`)) === "1",
+    60,
+    () => "no session",
+    300,
+  );
   await expect(next.ssh(program, { input, timeoutSeconds: 120 })).rejects.toThrow(
     "sessions of postgres are in the database",
   );
-  await lab.machine("db-1").ssh("systemctl stop session");
+  // a server that sleeps does not see that its client has gone
+  await local("db-1", `select pg_terminate_backend(pid) ${session}`);
   await local("db-1", "insert into numbers values (5)");
   const moved = await next.ssh(program, { input, timeoutSeconds: 120 });
   expect(moved.stdout).toContain("counted: 2 tables, the same there and here");
   expect(await local("db-3", sum)).toBe("500500 5");
+  expect(await local("db-3", "select int_array_aggregate(n order by n) from numbers")).toBe("{1,2,3,4,5}");
   await expect(local("db-1", "insert into numbers values (6)")).rejects.toThrow("read-only transaction");
   // with the code's roles, and their rights
   const role =

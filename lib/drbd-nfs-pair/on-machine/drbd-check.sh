@@ -6,7 +6,8 @@
   pair_fail "this machine is called $(uname --nodename), and $PAIR_NODE in the code: hostnamectl set-hostname $PAIR_NODE, or rename it in the code"
 modprobe drbd || pair_fail "this machine's kernel ($(uname --kernel-release)) has no module drbd"
 for disk in "$PAIR_DISK" ${PAIR_META_DISK:+"$PAIR_META_DISK"}; do
-  [[ -b $disk ]] || pair_fail "there is no disk $disk here"
+  # one that was just attached takes a moment
+  pair_wait 30 test -b "$disk" || pair_fail "there is no disk $disk here"
 done
 if pair_has_other_secret; then pair_fail "the secret is another one: it cannot be changed while the pair runs"; fi
 # shellcheck source-path=SCRIPTDIR source=sizes.sh

@@ -9,4 +9,8 @@ words=$(corosync-quorumtool -s 2>&1) || true # its status is no 0 for a quorum
 grep -Eq '^Quorate: +Yes' <<<"$words" || pair_fail "this node is in no quorum: $words"
 grep -Eq '^Flags:.* Qdevice' <<<"$words" || pair_fail "the third vote does not count"
 grep -Eq ' A,V,' <<<"$words" || pair_fail "the quorum host does not give its vote: is it up, and does its firewall let this node in? $words"
+# Rights that are missing are found out now, and not in the night when they are needed.
+for program in /usr/local/lib/cdktf-ha/drbd-nfs/{claim,fence-try}; do
+  [[ ! -x $program ]] || words=$("$program" try 2>&1) || pair_fail "this machine's role may not do all that a failover takes: $words"
+done
 crm_node --partition >/dev/null 2>&1 || pair_fail "Pacemaker does not answer yet"

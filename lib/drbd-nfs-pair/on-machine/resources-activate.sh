@@ -7,7 +7,8 @@
 # shellcheck source-path=SCRIPTDIR source=adopt.sh
 . /usr/local/lib/cdktf-ha/drbd-nfs/adopt.sh
 
-# A node that is new to the cluster has the other one's configuration from then on.
+# Pacemaker itself has taken both in: a node that is new has the other one's configuration from then on, and one that was never
+# seen would count as lost, and be switched off.
 both_have_joined() {
   local node
   for node in "$PAIR_NODE" "$PAIR_PEER"; do

@@ -62,7 +62,7 @@ if [[ -z $try ]]; then
     [[ -n $left ]] || break
     sleep 0.5
   done
-  [[ -z $left ]] || fail "sessions of $left are in the database there, and may write: end them first"
+  [[ -z $left ]] || fail "sessions of $left are in the database there, and may write: end them first, by pg_terminate_backend"
   said "$host is read-only"
 fi
 there "$bin/pg_dump" --format=directory --jobs="$jobs" --file="$work/dump"

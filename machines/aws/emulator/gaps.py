@@ -21,6 +21,7 @@ def close():
     _rules_without_ports()
     _addresses_move()
     _interfaces_outlive_instances()
+    _terminated_for_ever()
     _placement_groups()
     _gateways_take_their_interfaces_along()
     _reservations_have_descriptions()
@@ -77,6 +78,18 @@ def _interfaces_outlive_instances():
         return previous
 
     Instance.terminate = fixed
+
+
+def _terminated_for_ever():
+    """moto stops an instance that is gone, and starts it again."""
+    def only_while_there(change):
+        def fixed(self, *args, **kwargs):
+            if self._state.name == "terminated":
+                raise EC2ClientError("IncorrectInstanceState", f"The instance '{self.id}' is terminated.")
+            return change(self, *args, **kwargs)
+        return fixed
+
+    Instance.start, Instance.stop = only_while_there(Instance.start), only_while_there(Instance.stop)
 
 
 def _gateways_take_their_interfaces_along():

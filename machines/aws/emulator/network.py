@@ -61,12 +61,16 @@ def _attached():
 
 def _routes():
     """Only to interfaces whose source/destination check is off: else AWS drops what is not for their own addresses."""
-    return sorted(
-        f"route replace {route.destination_cidr_block} via {route.interface.private_ip_address} proto 201"
+    return sorted(f"route replace {destination} via {address} proto 201" for destination, address in _led())
+
+
+def _led():
+    return [
+        (route.destination_cidr_block, route.interface.private_ip_address)
         for table in ec2.route_tables.values()
         for route in table.routes
         if route.interface and route.interface.instance and not route.interface.source_dest_check
-    )
+    ]
 
 
 def _elastic():
@@ -74,8 +78,11 @@ def _elastic():
 
 
 def _speaks():
-    """A machine is heard for the addresses that its interface has at AWS, no others: a gratuitous ARP moves nothing."""
-    return {_port(nic.private_ip_address): sorted(each["PrivateIpAddress"] for each in nic.private_ip_addresses) for nic in _attached()}
+    """A machine is heard for the addresses that AWS leads to its interface, no others: a gratuitous ARP moves nothing."""
+    return {_port(nic.private_ip_address): sorted({
+        *(each["PrivateIpAddress"] for each in nic.private_ip_addresses),
+        *(destination.removesuffix("/32") for destination, address in _led() if address == nic.private_ip_address and destination.endswith("/32")),
+    }) for nic in _attached()}
 
 
 def _machines():

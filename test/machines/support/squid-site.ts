@@ -89,6 +89,13 @@ export function squidSite(lab: Lab, props: SquidSiteProps = {}): (stack: Terrafo
       monitoring: [Peer.cidr(ADDRESSES.client)],
       logCollector: { address: OPERATOR, port: LOG_PORT },
       openFiles: 4096,
+      extraLines: [
+        // by collapsing, Squid 5.7 loses one variant of a page by the other
+        "acl varied urlpath_regex ^/vary/",
+        "collapsed_forwarding_access deny varied",
+        // in milliseconds: a Squid just started waits 5 for its sibling and then asks the origin, which a busy computer exceeds
+        "icp_query_timeout 2000",
+      ],
       ...props.tier,
     });
   };

@@ -28,8 +28,11 @@ package() { # NAME VERSION DEPENDS [POSTINST]: of $work/NAME
 patroni=$("$here/fetch.sh" patroni-4.1.5)
 mkdir -p "$work"/patroni/usr/{bin,lib/python3/dist-packages}
 cp -r "$patroni/patroni" "$work/patroni/usr/lib/python3/dist-packages/"
-printf '#!/usr/bin/python3\nfrom patroni.__main__ import main\nmain()\n' >"$work/patroni/usr/bin/patroni"
-printf '#!/usr/bin/python3\nfrom patroni.ctl import ctl\nctl()\n' >"$work/patroni/usr/bin/patronictl"
+entry() { # MODULE FUNCTION: guarded, as Patroni starts PostgreSQL by a process that reads this once more
+  printf '#!/usr/bin/python3\nfrom %s import %s\nif __name__ == "__main__":\n    %s()\n' "$1" "$2" "$2"
+}
+entry patroni.__main__ main >"$work/patroni/usr/bin/patroni"
+entry patroni.ctl ctl >"$work/patroni/usr/bin/patronictl"
 chmod 755 "$work"/patroni/usr/bin/*
 postgres=$("$here/fetch.sh" pgserver-0.1.4)
 mkdir -p "$work/postgresql-16/usr/lib/postgresql"
@@ -40,6 +43,10 @@ cp -r "$postgres/pgserver.libs" "$work/postgresql-16/usr/lib/"
 rm -r "$work"/postgresql-16/usr/lib/postgresql/16/{bin/psql,bin/pg_dump,include}
 chmod 755 "$work"/postgresql-16/usr/lib/postgresql/16/bin/*
 ln -s ../../15/bin/pg_dump "$work/postgresql-16/usr/lib/postgresql/16/bin/pg_dump"
+# and it has no extension that Debian's has, too: this one needs no library
+for file in intagg.control intagg--1.1.sql; do
+  ln -s "/usr/share/postgresql/15/extension/$file" "$work/postgresql-16/usr/lib/postgresql/16/share/postgresql/extension/$file"
+done
 {
   package patroni 4.1.5 "python3-cdiff, python3-click, python3-dateutil, python3-prettytable, python3-psutil, python3-urllib3, python3-yaml, python3-psycopg2, python3-etcd" "invoke-rc.d patroni restart" # as Debian's does
   package postgresql-16 16.2 postgresql-common
