@@ -83,7 +83,8 @@ export class NfsLab {
     const { stdout } = await active.ssh("sync; cat /sys/block/drbd0/size");
     const [one, two] = NODES.map((name) => `${lab.directory}/machines/${name}/data1.raw`);
     const compare = async (): Promise<boolean> =>
-      (await lab.run("cmp", ["-n", `${512 * Number(stdout)}`, one!, two!], { allowFailure: true })).code === 0;
+      (await lab.run("cmp", ["-n", `${512 * Number(stdout)}`, one!, two!], { allowFailure: true })).code ===
+      0;
     await waitUntil(compare, 30, () => "the copies differ", 1000);
   }
 
