@@ -77,6 +77,8 @@ export class VirtualMachine implements Hardware {
     // setpriv: the machine dies with this process.
     const qemu = spawn("setpriv", ["--pdeathsig", "KILL", "qemu-system-x86_64", ...this.options()], {
       stdio: ["ignore", log.fd, log.fd],
+      // a session of its own: the kernel shares processors out by session, and a lab's containers have many
+      detached: true,
     });
     await log.close();
     this.qemu = qemu;

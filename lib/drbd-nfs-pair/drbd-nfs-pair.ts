@@ -264,6 +264,8 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
       })),
       protocol: this.props.protocol ?? "C",
       secret: this.secret.quotable,
+      // where nodes are often late replication is as patient as the membership, in whole thirds
+      silence: 3 * Math.ceil(this.token / 3),
       resyncRate: this.props.resyncRate ?? Math.max(1, Math.floor(this.link / 10)),
       link: this.link,
       metaDisk: this.props.metaDisk,

@@ -16,6 +16,8 @@ export interface DrbdResourceModel {
   readonly protocol: ReplicationProtocol;
   /** What both sides prove to know; as text between double quotes. */
   readonly secret: string;
+  /** Seconds of silence after which the peer is pinged; a third of it for the answer. @default 3 */
+  readonly silence?: number;
   /** MiB/s at most while a node catches up. */
   readonly resyncRate: number;
   /** Mbit/s of the link between the nodes. */
@@ -29,11 +31,16 @@ export interface DrbdResourceModel {
   readonly fencing: "resource-and-stonith" | "resource-only" | "dont-care";
 }
 
-/** Seconds: until an answer is missed, without a word until a ping, and until that one's answer is missed. */
-const TIMES = { timeout: 2, pingInterval: 3, pingTimeout: 1 } as const;
+/** Seconds of silence until a ping, unless told otherwise. */
+const SILENCE = 3;
 
-/** Seconds after which a dead peer has been missed. */
-export const MISSED_AFTER = Math.max(TIMES.timeout, TIMES.pingInterval + TIMES.pingTimeout);
+/** Seconds: until an answer is missed, without a word until a ping, and until that one's answer is missed. */
+function times(silence = SILENCE): { timeout: number; pingInterval: number; pingTimeout: number } {
+  return { timeout: (2 * silence) / 3, pingInterval: silence, pingTimeout: silence / 3 };
+}
+
+/** Seconds after which a dead peer has been missed, unless told otherwise. */
+export const MISSED_AFTER = SILENCE + times().pingTimeout;
 
 const HANDLERS = "/usr/lib/drbd";
 /** Mbit/s: up to here DRBD's own buffers are large enough. */
@@ -47,6 +54,7 @@ export function renderDrbdResource(model: DrbdResourceModel): string {
   const { version, name, minor, nodes } = model;
   const fencing = `    fencing ${model.fencing};`;
   const nine = version === "9";
+  const { timeout, pingInterval, pingTimeout } = times(model.silence);
   return [
     "# Managed by cdktf-ha-clusters.",
     `resource ${name} {`,
@@ -57,11 +65,11 @@ export function renderDrbdResource(model: DrbdResourceModel): string {
     "    cram-hmac-alg sha256;",
     `    shared-secret "${model.secret}";`,
     "    verify-alg sha256;",
-    `    # a dead peer is missed after ${TIMES.timeout} s without an answer, or ${TIMES.pingInterval} s of silence and ${TIMES.pingTimeout} s for the ping`,
-    `    timeout ${10 * TIMES.timeout};`,
-    "    connect-int 3;",
-    `    ping-int ${TIMES.pingInterval};`,
-    `    ping-timeout ${10 * TIMES.pingTimeout};`,
+    `    # a dead peer is missed after ${timeout} s without an answer, or ${pingInterval} s of silence and ${pingTimeout} s for the ping`,
+    `    timeout ${10 * timeout};`,
+    `    connect-int ${pingInterval};`,
+    `    ping-int ${pingInterval};`,
+    `    ping-timeout ${10 * pingTimeout};`,
     ...(model.link > GIGABIT
       ? [
           "    # what is under way on a fast link, in pages of 4 KiB",

@@ -67,7 +67,9 @@ export class StandInNode {
     );
     this.program("systemctl", `[[ $(is pacemaker) != no ]]`);
     this.program("cibadmin", `[[ $(is managed) != no ]]`);
-    this.program("blockdev", `case $2 in /dev/drbd0) is volume ;; *) is disk ;; esac`);
+    // DRBD lets nobody open the device of a secondary
+    this.program("blockdev", `[[ $2 != /dev/drbd0 ]] && is disk`);
+    this.program("lsblk", "is volume");
     this.program(
       "attrd_updater",
       `case $* in

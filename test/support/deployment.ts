@@ -168,7 +168,7 @@ export class Deployment {
     const { code, stdout, stderr } = await run("terraform", args, {
       cwd: this.stackDirectory,
       env: this.environment,
-      timeoutSeconds: 600,
+      timeoutSeconds: 1500, // translated machines on a busy computer
       allowFailure: true,
     });
     const output = stdout + stderr;

@@ -21,6 +21,8 @@ pair_connection() { drbdadm cstate "$PAIR_RESOURCE" 2>/dev/null | grep -v '^Unco
 pair_disks() { drbdadm dstate "$PAIR_RESOURCE" 2>/dev/null || true; }
 # KiB of which the copies are known to differ: not yet copied, or found by a comparison.
 pair_out_of_sync() { sed -nE 's/.* oos:([0-9]+).*/\1/p' /proc/drbd | head -n 1; }
+# Of a secondary's volume too, which nobody may open.
+pair_volume_bytes() { lsblk --bytes --nodeps --noheadings --output SIZE "$PAIR_DEVICE" | tr -d ' '; }
 pair_is_up() { [[ -n $(pair_connection) ]]; }
 
 # Does this node have the volume, so that it serves or is about to?

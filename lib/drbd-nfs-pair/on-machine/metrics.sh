@@ -30,7 +30,7 @@ metrics() {
   gauge disk 1 "copy=\"peer\",state=\"${disks##*/}\""
   if [[ -n $connection ]]; then
     gauge out_of_sync_bytes "$((1024 * $(pair_out_of_sync)))"
-    gauge volume_bytes "$(blockdev --getsize64 "$PAIR_DEVICE")"
+    gauge volume_bytes "$(pair_volume_bytes)"
   fi
   if read -r moment differs 2>/dev/null </var/lib/cdktf-ha-nfs/verified; then
     gauge verified_timestamp_seconds "$moment"

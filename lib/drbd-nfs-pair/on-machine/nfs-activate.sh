@@ -16,6 +16,7 @@ states=$(systemctl is-enabled "${unwanted[@]}" 2>/dev/null) || true
 if grep -qvx masked <<<"$states"; then
   systemctl mask --quiet --now "${unwanted[@]}" 2>/dev/null
 fi
+export SYSTEMCTL_SKIP_SYSV=1 # the init script is of no use here, and takes long to be looked at
 if systemctl is-enabled --quiet nfs-server.service; then systemctl disable --quiet nfs-server.service; fi
 pair_is_managed || systemctl stop nfs-server.service
 mkdir --parents "$PAIR_DIRECTORY"

@@ -9,6 +9,8 @@ mv /etc/corosync/authkey.new /etc/corosync/authkey
 if systemctl is-active --quiet corosync.service; then
   [[ $HA_ACTION == none ]] || corosync-cfgtool -R
 fi
+# their init scripts are of no use here, and looked at for half a minute on a slow machine
+export SYSTEMCTL_SKIP_SYSV=1
 units=(corosync.service corosync-qdevice.service pacemaker.service)
 states=$(systemctl is-enabled "${units[@]}") || true
 if grep -qvx enabled <<<"$states"; then systemctl enable --quiet "${units[@]}"; fi

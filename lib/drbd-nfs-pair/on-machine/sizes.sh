@@ -2,7 +2,6 @@
 # What the nodes know of each other's disks: each tells the cluster how large its own is. Read after functions.sh.
 
 pair_disk_bytes() { blockdev --getsize64 "$PAIR_DISK"; }
-pair_volume_bytes() { blockdev --getsize64 "$PAIR_DEVICE"; }
 pair_tell_size() { attrd_updater --name ha-disk-bytes --update "$(pair_disk_bytes)" >/dev/null; }
 pair_both_told() { [[ -n $(pair_size_of "$PAIR_NODE") && -n $(pair_size_of "$PAIR_PEER") ]]; }
 # Bytes, or nothing while that node has not told.

@@ -94,5 +94,5 @@ ha_since() {
 ha_replace() { # ha_replace NEW PATH
   sync "$1"
   mv --no-target-directory --force "$1" "$2"
-  sync "$(dirname "$2")"
+  sync "${2%/*}/"
 }

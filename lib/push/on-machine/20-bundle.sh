@@ -41,7 +41,14 @@ ha_unpack() {
 ha_manifest() { cat "$1/control/manifest" 2>/dev/null || true; }
 
 # ha_entry DIR PATH: the manifest's line of one path, nothing if it has none
-ha_entry() { ha_manifest "$1" | awk -F '\t' -v path="$2" '$7 == path'; }
+# It starts no process: for each file it is asked several times.
+ha_entry() {
+  local line
+  [[ -e $1/control/manifest ]] || return 0
+  while IFS= read -r line; do
+    if [[ $line == *$'\t'"$2" ]]; then printf '%s\n' "$line"; fi
+  done <"$1/control/manifest"
+}
 
 # ha_table FILE: a list of fields parted by tabs, with \037 between them: to `read` two tabs are one, and the fields behind
 # an empty one would move up.
@@ -53,7 +60,7 @@ ha_build_root() {
   mkdir -p "$dir/root"
   while IFS=$'\t' read -r kind index mode owner group _ path; do
     [[ $kind != absent ]] || continue
-    mkdir -p "$dir/root$(dirname "$path")"
+    mkdir -p "$dir/root${path%/*}"
     if [[ $kind == filled ]]; then
       ha_fill "$dir" "$dir/content/$index" "$dir/root$path" || ha_die "$path could not be filled in"
     else

@@ -35,7 +35,7 @@ ha_put() {
     rm --force "$path"
     return
   fi
-  (umask 022 && mkdir -p "$(dirname "$path")")
+  [[ -d ${path%/*}/ ]] || (umask 022 && mkdir -p "${path%/*}")
   new=$path.cdktf-ha-new
   if ! { cp "$dir/root$path" "$new" && chown "$owner:$group" "$new" && chmod "$mode" "$new" && ha_replace "$new" "$path"; }; then
     rm --force "$new"
@@ -59,7 +59,7 @@ ha_keep_original() {
   local kept
   kept=$(ha_service_dir)/original
   [[ -e $1 || -L $1 ]] || return 0
-  mkdir -p "$kept$(dirname "$1")"
+  mkdir -p "$kept${1%/*}"
   [[ -e $kept$1 || -L $kept$1 ]] || cp --archive "$1" "$kept$1"
 }
 
@@ -100,7 +100,7 @@ ha_keep_edits() {
 ha_keep_edit() { # PATH
   local kept
   kept=$(ha_service_dir)/edited/$(date --utc +%Y%m%dT%H%M%SZ)
-  mkdir -p "$kept$(dirname "$1")"
+  mkdir -p "$kept${1%/*}"
   cp --archive "$1" "$kept$1"
   ha_say "$1 was changed by hand since the last push; that version is kept as $kept$1"
 }

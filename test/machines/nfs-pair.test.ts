@@ -1,0 +1,168 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { Peer } from "cdktf-ha-clusters";
+import type { Outcome } from "../support/deployment";
+import { figure } from "./support/ring-site";
+import { NfsLab } from "./support/nfs/nfs-lab";
+import { MOUNTED, nfsSite, SECRETS, serving } from "./support/nfs/nfs-site";
+
+/** An NFS pair on virtual machines: real DRBD, the kernel's NFS server, a client that writes while everything happens. */
+// Translated by QEMU, and beside other tests: ten times slower than real machines.
+jest.setTimeout(1_500_000);
+
+let nfs: NfsLab;
+let first: Outcome;
+
+beforeAll(async () => {
+  nfs = await NfsLab.start();
+  first = await nfs.deployment.deploy();
+});
+afterAll(() => nfs.stop());
+
+test("empty disks become a pair that serves, and a second plan finds nothing to do", async () => {
+  figure(`deployed in ${first.seconds.toFixed(0)} s`);
+  expect(first.steps.join("\n")).toContain("healthy");
+  await nfs.settled();
+  for (const node of nfs.nodes) expect(await nfs.copies(node)).toBe("Connected UpToDate/UpToDate");
+  expect(await nfs.deployment.isUpToDate()).toBe(true);
+  const { stdout } = await nfs.lab.machine("client").ssh(`findmnt --noheadings --output OPTIONS ${MOUNTED}`);
+  expect(stdout).toContain("vers=4.2");
+  expect(stdout).toContain("hard");
+});
+
+test("a planned switchover is a pause for the client, who keeps its lock", async () => {
+  const { standby, written, switched } = await nfs.trial("switchover", async (active) => {
+    await active.ssh("nfs-pair-switchover", { timeoutSeconds: 300 });
+  });
+  expect((await serving(nfs.lab)).name).toBe(standby.name);
+  expect(switched).toEqual([]);
+  expect(written.longestGap).toBeLessThan(120);
+  await nfs.settled();
+});
+
+test("the serving node's power cut loses nothing, and the dead one comes back as the standby", async () => {
+  const { active, standby, switched } = await nfs.trial("power cut", (node) => node.cutPower());
+  expect((await serving(nfs.lab)).name).toBe(standby.name);
+  expect(switched).toEqual([`off ${active.name}`]);
+  await nfs.settled();
+  expect((await active.ssh("drbdadm role nfs")).stdout).toBe("Secondary/Primary\n");
+  await nfs.copiesAreEqual();
+});
+
+test.each([
+  ["neither hears the other", false],
+  ["the standby does not hear the one that serves", true],
+])(
+  "the network between the nodes is cut so that %s: the one that serves goes on, the other is switched off",
+  async (what, oneWay) => {
+    const { active, standby, switched } = await nfs.trial(what, async (one, two) => {
+      const since = Date.now();
+      await nfs.lab.partition([one.name], [two.name], { oneWay });
+      await nfs.switchedOff(two, since);
+    });
+    expect(switched).toEqual([`off ${standby.name}`]);
+    expect((await serving(nfs.lab)).name).toBe(active.name);
+    await nfs.lab.heal();
+    await nfs.settled();
+  },
+);
+
+test("every path of the serving node is cut: it stops, is switched off, and the other one serves", async () => {
+  const { active, standby, switched } = await nfs.trial("all paths of the serving node", async (one, two) => {
+    const since = Date.now();
+    await nfs.lab.partition([one.name], [two.name, "vote", "client"]);
+    await nfs.switchedOff(one, since);
+  });
+  expect(switched).toEqual([`off ${active.name}`]);
+  expect((await serving(nfs.lab)).name).toBe(standby.name);
+  await nfs.lab.heal();
+  await nfs.settled();
+  await nfs.copiesAreEqual();
+});
+
+test("the clients' network is gone at the serving node, the second one is not: the service is handed over", async () => {
+  const { active, standby, switched } = await nfs.trial("clients' cable of the serving node", (one) =>
+    one.unplug(),
+  );
+  expect(switched).toEqual([]);
+  expect((await serving(nfs.lab)).name).toBe(standby.name);
+  await active.plug();
+  await nfs.settled();
+});
+
+test("a power switch that hangs: nobody takes over before it is certain, and soon after", async () => {
+  let answers = 0;
+  const { standby } = await nfs.trial("power cut while the switch hangs", async (one, two) => {
+    await nfs.power.set("hangs");
+    const since = Date.now();
+    await one.cutPower();
+    await delay(60_000);
+    expect(nfs.watch.changes(since).filter((change) => change.includes(`${two.name} Primary`))).toEqual([]);
+    expect((await two.ssh("crm_mon --one-shot")).stdout).toContain("UNCLEAN");
+    await nfs.power.set("works");
+    answers = Date.now();
+  });
+  figure(
+    `the service is back ${((Date.now() - answers) / 1000).toFixed(0)} s after the switch answers again`,
+  );
+  expect((await serving(nfs.lab)).name).toBe(standby.name);
+  await nfs.settled();
+});
+
+test("without the quorum host, without its disk and without its NFS server's threads a node goes on serving", async () => {
+  const vote = nfs.lab.machine("vote");
+  const { active, switched } = await nfs.trial("quorum host dead", async () => {
+    await vote.cutPower();
+    await delay(20_000);
+  });
+  await vote.powerOn();
+  expect(switched).toEqual([]);
+  expect((await serving(nfs.lab)).name).toBe(active.name);
+  await nfs.trial("disk of the serving node let go", async (node) => {
+    await node.ssh("drbdadm detach nfs");
+    expect(await nfs.copies(node)).toBe("Connected Diskless/UpToDate");
+    await delay(10_000);
+  });
+  await active.ssh("drbdadm adjust nfs");
+  await nfs.settled();
+  await nfs.trial("no thread of the NFS server is left", (node) => node.ssh("echo 0 >/proc/fs/nfsd/threads"));
+  await nfs.settled();
+});
+
+test("killed membership of the serving node: it is switched off, and the other one serves", async () => {
+  const { active, standby, switched } = await nfs.trial("corosync killed", (node) =>
+    node.ssh("pkill -KILL -x corosync"),
+  );
+  expect(switched).toEqual([`off ${active.name}`]);
+  expect((await serving(nfs.lab)).name).toBe(standby.name);
+  await nfs.settled();
+  await nfs.copiesAreEqual();
+});
+
+test("an apply that is killed and done again adds an export; a changed secret is refused: the client notices neither", async () => {
+  const more = {
+    exports: [
+      { name: "assets", squash: "none" as const },
+      { name: "more", clients: [Peer.cidr("10.77.0.31")] },
+    ],
+  };
+  const { written } = await nfs.trial("an export more, applied twice, and a refused secret", async () => {
+    const changed = nfs.deployment.changed(nfsSite(nfs.lab, more));
+    await changed.prepare();
+    await changed.killedWhen((output) => output.includes("nfs-server] "));
+    await changed.deploy();
+    const wrong = nfs.deployment.changed(nfsSite(nfs.lab, { ...more, secretVersion: "2" }), {
+      ...SECRETS,
+      "pair-secret": "something else altogether",
+    });
+    const refused = await wrong.apply();
+    expect(refused.ok).toBe(false);
+    expect(refused.output).toContain("the secret is another one");
+  });
+  expect(written.longestGap).toBeLessThan(20);
+  const { stdout } = await nfs.lab
+    .machine("client")
+    .ssh(
+      `mount -t nfs4 10.77.0.100:/srv/nfs/exports/more /mnt && findmnt --noheadings --output SOURCE /mnt; umount /mnt`,
+    );
+  expect(stdout).toBe("10.77.0.100:/srv/nfs/exports/more\n");
+});
