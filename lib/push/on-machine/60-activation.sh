@@ -64,7 +64,7 @@ ha_activate_unit() {
 
 # ha_await_health DIR: polls until the service is healthy, at most as long as its settings say
 ha_await_health() {
-  local dir=$1 limit until asked
+  local dir=$1 limit until asked pause
   limit=$(ha_setting "$dir" healthy-within 30)
   until=$((SECONDS + limit))
   : >"$HA_WORDS.health"
@@ -74,7 +74,9 @@ ha_await_health() {
       return 1
     fi
     # as long as the asking took: on a slow machine it would take the processor from the daemon that it waits for
-    sleep 0.1 "$(ha_since "$asked")"
+    pause=$(ha_since "$asked")
+    ((${pause%.*} < 5)) || pause=5
+    sleep 0.1 "$pause"
   done
 }
 
