@@ -141,6 +141,7 @@ export const PROBLEM_CODES = {
   // geographic DNS
   "no-default-region": "Visitors from places that nobody named would get no address.",
   "unknown-region": "The tier has no region of this name, or nobody would ever be sent to it.",
+  "site-not-served": "Proxies refuse visitors of hosts that they do not serve.",
   "place-twice": "A visitor is sent to one region.",
   "one-routing-policy": "Route 53 takes records of one policy for a name.",
   "no-database": "Name servers that know no countries would send everybody to the default region.",

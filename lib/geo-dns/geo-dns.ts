@@ -6,6 +6,7 @@ import { isToken, refuse, refuseToken, warn } from "../problem";
 import type { Rollout } from "../push/rollout";
 import type { TopologyTimer } from "../topology/topology";
 import type { GeoDnsService } from "./geo-dns-service";
+import { isCovered } from "../squid-geo-proxy-tier/site";
 import { planOf, type GeoPlan } from "./geo-plan";
 import { placeOf, type Place } from "./place";
 
@@ -14,6 +15,8 @@ export interface RegionalTier {
   readonly regions: Readonly<Record<string, TierRegion>>;
   /** Of plain HTTP, of HTTPS, or of both. */
   readonly publicPorts: { readonly http?: number; readonly https?: number };
+  /** Host names that are served, and no others; with a leading dot, all below it. @default - any */
+  readonly sites?: readonly string[];
   /** What has to be there before visitors are sent there: a new region's proxies. Of the same stack. @default - nothing */
   readonly ready?: Rollout["last"];
 }
@@ -98,6 +101,15 @@ export class GeoDns extends Construct {
         what: `'${name}'`,
         allowed: "a whole host name: www.example.net",
         fix: "without a scheme, a port or a path",
+      });
+    }
+    const { sites } = tier;
+    if (sites && !sites.some(isToken) && !isCovered(name, sites)) {
+      refuse(this, {
+        code: "site-not-served",
+        what: `the tier does not serve '${name}'`,
+        allowed: `its sites, with a dot in front all below them: ${sites.join(", ")}`,
+        fix: `add '${name}' to the tier's 'sites'`,
       });
     }
     if (checkPath !== undefined && !/^\/[\x21-\x7e]*$/.test(checkPath)) {

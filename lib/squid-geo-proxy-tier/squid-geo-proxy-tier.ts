@@ -163,6 +163,10 @@ export class SquidGeoProxyTier extends Construct {
     return Object.values(this.regions).flatMap(({ machines }) => machines);
   }
 
+  get sites(): readonly string[] {
+    return this.props.sites;
+  }
+
   get clients(): readonly Peer[] {
     return this.props.clients ?? [Peer.anyone()];
   }

@@ -3,7 +3,7 @@ import { canonicalIp } from "../net";
 import { memoryGiBOf } from "../platform/aws/instance-memory";
 import { isToken, refuse, refuseToken, warn, type Problem } from "../problem";
 import { checkCertificate } from "../secret/certificate";
-import { checkSite } from "./site";
+import { checkSite, isCovered } from "./site";
 import type { SquidGeoProxyTier } from "./squid-geo-proxy-tier";
 
 /** Values that are wrong on their own. */
@@ -104,14 +104,6 @@ function checkWarm(tier: SquidGeoProxyTier): void {
       });
     }
   }
-}
-
-/** Is it, or with a dot in front all below it, one of these? */
-function isCovered(name: string, sites: readonly string[]): boolean {
-  const [bare, dotted] = [name.toLowerCase(), `.${name.toLowerCase().replace(/^\./, "")}`];
-  return sites
-    .map((site) => site.toLowerCase())
-    .some((site) => site === bare || (site.startsWith(".") && dotted.endsWith(site)));
 }
 
 function checkDefaultSite(tier: SquidGeoProxyTier, name: string): void {
