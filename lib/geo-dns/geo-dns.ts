@@ -54,7 +54,13 @@ export class GeoDns extends Construct {
     private readonly props: GeoDnsProps,
   ) {
     super(scope, id);
-    checkProps(this, "GeoDnsProps", props);
+    checkProps(this, "GeoDnsProps", props, {
+      defaultRegion: {
+        code: "no-default-region",
+        allowed: "a region of the tier, by its name",
+        fix: "name the region that is for the rest of the world",
+      },
+    });
     this.checkNames();
     const { name, tier, serves, defaultRegion, via, checkPath = "/" } = props;
     this.plan = planOf(
@@ -167,14 +173,14 @@ export class GeoDns extends Construct {
       });
     }
     const idle = regions.find(
-      (region) => region !== defaultRegion && !serves[region]?.length && !via.alsoServes.includes(region),
+      (region) => region !== defaultRegion && !serves[region]?.length && !via.alsoServes(region),
     );
     if (idle !== undefined) {
       refuse(this, {
         code: "unknown-region",
         what: `the region '${idle}' is for nobody`,
         allowed: "a country or a continent for each region but the default one",
-        fix: `serves: { ${idle}: ["GB"] }`,
+        fix: `serves: { ${idle}: ["${freeCountry(idle, serves)}"] }`,
       });
     }
   }
@@ -215,4 +221,12 @@ export class GeoDns extends Construct {
       owners.set(key, region);
     }
   }
+}
+
+/** For an example: one that no region has yet, and the region's own where it is called after it. */
+function freeCountry(region: string, serves: GeoDnsProps["serves"]): string {
+  const free = ["GB", "US", "AU", "NZ", "DE", "FR", "JP", "BR"].filter(
+    (country) => !Object.values(serves).flat().includes(country),
+  );
+  return free.find((country) => country.toLowerCase() === region) ?? free[0] ?? "IE";
 }

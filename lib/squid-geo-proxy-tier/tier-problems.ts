@@ -6,6 +6,13 @@ import { checkCertificate } from "../secret/certificate";
 import { checkSite, isCovered } from "./site";
 import type { SquidGeoProxyTier } from "./squid-geo-proxy-tier";
 
+/** Said of none, and of the setting that is missing. */
+export const NO_SITES: Omit<Problem, "what"> = {
+  code: "open-proxy",
+  allowed: "the host names that are served: a proxy that asks for whatever it is told to is everybody's",
+  fix: 'sites: [".example.net"]',
+};
+
 /** Values that are wrong on their own. */
 export function checkTier(tier: SquidGeoProxyTier): void {
   const { props } = tier;
@@ -28,12 +35,7 @@ export function checkTier(tier: SquidGeoProxyTier): void {
     });
   }
   if (!props.sites.length) {
-    refuse(tier, {
-      code: "open-proxy",
-      what: "'sites' is empty",
-      allowed: "the host names that are served: a proxy that asks for whatever it is told to is everybody's",
-      fix: 'sites: [".example.net"]',
-    });
+    refuse(tier, { what: "'sites' is empty", ...NO_SITES });
   }
   for (const site of props.sites) checkSite(tier, site);
   if (props.defaultSite !== undefined) checkDefaultSite(tier, props.defaultSite);
