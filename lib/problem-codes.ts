@@ -147,7 +147,7 @@ export const PROBLEM_CODES = {
   "no-database": "Name servers that know no countries would send everybody to the default region.",
   "no-names": "Name servers that know no name refuse every question.",
   "lone-name-server": "A name whose only name server is gone leads nowhere.",
-  "no-public-address": "Resolvers of the Internet reach no private address.",
+  "no-public-address": "Who comes from the Internet reaches no private address.",
   "uneven-families":
     "A visitor whose region has no address of a family gets one of a farther region, or none.",
   "key-of-another-name":
