@@ -141,12 +141,13 @@ export const PROBLEM_CODES = {
   // geographic DNS
   "no-default-region": "Visitors from places that nobody named would get no address.",
   "unknown-region": "The tier has no region of this name, or nobody would ever be sent to it.",
+  "site-not-served": "Proxies refuse visitors of hosts that they do not serve.",
   "place-twice": "A visitor is sent to one region.",
   "one-routing-policy": "Route 53 takes records of one policy for a name.",
   "no-database": "Name servers that know no countries would send everybody to the default region.",
   "no-names": "Name servers that know no name refuse every question.",
   "lone-name-server": "A name whose only name server is gone leads nowhere.",
-  "no-public-address": "Resolvers of the Internet reach no private address.",
+  "no-public-address": "Who comes from the Internet reaches no private address.",
   "uneven-families":
     "A visitor whose region has no address of a family gets one of a farther region, or none.",
   "key-of-another-name":

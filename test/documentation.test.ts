@@ -28,7 +28,7 @@ const PREAMBLE = `
 import { Construct } from "constructs";
 import { AwsProvider } from "@cdktf/provider-aws/lib/provider";
 import * as all from "../lib";
-declare const platform: all.Platform, aws: all.AwsPlatform, inVirginia: all.AwsPlatformProps, web: all.ServiceTier, certificate: all.Secret, password: all.Secret;
+declare const platform: all.Platform, london: all.Platform, virginia: all.Platform, sydney: all.Platform, aws: all.AwsPlatform, inVirginia: all.AwsPlatformProps, web: all.ServiceTier, certificate: all.Secret, password: all.Secret;
 `;
 
 test("the code of every page type-checks", () => {

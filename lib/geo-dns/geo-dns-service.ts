@@ -2,6 +2,7 @@ import type { Construct } from "constructs";
 import { clientNetworks } from "../firewall/connections";
 import { Peer } from "../firewall/peer";
 import { Port } from "../firewall/port";
+import { parseNetwork } from "../net";
 import { checkCount, isToken, refuse, refuseToken } from "../problem";
 import type { Secret } from "../secret/secret";
 import type { RegionalTier } from "./geo-dns";
@@ -99,7 +100,7 @@ export class GeoDnsService {
         if (latency) refuseLatency(scope, plan, latency);
         makeRoute53Records(scope, plan, site, settings, tier.ready);
       },
-      Object.keys(latency ?? {}),
+      () => latency !== undefined, // a region that it leaves out is refused above
     );
   }
 
@@ -119,6 +120,15 @@ export class GeoDnsService {
     checkCount(path, "checkInterval", checkInterval, 1, 300, "seconds");
     checkCount(path, "failureThreshold", failureThreshold, 1, 10, "checks");
     checkCount(path, "recoveryThreshold", recoveryThreshold, 1, 10, "checks");
+    const turned = Object.entries(networks).find(([, region]) => parseNetwork(region));
+    if (turned) {
+      refuse(path, {
+        code: "bad-cidr",
+        what: `'networks' has '${turned[0]}' for '${turned[1]}'`,
+        allowed: "networks, each with its region",
+        fix: `the network first: networks: { "${turned[1]}": "${turned[0]}" }`,
+      });
+    }
     const { dnssecKey } = props;
     if (dnssecKey?.source.kind === "generated") {
       refuse(path, {
@@ -157,7 +167,7 @@ export class GeoDnsService {
           }
         }
       },
-      [...Object.values(networks), ...Object.values(nextNearest).flat()],
+      (region) => [...Object.values(networks), ...Object.values(nextNearest).flat()].includes(region),
     );
   }
 
@@ -165,8 +175,8 @@ export class GeoDnsService {
     readonly timing: GeoTiming,
     /** Brings the name to the name servers. */
     readonly publish: (scope: Construct, name: PublishedName) => void,
-    /** Regions that get visitors though no place is theirs. */
-    readonly alsoServes: readonly string[] = [],
+    /** Does the region get visitors though no place is its own? */
+    readonly alsoServes: (region: string) => boolean,
   ) {}
 }
 
@@ -180,7 +190,10 @@ function refuseLatency(scope: Construct, plan: GeoPlan, latency: Readonly<Record
       code: "unknown-region",
       what: `'latency' ${unknown === undefined ? `leaves '${missing}' out` : `names the region '${unknown}'`}`,
       allowed: `an AWS region for each of ${regions.join(", ")}`,
-      fix: "name the AWS region that is nearest to it",
+      fix:
+        missing === undefined
+          ? "correct the name"
+          : `name the AWS region that is nearest to it: latency: { ${missing}: "us-east-1" }`,
     });
   }
   const placed = plan.regions.find(({ places }) => places.length);

@@ -6,6 +6,7 @@ import { isToken, refuse, refuseToken, warn } from "../problem";
 import type { Rollout } from "../push/rollout";
 import type { TopologyTimer } from "../topology/topology";
 import type { GeoDnsService } from "./geo-dns-service";
+import { isCovered } from "../squid-geo-proxy-tier/site";
 import { planOf, type GeoPlan } from "./geo-plan";
 import { placeOf, type Place } from "./place";
 
@@ -14,6 +15,8 @@ export interface RegionalTier {
   readonly regions: Readonly<Record<string, TierRegion>>;
   /** Of plain HTTP, of HTTPS, or of both. */
   readonly publicPorts: { readonly http?: number; readonly https?: number };
+  /** Host names that are served, and no others; with a leading dot, all below it. @default - any */
+  readonly sites?: readonly string[];
   /** What has to be there before visitors are sent there: a new region's proxies. Of the same stack. @default - nothing */
   readonly ready?: Rollout["last"];
 }
@@ -51,7 +54,13 @@ export class GeoDns extends Construct {
     private readonly props: GeoDnsProps,
   ) {
     super(scope, id);
-    checkProps(this, "GeoDnsProps", props);
+    checkProps(this, "GeoDnsProps", props, {
+      defaultRegion: {
+        code: "no-default-region",
+        allowed: "a region of the tier, by its name",
+        fix: "name the region that is for the rest of the world",
+      },
+    });
     this.checkNames();
     const { name, tier, serves, defaultRegion, via, checkPath = "/" } = props;
     this.plan = planOf(
@@ -98,6 +107,15 @@ export class GeoDns extends Construct {
         what: `'${name}'`,
         allowed: "a whole host name: www.example.net",
         fix: "without a scheme, a port or a path",
+      });
+    }
+    const { sites } = tier;
+    if (sites && !sites.some(isToken) && !isCovered(name, sites)) {
+      refuse(this, {
+        code: "site-not-served",
+        what: `the tier does not serve '${name}'`,
+        allowed: `its sites, with a dot in front all below them: ${sites.join(", ")}`,
+        fix: `add '${name}' to the tier's 'sites'`,
       });
     }
     if (checkPath !== undefined && !/^\/[\x21-\x7e]*$/.test(checkPath)) {
@@ -155,14 +173,14 @@ export class GeoDns extends Construct {
       });
     }
     const idle = regions.find(
-      (region) => region !== defaultRegion && !serves[region]?.length && !via.alsoServes.includes(region),
+      (region) => region !== defaultRegion && !serves[region]?.length && !via.alsoServes(region),
     );
     if (idle !== undefined) {
       refuse(this, {
         code: "unknown-region",
         what: `the region '${idle}' is for nobody`,
         allowed: "a country or a continent for each region but the default one",
-        fix: `serves: { ${idle}: ["GB"] }`,
+        fix: `serves: { ${idle}: ["${freeCountry(idle, serves)}"] }`,
       });
     }
   }
@@ -203,4 +221,12 @@ export class GeoDns extends Construct {
       owners.set(key, region);
     }
   }
+}
+
+/** For an example: one that no region has yet, and the region's own where it is called after it. */
+function freeCountry(region: string, serves: GeoDnsProps["serves"]): string {
+  const free = ["GB", "US", "AU", "NZ", "DE", "FR", "JP", "BR"].filter(
+    (country) => !Object.values(serves).flat().includes(country),
+  );
+  return free.find((country) => country.toLowerCase() === region) ?? free[0] ?? "IE";
 }

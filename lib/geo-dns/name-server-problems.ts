@@ -1,6 +1,6 @@
 import type { Construct } from "constructs";
-import { isNetworkAddress, parseNetwork } from "../net";
-import { refuse, type Problem } from "../problem";
+import { isNetworkAddress, isPublic, parseNetwork } from "../net";
+import { isToken, refuse, type Problem } from "../problem";
 import { Peer } from "../firewall/peer";
 import { DEFAULT_LABEL, type GeoZone } from "./geo-zone";
 import type { NameServersProps, ServedName } from "./name-servers";
@@ -66,8 +66,7 @@ export function refuseName(
 
 /** Resolvers of the Internet that are led to a private address find nobody there. */
 export function problemsOfGlue(zones: readonly GeoZone[], { servers, clients }: NameServersProps): Problem[] {
-  const [anyone] = Peer.anyone().cidrs;
-  if (!clients.some(({ cidrs }) => cidrs.includes(anyone!))) return [];
+  if (!isForEverybody(clients)) return [];
   const isInside = (hostName: string): boolean =>
     zones.some(({ site }) => hostName.endsWith(`.${site.name}`));
   return Object.values(servers)
@@ -79,6 +78,33 @@ export function problemsOfGlue(zones: readonly GeoZone[], { servers, clients }: 
         "an address that resolvers of the Internet reach: the host name is below a name that is served here",
       fix: "publicAddress, or clients without Peer.anyone()",
     }));
+}
+
+/** The same of visitors who are answered with one. */
+export function problemsOfAnswers(
+  zones: readonly GeoZone[],
+  { clients }: Pick<NameServersProps, "clients">,
+): Problem[] {
+  if (!isForEverybody(clients)) return [];
+  return zones.flatMap(({ site, plan }): Problem[] => {
+    const unseen = plan.regions
+      .flatMap(({ addresses }) => addresses)
+      .filter((address) => !isToken(address) && !isPublic(address));
+    if (!unseen.length) return [];
+    return [
+      {
+        code: "no-public-address",
+        what: `everybody may ask, and '${site.name}' leads to ${unseen.join(", ")}`,
+        allowed: "public addresses of the regions: visitors from the Internet reach no private one",
+        fix: "the addresses that visitors connect to, or clients without Peer.anyone()",
+      },
+    ];
+  });
+}
+
+function isForEverybody(clients: NameServersProps["clients"]): boolean {
+  const [anyone] = Peer.anyone().cidrs;
+  return clients.some(({ cidrs }) => cidrs.includes(anyone!));
 }
 
 /** What shows only when every name is known. */

@@ -15,7 +15,7 @@ import type { Secret } from "../secret/secret";
 import type { ClusterTopology } from "../topology/topology";
 import type { GeoDatabase } from "./geo-database";
 import type { GeoZone } from "./geo-zone";
-import { problemsOfGlue, problemsOfServers, refuseName } from "./name-server-problems";
+import { problemsOfAnswers, problemsOfGlue, problemsOfServers, refuseName } from "./name-server-problems";
 import { PowerDnsService } from "./power-dns-service";
 
 export interface NameServerProps {
@@ -105,7 +105,7 @@ export class NameServers extends Construct implements Connectable {
       });
     }
     checkAtSynth(this, () => problemsOfServers([...this.names.values()]));
-    warnAtSynth(this, () => problemsOfGlue(this.zones, props));
+    warnAtSynth(this, () => [...problemsOfGlue(this.zones, props), ...problemsOfAnswers(this.zones, props)]);
   }
 
   /** Answers for one more name, once what it leads to is there. */

@@ -1,12 +1,22 @@
 import { Construct, type IConstruct } from "constructs";
-import { refuse } from "../problem";
+import { refuse, type Problem } from "../problem";
 import { mistakeIn, mistakeInArguments } from "./mistake";
 import { SHAPES } from "./shapes";
 
-/** Refuses what the type of a construct's props does not allow: plain JavaScript has nobody else who would. */
-export function checkProps(scope: IConstruct, type: string, props: unknown): void {
+/**
+ * Refuses what the type of a construct's props does not allow: plain JavaScript has nobody else who would.
+ * @param missing what there is to say of a setting that is missing, besides its kind
+ */
+export function checkProps(
+  scope: IConstruct,
+  type: string,
+  props: unknown,
+  missing: Readonly<Record<string, Omit<Problem, "what">>> = {},
+): void {
   const mistake = mistakeIn(["is", type], props, "");
-  if (mistake) refuse(scope, mistake);
+  if (!mistake) return;
+  const own = Object.keys(missing).find((name) => mistake.what === `'${name}' is missing`);
+  refuse(scope, { ...mistake, ...(own && missing[own]) });
 }
 
 /** The library's own calls of itself are TypeScript's to check. */

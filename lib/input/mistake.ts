@@ -46,7 +46,7 @@ function mistakeInSettings(settings: Settings, value: object, at: string): Probl
     : [];
   const notGiven = [...known.keys()].filter((name) => !given.includes(name));
   const misspelled = first(given, (name) => {
-    const meant = known.has(name) ? undefined : nearest(name, notGiven);
+    const meant = known.has(name) ? undefined : (nearest(name, notGiven) ?? begunBy(name, notGiven));
     return meant === undefined ? undefined : unknownSetting(name, meant, [...known.keys()], at);
   });
   if (misspelled) return misspelled;
@@ -97,8 +97,8 @@ function fits(shape: Shape, value: unknown): boolean {
 }
 
 function wrongKind(shape: Shape, value: unknown, at: string): Problem {
-  const makers = makersOf(shape);
   const name = at || "props";
+  const makers = makersOf(shape).filter((maker) => !(isCertificate(name) && maker === "Secret.generated"));
   const leaveOut = value === null ? ", or leave it out for the default" : "";
   return {
     code: "wrong-kind",
@@ -111,6 +111,11 @@ function wrongKind(shape: Shape, value: unknown, at: string): Problem {
       (makers.length ? makers.map((maker) => `${maker}(...)`).join(", ") : `give '${name}' such a value`) +
       leaveOut,
   };
+}
+
+/** A machine can make up a password, and no certificate. */
+function isCertificate(name: string): boolean {
+  return /certificates?(\[\d+\])?$/i.test(name);
 }
 
 /** What a platform, a service or a target of somebody's own has forgotten. */
@@ -184,6 +189,7 @@ function described(shape: Shape, isInside = false): string {
 const MAKERS: Readonly<Record<string, string[]>> = {
   Platform: ["new SshPlatform", "new AwsPlatform"],
   VariableSecret: ["Secret.variable"],
+  Peer: ["Peer.cidr", "Peer.anyone"],
 };
 
 /** Functions that make such a value. */
@@ -210,6 +216,12 @@ export function nearest(name: string, names: readonly string[]): string | undefi
   const [best] = distances.sort(([a], [b]) => a - b);
   const wrong = Math.min(name.length - 1, 3, Math.max(1, Math.floor(name.length / 4)));
   return best && best[0] <= wrong ? best[1] : undefined;
+}
+
+/** The only name that begins so: `purge` of `purgers`, `memory` of `memoryMiB`. Of two letters anything may be the beginning. */
+function begunBy(start: string, names: readonly string[]): string | undefined {
+  const longer = names.filter((name) => name.startsWith(start));
+  return start.length > 2 && longer.length === 1 ? longer[0] : undefined;
 }
 
 /** Letters to change, to add, to take away, or to swap with the next one (Damerau and Levenshtein). */

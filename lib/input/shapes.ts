@@ -873,6 +873,7 @@ export const SHAPES: Shapes = {
       settings: {
         regions: ["record", ["is", "TierRegion"]],
         publicPorts: ["settings", { "http?": "number", "https?": "number" }],
+        "sites?": ["list", "text"],
         "ready?": ["list", ["is", "ITerraformDependable"]],
       },
     },

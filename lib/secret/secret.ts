@@ -104,11 +104,11 @@ export abstract class Secret {
   /** A file that is on the machine already, put there by somebody else (a certificate tool, an image). */
   static file(path: string, props: SecretProps = {}): Secret {
     if (!/^\/[^\t\n]*$/.test(path)) {
-      refuse(path, {
+      refuse("Secret.file", {
         code: "bad-path",
-        what: `secret file '${path}'`,
+        what: `'${path}'`,
         allowed: "an absolute path on the machine, without tabs or newlines",
-        fix: "give the path from / on",
+        fix: "give the path from / on; a file of your own computer goes by Secret.variable and TF_VAR_...",
       });
     }
     return new OnMachineSecret(slug(path), props.version, { kind: "file", arguments: [path] });

@@ -14,3 +14,11 @@ export function checkSite(scope: IConstruct, site: string): void {
     fix: "without a scheme, a port or a path; a star is written as the dot",
   });
 }
+
+/** Is it, or with a dot in front all below it, one of these? */
+export function isCovered(name: string, sites: readonly string[]): boolean {
+  const [bare, dotted] = [name.toLowerCase(), `.${name.toLowerCase().replace(/^\./, "")}`];
+  return sites
+    .map((site) => site.toLowerCase())
+    .some((site) => site === bare || (site.startsWith(".") && dotted.endsWith(site)));
+}

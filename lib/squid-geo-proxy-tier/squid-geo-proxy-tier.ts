@@ -19,7 +19,7 @@ import type { SquidModel } from "./squid-conf";
 import { SquidRegion, type SquidRegionProps } from "./squid-region";
 import { SPLASH_DIRECTORY } from "./squid-service";
 import type { SquidStore } from "./store-conf";
-import { checkTier, problemsOfTier, warnOfTier } from "./tier-problems";
+import { checkTier, NO_SITES, problemsOfTier, warnOfTier } from "./tier-problems";
 
 export interface SiteCertificate {
   /** PEM: the certificate, its chain and its private key, in one secret. */
@@ -127,7 +127,7 @@ export class SquidGeoProxyTier extends Construct {
     readonly props: SquidGeoProxyTierProps,
   ) {
     super(scope, id);
-    checkProps(this, "SquidGeoProxyTierProps", props);
+    checkProps(this, "SquidGeoProxyTierProps", props, { sites: NO_SITES });
     checkTier(this);
     checkPort(this, "internalPort", props.internalPort);
     if (props.httpPort !== false) checkPort(this, "httpPort", props.httpPort);
@@ -161,6 +161,10 @@ export class SquidGeoProxyTier extends Construct {
 
   get machines(): Machine[] {
     return Object.values(this.regions).flatMap(({ machines }) => machines);
+  }
+
+  get sites(): readonly string[] {
+    return this.props.sites;
   }
 
   get clients(): readonly Peer[] {

@@ -12,7 +12,7 @@ import {
 import type { Listening, Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import type { Nodes, Platform } from "../platform/platform";
-import { refuse } from "../problem";
+import { refuse, warnAtSynth, type Problem } from "../problem";
 import { Rollout } from "../push/rollout";
 import type { SquidGeoProxyTier } from "./squid-geo-proxy-tier";
 import { SquidMetricsService } from "./metrics-service";
@@ -59,6 +59,7 @@ export class SquidRegion extends Construct implements Connectable {
       });
     }
     this.openPorts();
+    warnAtSynth(this, () => this.addressWarnings());
   }
 
   /** What visitors of the region connect to: every virtual IP, or the nodes themselves where there is none. */
@@ -112,6 +113,21 @@ export class SquidRegion extends Construct implements Connectable {
       }
       return group.addresses.map(({ address }) => ({ ...rest, address }));
     });
+  }
+
+  /** Nodes that are all in DNS are a choice; who has forgotten the address notices it when one of them dies. */
+  private addressWarnings(): Problem[] {
+    const moves = this.machines.some(({ serviceNames }) => serviceNames.includes("keepalived"));
+    if (this.machines.length < 2 || moves) return [];
+    return [
+      {
+        code: "no-virtual-ip",
+        what: `${this.machines.length} nodes of '${this.name}' without a virtual IP: visitors of one that dies are not led to another one`,
+        allowed:
+          "an address that moves to whoever is alive; none where DNS or another balancer leads to every node",
+        fix: "virtualIp: VirtualIp...; or leave it so with GeoDnsService.powerDns, which leaves a dead node out of its answers (Route 53 does when the whole region is dead)",
+      },
+    ];
   }
 
   /** Nodes of another region ask this one's. */

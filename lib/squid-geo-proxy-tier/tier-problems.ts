@@ -3,8 +3,15 @@ import { canonicalIp } from "../net";
 import { memoryGiBOf } from "../platform/aws/instance-memory";
 import { isToken, refuse, refuseToken, warn, type Problem } from "../problem";
 import { checkCertificate } from "../secret/certificate";
-import { checkSite } from "./site";
+import { checkSite, isCovered } from "./site";
 import type { SquidGeoProxyTier } from "./squid-geo-proxy-tier";
+
+/** Said of none, and of the setting that is missing. */
+export const NO_SITES: Omit<Problem, "what"> = {
+  code: "open-proxy",
+  allowed: "the host names that are served: a proxy that asks for whatever it is told to is everybody's",
+  fix: 'sites: [".example.net"]',
+};
 
 /** Values that are wrong on their own. */
 export function checkTier(tier: SquidGeoProxyTier): void {
@@ -28,12 +35,7 @@ export function checkTier(tier: SquidGeoProxyTier): void {
     });
   }
   if (!props.sites.length) {
-    refuse(tier, {
-      code: "open-proxy",
-      what: "'sites' is empty",
-      allowed: "the host names that are served: a proxy that asks for whatever it is told to is everybody's",
-      fix: 'sites: [".example.net"]',
-    });
+    refuse(tier, { what: "'sites' is empty", ...NO_SITES });
   }
   for (const site of props.sites) checkSite(tier, site);
   if (props.defaultSite !== undefined) checkDefaultSite(tier, props.defaultSite);
@@ -104,14 +106,6 @@ function checkWarm(tier: SquidGeoProxyTier): void {
       });
     }
   }
-}
-
-/** Is it, or with a dot in front all below it, one of these? */
-function isCovered(name: string, sites: readonly string[]): boolean {
-  const [bare, dotted] = [name.toLowerCase(), `.${name.toLowerCase().replace(/^\./, "")}`];
-  return sites
-    .map((site) => site.toLowerCase())
-    .some((site) => site === bare || (site.startsWith(".") && dotted.endsWith(site)));
 }
 
 function checkDefaultSite(tier: SquidGeoProxyTier, name: string): void {

@@ -1,10 +1,18 @@
 import { AwsProvider } from "@cdktf/provider-aws/lib/provider";
 import type { TerraformStack } from "cdktf";
-import { Continent, GeoDns, GeoDnsService, Secret, VirtualIp, type GeoDnsProps } from "../../lib";
+import {
+  Continent,
+  GeoDns,
+  GeoDnsService,
+  InvalidInput,
+  Secret,
+  VirtualIp,
+  type GeoDnsProps,
+} from "../../lib";
 import { Template } from "../../lib/testing";
 import { newTier, regionHosts } from "../squid-geo-proxy-tier/tiers";
 import { newStack } from "../support/stack";
-import { byLatency, newDns } from "./names";
+import { byLatency, newDns, threeRegions } from "./names";
 
 type Json = Record<string, unknown>;
 
@@ -72,6 +80,16 @@ test("IPv6 has records of its own; without plain HTTP the checks speak TLS", () 
   });
 });
 
+test("a tier serves the domain of a site with a dot, what is below it, and in any letters", () => {
+  for (const name of ["movember.com", "a.b.movember.com", "WWW.Movember.com"]) {
+    expect(() => newDns(newStack(), { name })).not.toThrow();
+  }
+  // addresses of one's own say nothing of names
+  const { regions, publicPorts } = threeRegions(newStack());
+  const tier = { regions, publicPorts };
+  expect(() => newDns(newStack(), { name: "www.example.net", tier })).not.toThrow();
+});
+
 test("by latency: a record for each region, with its AWS region, and no place", () => {
   const stack = newStack();
   const via = byLatency({ uk: "eu-west-2", us: "us-east-1", au: "ap-southeast-2" });
@@ -93,6 +111,23 @@ test("by latency: a record for each region, with its AWS region, and no place", 
     "a-au-latency": expected("au", "ap-southeast-2", ["10.3.0.90"], "health-au-1"),
   });
   expect(dns.timers).toEqual([expect.objectContaining({ seconds: 90 })]);
+});
+
+test("what is told to do mends it", () => {
+  const fixOf = (props: Partial<GeoDnsProps>): string => {
+    try {
+      newDns(newStack(), props);
+    } catch (error) {
+      if (error instanceof InvalidInput) return error.problem.fix;
+    }
+    throw new Error("nothing was refused");
+  };
+  expect(fixOf({ serves: { uk: ["GB"] } })).toBe('serves: { us: ["US"] }');
+  expect(fixOf({ serves: { us: ["GB", "US"] } })).toBe('serves: { uk: ["AU"] }');
+  expect(fixOf({ serves: {}, via: byLatency({ uk: "eu-west-2", au: "ap-southeast-2" }) })).toContain(
+    'latency: { us: "us-east-1" }',
+  );
+  expect(fixOf({ defaultRegion: undefined })).toBe("name the region that is for the rest of the world");
 });
 
 const base: Pick<GeoDnsProps, "name" | "via"> = {

@@ -190,3 +190,18 @@ test("a tier of another stack comes by the order of the stacks", () => {
     "front-uk-1",
   );
 });
+
+test("everybody who may ask has to reach what is answered", () => {
+  const warnings = (address: string, clients: Peer[]): string => {
+    const stack = newStack();
+    const tier: RegionalTier = { regions: { us: { addresses: [address] } }, publicPorts: { http: 80 } };
+    newPowerDns(stack, { tier, serves: {} }, {}, { clients });
+    return Template.synth(stack).hasNoErrors().warnings.join("\n");
+  };
+  expect(warnings("10.2.0.90", [Peer.anyone()])).toContain(
+    "'www.movember.com' leads to 10.2.0.90 [no-public",
+  );
+  expect(warnings("198.51.100.90", [Peer.anyone()])).toBe("");
+  expect(warnings("10.2.0.90", [Peer.cidr("10.0.0.0/8")])).toBe("");
+  expect(warnings(Token.asString({ resolve: () => "x" }), [Peer.anyone()])).toBe("");
+});

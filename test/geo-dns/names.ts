@@ -62,6 +62,10 @@ export function refusedNames(): Partial<Record<ProblemCode, [string, (stack: Ter
       ],
       ["a region of latency that the tier has not", dns({ via: byLatency({ nz: "ap-southeast-2" }) })],
     ],
+    "site-not-served": [
+      ["of another domain", dns({ name: "www.example.net" })],
+      ["that only ends like a site", dns({ name: "www.notmovember.com" })],
+    ],
     "place-twice": [
       ["a country in two regions", dns({ serves: { uk: ["GB", "US"], us: ["US"] } })],
       ["a continent in two regions", dns({ serves: { uk: [Continent.EUROPE], us: [Continent.EUROPE] } })],

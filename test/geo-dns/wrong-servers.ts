@@ -82,6 +82,7 @@ export function refusedServers(): Partial<
     "bad-cidr": [
       ["a network that is none", via({ networks: { "10.9.0.0": "uk" } })],
       ["a network with bits of a host", via({ networks: { "10.9.0.1/16": "uk" } })],
+      ["a region before its network", via({ networks: { uk: "10.9.0.0/16" } })],
       ["everybody", via({ networks: { "0.0.0.0/0": "uk" } })],
     ],
     "no-database": [

@@ -122,6 +122,38 @@ test("a name beside the one that it is like was not misspelled", () => {
   expect(() => pair.balance("other", others as never)).toThrow("did you mean 'port'?");
 });
 
+test("the beginning of one setting's name is told with the rest of it, where no other begins so", () => {
+  const stack = newStack();
+  const tier = (props: object): library.SquidGeoProxyTier =>
+    new library.SquidGeoProxyTier(stack, `tier-${stack.node.children.length}`, {
+      regions: { uk: { platform: newRack(new Construct(stack, `at-${stack.node.children.length}`)) } },
+      sites: [".example.net"],
+      origins: Servers.at({ web: "10.0.1.70:80" }),
+      ...props,
+    });
+  expect(refusal(() => tier({ purge: [] })).problem.fix).toBe("did you mean 'purgers'?");
+  expect(refusal(() => tier({ cache: { memory: 512 } })).problem.fix).toBe("did you mean 'memoryMiB'?");
+  expect(refusal(() => tier({ cache: { disk: { dir: "/srv" } } })).problem.fix).toBe(
+    "did you mean 'directory'?",
+  );
+  // `cache.maximum` is the beginning of two
+  for (const props of [{ cache: { maximum: 1 } }, { me: 1 }]) {
+    expect(() => tier({ ...props, regions: {} })).toThrow("no region");
+  }
+});
+
+test("what keeps a tier from being everybody's proxy is told also where it is missing", () => {
+  const build = (props: object): unknown => new library.SquidGeoProxyTier(newStack(), "tier", props as never);
+  const regions = { uk: { platform: newRack(newStack()) } };
+  const origins = Servers.at({ web: "10.0.1.70:80" });
+  expect(refusal(() => build({ regions, origins })).problem).toMatchObject({
+    code: "open-proxy",
+    what: "'sites' is missing",
+    fix: 'sites: [".example.net"]',
+  });
+  expect(refusal(() => build({ regions, origins, site: [] })).code).toBe("unknown-setting");
+});
+
 test("one that is missing is told", () => {
   expect(ring({ clusterName: undefined }).problem.what).toBe("'clusterName' is missing");
   expect(refusal(() => Timers.of({ ttl: 30 } as never)).problem.what).toBe("'loopWait' is missing");
@@ -146,6 +178,7 @@ test("another kind of value is told with what would be right", () => {
   expect(ring({ tls: { authority: "x" } }).problem.fix).toBe("RingTls.authority(...), RingTls.given(...)");
   expect(ring({ clients: ["10.0.0.0/24"] }).problem).toMatchObject({
     what: "'clients[0]' is a text",
+    fix: "Peer.cidr(...), Peer.anyone(...)",
     allowed: "a Connectable, or a Peer",
   });
   expect(refusal(() => Outgoing.only({ to: Peer.anyone(), ports: [80] } as never)).problem.what).toBe(
@@ -165,6 +198,9 @@ test("a password that is no Secret is not shown", () => {
   expect(message).toContain("'superuser.password' is a text [wrong-kind]");
   expect(message).toContain("fix: Secret.awsParameter(...)");
   expect(message).not.toContain("swordfish");
+  // a machine can make up a password, and no certificate
+  expect(message).toContain("Secret.generated(...)");
+  expect(refusal(() => Tls.certificate("/etc/site.pem" as never)).problem.fix).not.toContain("generated");
   const stack = newStack();
   const props = { platform: newRack(stack), members: 3, memberPassword: "swordfish" } as never;
   expect(refusal(() => new PostgresReplicaSet(stack, "set", props)).message).not.toContain("swordfish");

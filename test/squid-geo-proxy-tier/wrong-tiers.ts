@@ -185,6 +185,8 @@ export function warnedTiers(): Partial<Record<ProblemCode, (stack: TerraformStac
         },
         siblings: { acrossRegions: true },
       }),
+    "no-virtual-ip": (stack) =>
+      newTier(stack, { regions: { uk: { platform: regionHosts(stack, "uk", 1) } } }),
     "too-few-nodes": (stack) =>
       newTier(stack, {
         regions: {
