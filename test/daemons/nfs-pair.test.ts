@@ -55,7 +55,7 @@ describe("drbdadm dump", () => {
 
   withDrbd.each([
     ["a word it does not know", "verify-alg", "verify-algo"],
-    ["an address that is none", "10.0.1.92:7788", "10.0.1.92"],
+    ["an address that is none", "192.168.7.2:7788", "192.168.7.2"],
     ["a node that is not this one", "on nfs-1", "on nfs-3"],
     ["what belongs to version 9", "protocol B;", "protocol B; fencing resource-only;"],
     ["a secret that ends the quotes", "0123456789abcdef", 'a"b'],
