@@ -3,7 +3,7 @@ import { Connections, type Connectable } from "../firewall/connections";
 import { Peer } from "../firewall/peer";
 import { Port } from "../firewall/port";
 import { checkProps } from "../input/guard";
-import { isIp, parseNetwork } from "../net";
+import { isIp } from "../net";
 import type { DataVolume } from "../platform/aws/data-volume";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
@@ -295,7 +295,6 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
 
   cib(): CibModel {
     const names = this.machines.map(({ name }) => name);
-    const { cidr, claim } = this.virtualIp.on(this.machines[0]!);
     return {
       nodes: names,
       fencing: this.fencing.devices(names),
@@ -305,8 +304,8 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
       pingHosts: this.pingHosts,
       virtualIp: {
         address: this.address,
-        prefix: cidr === undefined ? undefined : Number(cidr.split("/")[1]),
-        claimed: claim !== undefined,
+        prefix: this.prefix,
+        claimed: this.virtualIp.on(this.machines[0]!).claim !== undefined,
       },
       fenceDelay: this.fencing.delay,
       operationTimeout: this.operationTimeout,
@@ -332,7 +331,7 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
       fileSystem: { device: DEVICE, directory: DIRECTORY, type: this.fileSystem },
       virtualIp: {
         address: this.address,
-        prefix: parseNetwork(this.props.virtualIp.on(this.machines[0]!).cidr!)!.prefix,
+        prefix: this.prefix!, // layer 2 has one
       },
     };
   }
@@ -349,6 +348,12 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
   private get pingHosts(): readonly string[] {
     const { aws, privateAddress } = this.quorumMachine!;
     return this.props.pingHosts ?? (aws ? [] : [privateAddress]);
+  }
+
+  /** Of the address that moves; nothing where the machine itself does not see it. */
+  private get prefix(): number | undefined {
+    const { cidr } = this.virtualIp.on(this.machines[0]!);
+    return cidr === undefined ? undefined : Number(cidr.split("/")[1]);
   }
 
   private get link(): number {

@@ -69,6 +69,23 @@ pair_wait() {
   done
 }
 
+# pair_fill_volume COMMAND...: what has to be on a volume before anybody serves from it: a file system, unless there is one, what the
+# command does while it is mounted, and the directories.
+pair_fill_volume() {
+  drbdadm primary "$PAIR_RESOURCE"
+  trap 'umount "$PAIR_DIRECTORY" 2>/dev/null; drbdadm secondary "$PAIR_RESOURCE"' EXIT
+  if [[ -z $(blkid --probe --output value --match-tag TYPE "$PAIR_DEVICE") ]]; then
+    pair_note "makes a file system ($PAIR_FILE_SYSTEM) on the volume"
+    "mkfs.$PAIR_FILE_SYSTEM" -q "$PAIR_DEVICE"
+  fi
+  mount --types "$PAIR_FILE_SYSTEM" "$PAIR_DEVICE" "$PAIR_DIRECTORY"
+  "$@"
+  bash /usr/local/lib/cdktf-ha/drbd-nfs/directories.sh
+  umount "$PAIR_DIRECTORY"
+  drbdadm secondary "$PAIR_RESOURCE"
+  trap - EXIT
+}
+
 # The cluster's key, made of the pair's secret: as long as corosync wants it, and the secret itself cannot be found from it.
 pair_cluster_key() {
   local part

@@ -36,18 +36,7 @@ first_sync() {
     *) [[ $(pair_disks) == UpToDate/Inconsistent && -e $adopts ]] || # the other node copies what is taken over
       pair_fail "the copies are $(pair_disks): with no cluster yet that has to be understood by a person first" ;;
   esac
-  drbdadm primary "$PAIR_RESOURCE"
-  trap 'umount "$PAIR_DIRECTORY" 2>/dev/null; drbdadm secondary "$PAIR_RESOURCE"' EXIT
-  if [[ -z $(blkid --probe --output value --match-tag TYPE "$PAIR_DEVICE") ]]; then
-    pair_note "makes a file system ($PAIR_FILE_SYSTEM) on the volume"
-    "mkfs.$PAIR_FILE_SYSTEM" -q "$PAIR_DEVICE"
-  fi
-  mount --types "$PAIR_FILE_SYSTEM" "$PAIR_DEVICE" "$PAIR_DIRECTORY"
-  pair_adopt_files
-  bash /usr/local/lib/cdktf-ha/drbd-nfs/directories.sh
-  umount "$PAIR_DIRECTORY"
-  drbdadm secondary "$PAIR_RESOURCE"
-  trap - EXIT
+  pair_fill_volume pair_adopt_files
 }
 
 if ! pair_is_managed; then
