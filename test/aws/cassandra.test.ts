@@ -8,7 +8,7 @@ import { Account } from "./support/account";
 import { DeployerPolicy, refusals } from "./support/deployer";
 import { AwsDeployment } from "./support/deployment";
 import { archive, RING, SNAPSHOTS, startArchive, THREE, type Member } from "./support/ring";
-import type { Network } from "./support/site";
+import { ADMINISTRATION, type Network } from "./support/site";
 
 /** The life of a ring in three zones of AWS, each node with a volume of its own, from the first apply to the last. */
 let lab: Lab;
@@ -90,9 +90,7 @@ test("planned again, there is nothing to do", async () => {
 test("the groups are the declared matrix, and nothing else", async () => {
   expect(await account.inboundRules()).toEqual(
     [
-      ...["10.77.1.1/32", "10.77.2.1/32", "10.77.3.1/32"].map(
-        (from) => `aws-administration: tcp 22-22 from ${from}`,
-      ),
+      ...ADMINISTRATION,
       "ring: tcp 7000-7000 from ring",
       "ring: tcp 9042-9042 from ring",
       "ring: tcp 9042-9042 from 10.77.1.31/32",

@@ -7,7 +7,7 @@ import { report } from "../machines/support/haproxy";
 import { Account } from "./support/account";
 import { DeployerPolicy, refusals } from "./support/deployer";
 import { AwsDeployment } from "./support/deployment";
-import { site, startCloud, type Network } from "./support/site";
+import { ADMINISTRATION, site, startCloud, type Network } from "./support/site";
 
 /** The life of the pair and its web servers at AWS, from the first apply to the last. */
 let lab: Lab;
@@ -119,10 +119,9 @@ test("planned again, there is nothing to do", async () => {
 });
 
 test("the groups are the declared matrix, and nothing else", async () => {
-  const operators = ["10.77.1.1/32", "10.77.2.1/32", "10.77.3.1/32"];
   expect(await account.inboundRules()).toEqual(
     [
-      ...operators.map((from) => `aws-administration: tcp 22-22 from ${from}`),
+      ...ADMINISTRATION,
       `lb: tcp 80-80 from ${CLIENT}/32`,
       "lb: 112 from lb",
       "lb: tcp 10000-10000 from lb",

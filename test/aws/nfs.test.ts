@@ -10,7 +10,7 @@ import { DeployerPolicy, refusals } from "./support/deployer";
 import { AwsDeployment } from "./support/deployment";
 import { ADDRESS, CLIENT, fileServers, NODES, SECRET, type Node } from "./support/file-servers";
 import { rightsOf } from "./support/rights";
-import { startCloud, type Network } from "./support/site";
+import { ADMINISTRATION, startCloud, type Network } from "./support/site";
 
 /**
  * A pair of file servers at AWS. The lab's instances are containers, so DRBD and the NFS server are stand-ins that say so
@@ -132,9 +132,7 @@ test("one apply makes the machines, their volumes and the pair; planned again, t
 test("the groups are the declared matrix, and who is in none of it gets no answer", async () => {
   expect(await account.inboundRules()).toEqual(
     [
-      ...["10.77.1.1/32", "10.77.2.1/32", "10.77.3.1/32"].map(
-        (from) => `aws-administration: tcp 22-22 from ${from}`,
-      ),
+      ...ADMINISTRATION,
       "files: tcp 7788-7788 from files",
       "files: udp 5405-5405 from files",
       "files-vote: tcp 5403-5403 from files",

@@ -11,7 +11,7 @@ import { psql, serverStarts } from "../machines/support/sql-client";
 import { Account } from "./support/account";
 import { DeployerPolicy, refusals } from "./support/deployer";
 import { AwsDeployment } from "./support/deployment";
-import { platformOf, startCloud, type Network } from "./support/site";
+import { ADMINISTRATION, platformOf, startCloud, type Network } from "./support/site";
 
 /** The life of a replica set in three zones of AWS, with its backups in a bucket, from the first apply to the last. */
 const SET = {
@@ -141,9 +141,7 @@ test("planned again, there is nothing to do", async () => {
 test("the groups are the declared matrix, and nothing else", async () => {
   expect(await account.inboundRules()).toEqual(
     [
-      ...["10.77.1.1/32", "10.77.2.1/32", "10.77.3.1/32"].map(
-        (from) => `aws-administration: tcp 22-22 from ${from}`,
-      ),
+      ...ADMINISTRATION,
       "metadata-etcd: tcp 2379-2379 from metadata-etcd",
       "metadata-etcd: tcp 2380-2380 from metadata-etcd",
       "metadata-etcd: tcp 2379-2379 from metadata",

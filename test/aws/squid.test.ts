@@ -27,7 +27,7 @@ import { Account } from "./support/account";
 import { DeployerPolicy, refusals } from "./support/deployer";
 import { AwsDeployment } from "./support/deployment";
 import { rightsOf } from "./support/rights";
-import { platformOf, startCloud, type Network } from "./support/site";
+import { ADMINISTRATION, platformOf, startCloud, type Network } from "./support/site";
 
 /** The life of a front at AWS: proxies in two zones with an elastic address, names in Route 53 and at a name server of its own. */
 const PAIR: Record<string, NodeProps> = {
@@ -256,9 +256,7 @@ test("the groups are the declared matrix, and nothing else", async () => {
   const anyone = ["0.0.0.0/0", "::/0"];
   expect(await account.inboundRules()).toEqual(
     [
-      ...["10.77.1.1/32", "10.77.2.1/32", "10.77.3.1/32"].map(
-        (from) => `aws-administration: tcp 22-22 from ${from}`,
-      ),
+      ...ADMINISTRATION,
       ...anyone.flatMap((from) => [
         `front-uk: tcp 80-80 from ${from}`,
         `front-uk: tcp 443-443 from ${from}`,

@@ -25,6 +25,10 @@ export interface Network {
 }
 
 export const OPERATORS = ["10.77.1.1", "10.77.2.1", "10.77.3.1"].map((address) => Peer.cidr(address));
+/** What a platform opens to them, as `Account.inboundRules` tells it. */
+export const ADMINISTRATION = ["10.77.1.1/32", "10.77.2.1/32", "10.77.3.1/32"].map(
+  (from) => `aws-administration: tcp 22-22 from ${from}`,
+);
 
 /** No role of the tests' stacks has more rights than this. */
 export const BOUNDARY = "arn:aws:iam::123456789012:policy/machines";
