@@ -88,7 +88,7 @@ function rawTexts(): RawTexts {
   const { locals = {} } = Template.synth(stack).json;
   const services: Record<string, Record<string, string[]>> = {};
   for (const [name, contents] of Object.entries(locals)) {
-    if (typeof contents === "string") continue;
+    if (typeof contents === "string" || Array.isArray(contents)) continue;
     const self = /(lb|web)-0-(\d)/.exec(name)!;
     const kind = name.includes("base") ? `${self[1]}-machine` : /-(site|haproxy|keepalived)_/.exec(name)![1]!;
     services[kind] ??= Object.fromEntries(
@@ -98,11 +98,12 @@ function rawTexts(): RawTexts {
       ]),
     );
   }
-  const [drain, undrain] = Object.keys(locals).filter((name) => name.startsWith("cdktf-ha-text-"));
+  const [drain, undrain] = Object.keys(locals).filter((name) => /^cdktf-ha-text-\w+$/.test(name));
+  const text = (name: string): string => (locals[`${name}-lines`] as string[]).join("\n");
   return {
-    program: locals["cdktf-ha-push-program"] as string,
-    drain: locals[drain!] as string,
-    undrain: locals[undrain!] as string,
+    program: text("cdktf-ha-push-program"),
+    drain: text(drain!),
+    undrain: text(undrain!),
     services,
   };
 }

@@ -37,11 +37,15 @@ export function shareText(
   id = `cdktf-ha-text-${createHash("sha256").update(text).digest("hex").slice(0, 12)}`,
 ): SharedText {
   const stack = TerraformStack.of(scope);
-  const local =
-    (stack.node.tryFindChild(id) as TerraformLocal | undefined) ??
-    new TerraformLocal(stack, id, escapeTemplate(text));
+  const local = (stack.node.tryFindChild(id) as TerraformLocal | undefined) ?? localOf(stack, id, text);
   // once: every token that cdktf makes has a stack trace, and every push names this one
   let reference = references.get(local);
   if (reference === undefined) references.set(local, (reference = local.asString));
   return { reference };
+}
+
+/** Line by line, and joined once: Terraform's time for one string grows with the square of its lines. */
+function localOf(stack: TerraformStack, id: string, text: string): TerraformLocal {
+  const lines = new TerraformLocal(stack, `${id}-lines`, text.split("\n").map(escapeTemplate));
+  return new TerraformLocal(stack, id, `\${join("\\n", local.${lines.friendlyUniqueId})}`);
 }
