@@ -1,6 +1,8 @@
 /** @type {import("jest").Config} */
 module.exports = {
   rootDir: __dirname,
+  // each sealed namespace has a /tmp of its own, where nothing translated would be found again
+  cacheDirectory: "<rootDir>/../../node_modules/.cache/jest",
   testEnvironment: "<rootDir>/support/environment.js",
   transform: { "^.+\\.ts$": ["ts-jest", { tsconfig: "<rootDir>/../../tsconfig.json", diagnostics: false }] },
   moduleNameMapper: {

@@ -5,4 +5,5 @@ set -euo pipefail
 . /usr/local/lib/cdktf-ha/cassandra/functions.sh
 ring_find_java
 ring_read_tool_options
-exec "$RING_JAVA" -Xmx128M "${RING_TOOL_OPTIONS[@]}" -Duser.home=/run org.apache.cassandra.tools.NodeTool "$@"
+# it is gone after a second, before a second compiler could be worth its work: half of the processor time
+exec "$RING_JAVA" -Xmx128M -XX:TieredStopAtLevel=1 "${RING_TOOL_OPTIONS[@]}" -Duser.home=/run org.apache.cassandra.tools.NodeTool "$@"

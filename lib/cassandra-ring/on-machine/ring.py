@@ -411,8 +411,11 @@ def gone():
 
 
 def leave():
+    # where a leave was cut off, this node takes no more requests
+    takes_requests = nodetool("statusbinary", check=False).stdout.strip() == "running"
+    first = ADDRESS if takes_requests else wait_until_others_are_normal(120)[0]
     # one after the other: two that leave at once would wait for each other to be up, and hand each other their rows
-    with connected(ADDRESS) as own, contextlib.ExitStack() as later, Lock(own, "membership") as lock:
+    with connected(first) as near, contextlib.ExitStack() as later, Lock(near, "membership") as lock:
         others = wait_until_others_are_normal(120)
         session = later.enter_context(connected(others[0]))
         lock.session = session  # this node's own port closes
@@ -472,6 +475,8 @@ def states():
 
 def decommission(options):
     """Until it is done. A decommission outlives who asked for it; asked again, 5.0 says that all is well, and 4.x that it goes on."""
+    # It knows before the others that it has left: a read by way of them would miss what was just written by way of it.
+    nodetool("disablebinary")
     while True:
         result = nodetool("decommission", *options, check=False)
         mode = re.search(r"^Mode: (\w+)", nodetool("netstats", check=False).stdout, re.MULTILINE)
@@ -479,6 +484,8 @@ def decommission(options):
         if mode == "DECOMMISSIONED":
             return
         if mode != "LEAVING" or (result.returncode and "still decommissioning" not in result.stdout):
+            if mode == "NORMAL":
+                nodetool("enablebinary", check=False)
             raise Refused(f"nodetool decommission (the node is {mode}): {result.stdout.strip()[-600:]}")
         time.sleep(5)
 
