@@ -88,7 +88,7 @@ export const SHAPES: Shapes = {
     "PostgresPackages.pgdg": { version: ["is", "PostgresVersion"], "props?": ["is", "PgdgProps"] },
     "PostgresReplicaSet#credentials": { role: "text" },
     "PostgresReplicaSet#role": { name: "text" },
-    "PostgresTls#alternatives": { address: "text" },
+    "PostgresTls#alternatives": { "...addresses": "text" },
     "PostgresTls.authority": { authority: ["is", "Secret"], props: ["is", "PostgresAuthorityProps"] },
     "PostgresTls.given": { certificates: ["record", ["is", "Secret"]], props: ["is", "PostgresTlsProps"] },
     "RefreshRule.everything": { "props?": ["is", "RefreshProps"] },
@@ -583,6 +583,7 @@ export const SHAPES: Shapes = {
         "units?": ["list", "text"],
         "processes?": ["list", "text"],
         "scripts?": ["list", ["is", "VrrpScript"]],
+        "follows?": "function",
         "packageVersion?": "text",
       },
     },
@@ -593,6 +594,7 @@ export const SHAPES: Shapes = {
         "durableWrites?": "flag",
       },
     },
+    LeaderVrrpProps: { settings: { "advertInterval?": "number", "virtualRouterId?": "number" } },
     ListenerProps: {
       settings: {
         port: "number",
@@ -796,6 +798,8 @@ export const SHAPES: Shapes = {
         "roles?": ["list", ["is", "DatabaseRoleProps"]],
         "clients?": ["list", ["or", ["is", "Connectable"], ["is", "Peer"]]],
         "tls?": ["is", "PostgresTls"],
+        "virtualIp?": ["is", "MovingAddress"],
+        "vrrp?": ["is", "LeaderVrrpProps"],
         "timers?": ["is", "Timers"],
         "synchronous?": ["or", ["word", "off"], ["word", "on"], ["word", "strict"]],
         "failsafe?": "flag",

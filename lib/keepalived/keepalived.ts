@@ -3,7 +3,13 @@ import { Construct } from "constructs";
 import type { Connections } from "../firewall/connections";
 import { Port } from "../firewall/port";
 import type { Machine } from "../platform/machine";
-import { Fact, type Service, type ServiceDescription, type ServiceFile } from "../push/service";
+import {
+  Fact,
+  type Service,
+  type ServiceDescription,
+  type ServiceFile,
+  type ServicePackage,
+} from "../push/service";
 import { scriptText } from "../script-text";
 import { AWS_PACKAGES } from "../virtual-ip/aws-program";
 import {
@@ -37,9 +43,22 @@ export interface KeepalivedProps {
   readonly processes?: readonly string[];
   /** Scripts that find a process that is there but does not answer. @default none */
   readonly scripts?: readonly VrrpScript[];
+  /**
+   * What says which node is to have the addresses, where something else than VRRP decides it: where it fails a node is in FAULT, and well.
+   * @default - whoever is alive may have them
+   */
+  readonly follows?: (machine: Machine) => FollowedScript;
   /** Version of the package. @default - the one of the machine's sources */
   readonly packageVersion?: string;
 }
+
+export interface FollowedScript extends VrrpScript {
+  /** What it needs. */
+  readonly packages: readonly ServicePackage[];
+}
+
+/** HAProxy and others bind an address that their node may not hold yet. */
+export const NONLOCAL_BIND = { "net.ipv4.ip_nonlocal_bind": 1, "net.ipv6.ip_nonlocal_bind": 1 };
 
 const ON_MACHINE = join(__dirname, "on-machine");
 const HOOKS = join(__dirname, "..", "virtual-ip", "hooks");
@@ -82,7 +101,8 @@ export class Keepalived extends Construct implements Service {
   }
 
   describe(machine: Machine): ServiceDescription {
-    const units = this.props.units ?? [];
+    const { units = [] } = this.props;
+    const follows = this.props.follows?.(machine);
     const instances = Object.entries(this.props.groups).map(([name, group]) =>
       this.instance(machine, name, group),
     );
@@ -96,7 +116,7 @@ export class Keepalived extends Construct implements Service {
       instances,
       units,
       processes: this.props.processes ?? [],
-      scripts: this.props.scripts ?? [],
+      scripts: [...(this.props.scripts ?? []), ...(follows ? [follows] : [])],
     });
     const addresses = instances.flatMap((instance) => {
       const own = [...instance.addresses, ...instance.furtherAddresses];
@@ -114,6 +134,7 @@ export class Keepalived extends Construct implements Service {
     return {
       packages: [
         { name: "keepalived", version: this.props.packageVersion },
+        ...(follows?.packages ?? []),
         ...(claims.length ? AWS_PACKAGES : []),
       ],
       users: [{ name: SCRIPT_USER }],
@@ -126,7 +147,7 @@ export class Keepalived extends Construct implements Service {
         },
         {
           path: "/etc/keepalived/cdktf-ha-instances",
-          text: instances.map(({ name }) => `${name}\n`).join(""),
+          text: instances.map(({ name }) => `${name}${follows ? " follows" : ""}\n`).join(""),
           onChange: "none",
         },
         {
@@ -149,8 +170,7 @@ export class Keepalived extends Construct implements Service {
         ...claims,
         script("/usr/local/lib/cdktf-ha/vrrp-release", "vrrp-release.sh"),
       ],
-      // HAProxy and others bind an address that this node may not hold yet.
-      sysctls: { "net.ipv4.ip_nonlocal_bind": 1, "net.ipv6.ip_nonlocal_bind": 1 },
+      sysctls: NONLOCAL_BIND,
       units: ["keepalived.service", ...(claims.length ? ["cdktf-ha-vrrp-claim.timer"] : [])],
       hooks: {
         check: scriptText(join(ON_MACHINE, "check.sh")),

@@ -11,6 +11,8 @@ import {
   type AccessModel,
   type DynamicModel,
 } from "./patroni-yml";
+import { NONLOCAL_BIND } from "../keepalived/keepalived";
+import type { LeaderAddress } from "./leader-address";
 import { tagsOf, type MemberRole } from "./members";
 import type { ParameterValue } from "./parameters";
 import { DATA_ROOT, type PostgresPackages } from "./packages";
@@ -41,6 +43,8 @@ export interface MemberSource {
   /** What the set begins from. */
   readonly recovery?: Recovery;
   readonly takeOver?: TakeOver;
+  /** Moves with whoever leads. */
+  readonly leaderAddress?: LeaderAddress;
   access(machine: Machine): AccessModel;
   role(name: string): MemberRole;
 }
@@ -134,7 +138,10 @@ export class AccessService implements Service {
                   rest: tls.rest,
                   ...(tls.authority && {
                     authority: `${TLS}/authority.pem`,
-                    alternatives: tls.alternatives(machine.privateAddress),
+                    alternatives: tls.alternatives(
+                      machine.privateAddress,
+                      ...(source.leaderAddress?.names ?? []),
+                    ),
                   }),
                 },
               }),
@@ -205,6 +212,7 @@ export class PatroniService implements Service {
             scope: source.name,
             name: machine.name,
             address: machine.privateAddress,
+            furtherAddresses: source.leaderAddress?.on(machine) ?? [],
             dataDirectory: source.packages.dataDirectory,
             binDirectory: source.packages.binDirectory,
             locale: source.locale,
@@ -244,6 +252,8 @@ export class PatroniService implements Service {
         "net.ipv4.tcp_keepalive_time": 60,
         "net.ipv4.tcp_keepalive_intvl": 10,
         "net.ipv4.tcp_keepalive_probes": 3,
+        // who does not lead listens on the leader's address already
+        ...(source.leaderAddress && NONLOCAL_BIND),
       },
       units: ["patroni.service"],
       hooks: {

@@ -25,6 +25,8 @@ export interface PatroniModel {
   readonly scope: string;
   readonly name: string;
   readonly address: string;
+  /** Where PostgreSQL listens too: the address of whoever leads. */
+  readonly furtherAddresses: readonly string[];
   readonly dataDirectory: string;
   readonly binDirectory: string;
   readonly locale: string;
@@ -126,7 +128,7 @@ export function renderPatroniYml(model: PatroniModel): string {
       initdb: [{ encoding: "UTF8" }, { locale: model.locale }, "data-checksums"],
     },
     postgresql: {
-      listen: at(POSTGRES_PORT),
+      listen: [model.address, ...model.furtherAddresses].map(bracketed).join(",") + `:${POSTGRES_PORT}`,
       connect_address: at(POSTGRES_PORT),
       data_dir: model.dataDirectory,
       bin_dir: model.binDirectory,

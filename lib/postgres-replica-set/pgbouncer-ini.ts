@@ -8,7 +8,7 @@ export const CONSOLE_USERS = { pauses: "cdktf_ha_switch", follows: "cdktf_ha_fol
 
 /** A member's pooler. Plain data. */
 export interface PgbouncerModel extends PoolerModel {
-  readonly address: string;
+  readonly addresses: readonly string[];
   readonly tls?: {
     readonly client: "optional" | "required";
     readonly clientCertificates: boolean;
@@ -37,7 +37,7 @@ export function renderPgbouncerIni(model: PgbouncerModel): string {
     `%include ${POOLER_CONFIG}/databases.ini`,
     "",
     "[pgbouncer]",
-    `listen_addr = ${model.address}`,
+    `listen_addr = ${model.addresses.join(",")}`,
     `listen_port = ${POOLER_PORT}`,
     "unix_socket_dir = /run/pgbouncer",
     `pool_mode = ${model.poolMode}`,

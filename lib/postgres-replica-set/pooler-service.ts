@@ -14,6 +14,8 @@ import type { PoolerModel } from "./pooler";
 /** What the pooler asks of its set, at synth. */
 export interface PoolerSource {
   readonly model: PoolerModel;
+  /** Where it listens. */
+  readonly addresses: (machine: Machine) => readonly string[];
   readonly hba: PoolerHbaModel;
   /** Of the roles that have a database. */
   readonly passwords: Readonly<Record<string, Secret>>;
@@ -29,7 +31,7 @@ export class PoolerService implements Service {
   constructor(private readonly source: () => PoolerSource) {}
 
   describe(machine: Machine): ServiceDescription {
-    const { model, hba, passwords } = this.source();
+    const { model, addresses, hba, passwords } = this.source();
     const { pooler, follower } = renderPoolerUnits(POOLER_PROGRAM, model);
     const readable = { mode: "0640", group: "pgbouncer" };
     const databases = [...new Set(Object.values(hba.databases).flat())].sort();
@@ -40,7 +42,7 @@ export class PoolerService implements Service {
       files: [
         {
           path: `${POOLER_CONFIG}/pgbouncer.ini`,
-          text: renderPgbouncerIni({ ...model, address: machine.privateAddress, tls: hba.tls }),
+          text: renderPgbouncerIni({ ...model, addresses: addresses(machine), tls: hba.tls }),
           ...readable,
         },
         { path: `${POOLER_CONFIG}/hba.conf`, text: renderPoolerHba(hba), ...readable },

@@ -61,7 +61,9 @@ import { checkReplicaSet, problemsOfReplicaSet, warnOfReplicaSet } from "./repli
 import { RecoveryService, type Recovery } from "./recovery";
 import { standbyCluster, standbyNetworks, type StandbyOf, type Standbys } from "./standby";
 import type { TakeOver } from "./take-over";
+import { LeaderAddress, type LeaderVrrpProps } from "./leader-address";
 import { Timers } from "./timers";
+import type { VirtualIp } from "../virtual-ip/virtual-ip";
 import type { PostgresTls } from "./tls";
 import { Workload } from "./workload";
 
@@ -110,6 +112,14 @@ export interface PostgresReplicaSetProps {
   readonly clients?: readonly (Connectable | Peer)[];
   /** Encrypted connections to PostgreSQL and Patroni, from clients and between members. @default - none: a network of your own */
   readonly tls?: PostgresTls;
+  /**
+   * An address that is always where the primary is, for clients that know one address only: the members' keepalived asks Patroni who leads, and PostgreSQL
+   * (and the poolers) listen on it.
+   * @default none: load balancers and libpq find the primary by themselves
+   */
+  readonly virtualIp?: VirtualIp;
+  /** How the address moves. @default - an advert every 0.2 s, and an id from the construct's path */
+  readonly vrrp?: LeaderVrrpProps;
   /** @default Timers.fast() */
   readonly timers?: Timers;
   /**
@@ -191,6 +201,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
   readonly memoryMiB?: number;
   readonly cloneWithin: number;
   readonly pooler?: PoolerModel;
+  readonly leaderAddress?: LeaderAddress;
   /** What whoever comes after the set depends on: members are up, databases and roles are there. */
   readonly ready: Rollout["last"];
 
@@ -226,6 +237,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     this.etcd.claim(this.name, this);
     this.connections = this.connect(id);
     checkEtcdTls(this);
+    this.leaderAddress = this.addressOfLeader();
     const trusted = this.tls?.rest ? this.tls.trust : undefined;
     this.primary = new PostgresEndpoint(this, HealthCheck.patroniPrimary({ trusted }), "primary");
     this.replicas = new PostgresEndpoint(this, HealthCheck.patroniReplica({ trusted }), "prefer-standby");
@@ -253,6 +265,21 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     });
   }
 
+  /**
+   * The virtual IP, which is always where the primary is.
+   * @throws without `virtualIp`
+   */
+  get address(): string {
+    if (this.leaderAddress) return this.leaderAddress.address;
+    return refuse(this, {
+      code: "no-virtual-ip",
+      what: "'address' of a set without 'virtualIp'",
+      allowed:
+        "an address that follows the primary; else 'primary' is balanced, or its connection string names every member",
+      fix: "virtualIp: VirtualIp...",
+    });
+  }
+
   /** Name and password of a role, for whoever connects with it. */
   credentials(role: string): { readonly name: string; readonly password: Secret } {
     const known = this.props.roles?.find(({ name }) => name === role);
@@ -276,7 +303,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
         zone,
         roles: ["member", ...Object.keys(tagsOf(this.role(name)) ?? {})],
       })),
-      addresses: [],
+      addresses: this.leaderAddress?.addresses ?? [],
       needs: [
         {
           name: "etcd",
@@ -292,8 +319,29 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
           seconds: this.timers.props.primaryStartTimeout,
           because: "primary_start_timeout",
         },
+        ...(this.leaderAddress ? [this.leaderAddress.timer] : []),
       ],
     };
+  }
+
+  private addressOfLeader(): LeaderAddress | undefined {
+    const { virtualIp, vrrp } = this.props;
+    const { machines, connections } = this;
+    if (virtualIp)
+      return new LeaderAddress(this, "address", {
+        machines,
+        connections,
+        virtualIp,
+        vrrp,
+        restTls: this.tls?.rest ?? false,
+      });
+    if (!vrrp) return undefined;
+    return refuse(this, {
+      code: "no-virtual-ip",
+      what: "'vrrp' without 'virtualIp'",
+      allowed: "an address that moves, with its settings; or neither",
+      fix: "give the address, or leave this out",
+    });
   }
 
   /** Members that may fail, whichever they are: where etcd is on the same machines, its quorum counts too. */
@@ -475,7 +523,8 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
       order: RolloutOrder.allAtOnce(), // whoever leads by then does it, and the others see it done
       dependsOn: settings.last,
     });
-    const ready = this.pooler ? this.rollOutPooler(this.pooler, schemas.last) : schemas.last;
+    const served = this.leaderAddress?.rollOut(schemas.last) ?? schemas.last;
+    const ready = this.pooler ? this.rollOutPooler(this.pooler, served) : served;
     if (this.props.metrics) {
       const exporter = new MetricsService(this.props.metrics.port ?? METRICS_PORT);
       new Rollout(this, "metrics", {
@@ -499,6 +548,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     const databases = this.databasesByRole();
     return {
       model,
+      addresses: (machine) => [machine.privateAddress, ...(this.leaderAddress?.on(machine) ?? [])],
       hba: {
         members: this.memberNetworks,
         clients: clientNetworks(this.connections, Port.tcp(POOLER_PORT)),

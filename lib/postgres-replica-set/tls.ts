@@ -105,7 +105,7 @@ export class PostgresTls extends NodeCertificates {
   }
 
   /** As a certificate has them, beside the member's own name. */
-  alternatives(address: string): string[] {
-    return [address, ...this.names].map((name) => `${isIP(name) ? "IP" : "DNS"}:${name}`);
+  alternatives(...addresses: readonly string[]): string[] {
+    return [...new Set([...addresses, ...this.names])].map((name) => `${isIP(name) ? "IP" : "DNS"}:${name}`);
   }
 }

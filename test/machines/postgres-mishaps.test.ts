@@ -1,14 +1,17 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { PostgresReplicaSet, type PostgresReplicaSetProps } from "cdktf-ha-clusters";
+import { Peer, PostgresReplicaSet, VirtualIp, type PostgresReplicaSetProps } from "cdktf-ha-clusters";
 import type { Lab } from "../../machines/lab";
 import { waitUntil } from "../../machines/run";
 import { Deployment } from "../support/deployment";
 import { awaitMembers, membersOf, PASSWORDS, replicaSet, WRITES } from "./support/replica-set";
 import { figure } from "./support/ring-site";
-import { startSite } from "./support/site";
+import { ADDRESSES, startSite } from "./support/site";
 import { psql, underWrites, type Statements } from "./support/sql-client";
 
-/** A strict set, then one of two members whose third vote is elsewhere, in an etcd that another set uses too. */
+/**
+ * A strict set, then one of two members whose third vote is elsewhere, in an etcd that another set uses too; with an address of its own that
+ * is where the primary is.
+ */
 let lab: Lab;
 let deployment: Deployment;
 const THREE = ["db-1", "db-2", "db-3"] as const;
@@ -16,6 +19,8 @@ const TWO = ["db-1", "db-2"] as const;
 const EVERYBODY = ["lb-1", "lb-2", ...THREE, "db-4"] as const;
 /** Of etcd: one stays on a machine whose member leaves, and a quorum wherever two members have no power. */
 const VOTES = ["lb-1", "db-3", "db-4"];
+const LEADERS_ADDRESS = "10.77.0.101";
+const LEADER = { ...WRITES, host: LEADERS_ADDRESS };
 
 const twoSets = (
   members: readonly string[],
@@ -26,6 +31,8 @@ const twoSets = (
       members,
       votes: VOTES,
       synchronous,
+      virtualIp: VirtualIp.layer2(`${LEADERS_ADDRESS}/24`),
+      clients: [Peer.cidr(ADDRESSES.client)],
       also: (stack, rack, { etcd, memberPassword }) =>
         new PostgresReplicaSet(stack, "reports", {
           platform: rack,
@@ -37,8 +44,17 @@ const twoSets = (
     }),
     PASSWORDS,
   );
-const during = (what: string, action: () => Promise<unknown>): Promise<Statements> =>
-  underWrites(lab.machine("client"), what, action, { before: WRITES, after: WRITES });
+const during = (what: string, action: () => Promise<unknown>, target = WRITES): Promise<Statements> =>
+  underWrites(lab.machine("client"), what, action, { before: target, after: target });
+/** Members that have the primary's address. */
+async function holders(members: readonly string[] = THREE): Promise<string[]> {
+  const found = await Promise.all(
+    members.map(
+      async (name) => (await lab.machine(name).ssh(`ip -o address show to ${LEADERS_ADDRESS}`)).stdout,
+    ),
+  );
+  return members.filter((_, index) => found[index]);
+}
 /** The other set, with its only member. */
 const reports = async (): Promise<unknown> => {
   const [only, ...others] = await membersOf(lab.machine("db-4"));
@@ -63,6 +79,44 @@ test("a strict set and a second one in the same etcd", async () => {
   await psql(lab.machine("client"), WRITES, "create table numbers (n int)");
   expect(await strict.isUpToDate()).toBe(true);
 }, 400_000);
+
+test("the address of the primary moves with it, by a switchover and by a power cut, and nobody else ever has it", async () => {
+  const { leader, standby } = await awaitMembers(lab.machine("db-1"), 3);
+  expect(await holders()).toEqual([leader]);
+  const held: string[][] = [];
+  await during(
+    "switchover, by the primary's address",
+    async () => {
+      await lab.machine(leader).ssh("/usr/local/lib/cdktf-ha/postgres/member switchover");
+      held.push(await holders());
+      await delay(3000);
+      held.push(await holders());
+    },
+    LEADER,
+  );
+  expect(held[0]!.length).toBeLessThan(2);
+  expect(held[1]).toEqual([standby]);
+  const others = THREE.filter((name) => name !== standby);
+  const { done } = await during(
+    "power cut, by the primary's address",
+    async () => {
+      await lab.machine(standby).cutPower();
+      await waitUntil(
+        async () => (await holders(others)).length === 1,
+        60,
+        () => "nobody has the address",
+        500,
+      );
+      await delay(2000);
+    },
+    LEADER,
+  );
+  const [next] = await holders(others);
+  expect(done.at(-1)!.server).toBe(LEADERS_ADDRESS);
+  await lab.machine(standby).powerOn();
+  expect((await awaitMembers(lab.machine("db-1"), 3)).leader).toBe(next);
+  expect(await holders()).toEqual([next]);
+}, 300_000);
 
 test("strict: the replica that commits wait for loses its power, and another one takes its place", async () => {
   const { standby } = await awaitMembers(lab.machine("db-1"), 3);
@@ -143,5 +197,7 @@ test("all of them lose their power in one moment: they come back by themselves, 
     );
     await awaitMembers(lab.machine("db-1"), 2);
   });
+  const { leader } = await awaitMembers(lab.machine("db-1"), 2);
+  expect(await holders(TWO)).toEqual([leader]);
   expect(await reports()).toEqual(REPORTS_WELL);
 }, 300_000);

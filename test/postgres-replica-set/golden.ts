@@ -60,6 +60,8 @@ export function replicaSetCases(): { name: string; files: Record<string, string>
           clientCertificates: true,
           names: ["10.0.1.90", "archive.example.net"],
         }),
+        virtualIp: VirtualIp.layer2("10.0.1.95/24"),
+        vrrp: { advertInterval: 0.5 },
         timers: Timers.normal(),
         synchronous: "strict",
         failsafe: false,
@@ -149,6 +151,7 @@ function setCase(
             "pgbouncer-follow.service": file("/etc/systemd/system/pgbouncer-follow.service"),
           }
         : {}),
+      ...(set.leaderAddress ? { "keepalived.conf": file("/etc/keepalived/keepalived.conf") } : {}),
       ...(set.packages.source
         ? {
             "facts.json": file(`${patroni}/facts.json`),

@@ -1,4 +1,4 @@
-import { TerraformVariable } from "cdktf";
+import { TerraformVariable, type TerraformStack } from "cdktf";
 import {
   Backups,
   EtcdCluster,
@@ -7,6 +7,7 @@ import {
   Port,
   PostgresPackages,
   PostgresReplicaSet,
+  type PostgresReplicaSetProps,
   PostgresTls,
   type PostgresTlsProps,
   PostgresVersion,
@@ -42,6 +43,57 @@ test("pg_hba.conf says who may come in, and nothing else", () => {
     "host esmond esmond 10.0.7.0/24 scram-sha-256",
     "host esmond,tickets reports 10.0.7.0/24 scram-sha-256",
   ]);
+});
+
+describe("an address that follows the primary", () => {
+  const served = (stack: TerraformStack): Partial<PostgresReplicaSetProps> => ({
+    databases: [{ name: "esmond", owner: "esmond" }],
+    roles: [{ name: "esmond", password: Secret.variable(stack, "esmond-password") }],
+  });
+
+  test("is listened on by every member, and held by the one whose Patroni says that it leads", () => {
+    const stack = newStack();
+    const set = newSet(stack, { virtualIp: VirtualIp.layer2("10.0.1.95/24"), pooler: {}, ...served(stack) });
+    const template = Template.synth(stack).hasNoErrors();
+    expect(set.address).toBe("10.0.1.95");
+    expect(set.topology().addresses).toEqual([{ group: "main", address: "10.0.1.95", mode: "layer2" }]);
+    expect(template.file("pg-2", "/etc/patroni/cdktf-ha/50-member.yml")).toContain(
+      '"listen": "10.0.1.42,10.0.1.95:5432"',
+    );
+    expect(template.file("pg-2", "/etc/pgbouncer/cdktf-ha/pgbouncer.ini")).toContain(
+      "listen_addr = 10.0.1.42,10.0.1.95\n",
+    );
+    expect(template.file("pg-2", "/etc/keepalived/keepalived.conf")).toMatch(
+      /script "\/usr\/bin\/curl .* http:\/\/10\.0\.1\.42:8008\/primary"/,
+    );
+    expect(template.file("pg-2", "/etc/keepalived/cdktf-ha-instances")).toBe("main follows\n");
+    template.hasPort(set, Port.vrrp()).onlyFrom(set);
+  });
+
+  test("is in the certificates that members issue themselves; one that AWS translates needs no listener", () => {
+    const stack = newStack();
+    const tls = PostgresTls.authority(Secret.variable(stack, "authority"), { trusted: [CERTIFICATE] });
+    newSet(stack, { virtualIp: VirtualIp.layer2("10.0.1.95/24"), tls });
+    const template = Template.synth(stack).hasNoErrors();
+    const facts = JSON.parse(template.file("pg-1", "/etc/patroni/cdktf-ha/facts.json")) as object;
+    expect(facts).toMatchObject({ tls: { alternatives: ["IP:10.0.1.41", "IP:10.0.1.95"] } });
+    expect(template.file("pg-1", "/etc/keepalived/keepalived.conf")).toContain(
+      " https://10.0.1.41:8008/primary",
+    );
+    const cloud = newStack();
+    newSet(cloud, {
+      platform: newAws(cloud),
+      members: { "pg-1": { zone: "a" }, "pg-2": { zone: "b" } },
+      virtualIp: VirtualIp.elastic(),
+    });
+    const member = Template.synth(cloud).hasNoErrors().file("pg-1", "/etc/patroni/cdktf-ha/50-member.yml");
+    expect(member).toMatch(/"listen": "[^,]+:5432"/);
+  });
+
+  test("is asked for where there is none", () => {
+    expect(() => newSet(newStack()).address).toThrow("[no-virtual-ip]");
+    expect(() => newSet(newStack(), { vrrp: { advertInterval: 1 } })).toThrow("[no-virtual-ip]");
+  });
 });
 
 test("with TLS, pg_hba.conf asks for it, and for certificates where they are wanted", () => {
@@ -532,7 +584,7 @@ describe("poolers", () => {
         trusted: [CERTIFICATE],
         ...props,
       });
-      return renderPgbouncerIni({ ...poolerModel({}, demand), address: "10.0.1.41", tls })
+      return renderPgbouncerIni({ ...poolerModel({}, demand), addresses: ["10.0.1.41"], tls })
         .split("\n")
         .filter((line) => line.includes("sslmode"));
     };
@@ -542,7 +594,7 @@ describe("poolers", () => {
       "server_tls_sslmode = prefer",
     ]);
     expect(words({ clientCertificates: true })[0]).toBe("client_tls_sslmode = verify-ca");
-    expect(renderPgbouncerIni({ ...poolerModel({}, demand), address: "10.0.1.41" })).not.toContain("tls");
+    expect(renderPgbouncerIni({ ...poolerModel({}, demand), addresses: ["10.0.1.41"] })).not.toContain("tls");
   });
 
   test("are asked whether they live, and not who leads: a role that changes takes none of them out", () => {

@@ -1,0 +1,93 @@
+import { Construct } from "constructs";
+import { Keepalived } from "../keepalived/keepalived";
+import { addressesOf } from "../keepalived/topology";
+import type { VirtualIpGroup } from "../keepalived/virtual-ip-group";
+import { bracketed } from "../net";
+import type { Connections } from "../firewall/connections";
+import type { Machine } from "../platform/machine";
+import { isToken } from "../problem";
+import { Rollout } from "../push/rollout";
+import type { ClusterTopology, TopologyTimer } from "../topology/topology";
+import type { VirtualIp } from "../virtual-ip/virtual-ip";
+import { REST_PORT } from "./patroni-yml";
+
+export interface LeaderAddressProps {
+  readonly machines: readonly Machine[];
+  readonly connections: Connections;
+  readonly virtualIp: VirtualIp;
+  readonly vrrp?: LeaderVrrpProps;
+  /** Does Patroni's REST interface speak TLS? */
+  readonly restTls: boolean;
+}
+
+/** Who holds the address is Patroni's choice: there is nothing to prefer. */
+export type LeaderVrrpProps = Pick<VirtualIpGroup, "advertInterval" | "virtualRouterId">;
+
+/** From the machine to itself, so nobody's certificate has to be checked; an answer after a second is no answer. */
+const ASK = "--silent --fail --insecure --noproxy * --max-time 1 --output /dev/null";
+const INTERVAL = 1;
+/** A Patroni that is slow once keeps the address. */
+const FALL = 2;
+
+/** An address that is where the primary is: keepalived asks the machine's own Patroni. */
+export class LeaderAddress extends Construct {
+  private readonly keepalived: Keepalived;
+  private readonly groups: Readonly<Record<string, VirtualIpGroup>>;
+
+  constructor(
+    scope: Construct,
+    id: string,
+    private readonly props: LeaderAddressProps,
+  ) {
+    super(scope, id);
+    const { machines, connections, virtualIp, vrrp } = props;
+    this.groups = { main: { ...vrrp, addresses: [virtualIp] } };
+    this.keepalived = new Keepalived(this, "keepalived", {
+      machines,
+      groups: this.groups,
+      connections,
+      follows: ({ privateAddress }) => ({
+        name: "leads",
+        command: `/usr/bin/curl ${ASK} ${props.restTls ? "https" : "http"}://${bracketed(privateAddress)}:${REST_PORT}/primary`,
+        interval: INTERVAL,
+        fall: FALL,
+        packages: [{ name: "curl", unlessCommand: "curl" }],
+      }),
+    });
+  }
+
+  get address(): string {
+    return this.props.virtualIp.address;
+  }
+
+  /** For certificates; nothing where the platform chooses it. */
+  get names(): string[] {
+    return isToken(this.address) ? [] : [this.address];
+  }
+
+  /** What a server on the machine has to listen on besides the machine's own address: nothing where AWS translates the address. */
+  on(machine: Machine): string[] {
+    const { cidr } = this.props.virtualIp.on(machine);
+    return cidr === undefined ? [] : [cidr.replace(/\/\d+$/, "")];
+  }
+
+  rollOut(dependsOn: Rollout["last"]): Rollout["last"] {
+    return new Rollout(this, "rollout", {
+      nodes: this.props.machines.map((machine) => ({ machine, services: [this.keepalived] })),
+      standbyFirst: true,
+      dependsOn, // while nobody leads nobody has the address
+    }).last;
+  }
+
+  get addresses(): ClusterTopology["addresses"] {
+    return addressesOf(this.groups);
+  }
+
+  get timer(): TopologyTimer {
+    return {
+      name: "the address leaves a member that leads no more",
+      seconds: INTERVAL * (FALL + 1),
+      because: `asked every ${INTERVAL} s, ${FALL} times in a row`,
+    };
+  }
+}
