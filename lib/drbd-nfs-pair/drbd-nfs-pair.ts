@@ -109,8 +109,14 @@ export interface DrbdNfsPairProps {
   readonly operationTimeout?: number;
   /** Of the NFS server: requests at a time. @default 16 */
   readonly threads?: number;
-  /** Seconds that a silent client keeps its locks, and has for claiming them again after a failover. @default 10 - of the kernel's 90 clients would wait all after each failover */
+  /** Seconds that a silent client keeps its locks, whoever else wants them. @default 10 - not the kernel's 90, for which a dead client's lock would be held */
   readonly lease?: number;
+  /**
+   * Seconds that clients have after a failover to claim their locks again; others get new ones after that. It ends as soon as all clients
+   * have claimed theirs (NFS 4.1 and later says so), so it is long only where one has died as well.
+   * @default 90 - the kernel's own. It begins before the address has come, and a client asks again after up to as long as it was left alone
+   */
+  readonly grace?: number;
   /** When both copies are compared, block by block, as systemd's calendar has it. @default "Sun *-*-* 02:00" - weekly, at night */
   readonly verifySchedule?: string;
   /** Who is told of failovers, lost copies and splits. @default - the journal alone */
@@ -155,6 +161,14 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
     checkCount(this, "operationTimeout", props.operationTimeout, 20, 600, "seconds");
     checkCount(this, "threads", props.threads, 1, 1024, "threads of the kernel's");
     checkCount(this, "lease", props.lease, 10, 120, "seconds; the kernel takes no less than 10");
+    checkCount(
+      this,
+      "grace",
+      props.grace,
+      Math.max(30, props.lease ?? 10),
+      3600,
+      "seconds: no less than 'lease', and time for every client to come back",
+    );
     checkVolumes(this, props);
     this.machines = machinesOf(this, platform, nodes, { dataVolume: props.dataVolume });
     this.manager = props.manager ?? Manager.pacemaker();
@@ -337,7 +351,11 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
   }
 
   nfs(): NfsConfModel {
-    return { threads: this.props.threads ?? 16, lease: this.props.lease ?? 10 };
+    return {
+      threads: this.props.threads ?? 16,
+      lease: this.props.lease ?? 10,
+      grace: this.props.grace ?? 90,
+    };
   }
 
   exports(): ExportModel[] {

@@ -1,16 +1,18 @@
 export interface NfsConfModel {
   readonly threads: number;
-  /** Seconds for which a client that is silent keeps its locks, and in which it may reclaim them after a failover. */
+  /** Seconds for which a client that is silent keeps its locks. */
   readonly lease: number;
+  /** Seconds in which clients may reclaim them after a failover. */
+  readonly grace: number;
 }
 
 /** Of the NFS server: pure. */
-export function renderNfsConf({ threads, lease }: NfsConfModel): string {
+export function renderNfsConf({ threads, lease, grace }: NfsConfModel): string {
   return [
     "# Managed by cdktf-ha-clusters.",
     "[nfsd]",
     `threads=${threads}`,
-    `grace-time=${lease}`,
+    `grace-time=${grace}`,
     `lease-time=${lease}`,
     // one port, and locks that are part of the protocol
     "vers3=n",

@@ -443,6 +443,7 @@ export const SHAPES: Shapes = {
         "operationTimeout?": "number",
         "threads?": "number",
         "lease?": "number",
+        "grace?": "number",
         "verifySchedule?": "text",
         "alerts?": ["is", "NfsAlertsProps"],
         "metrics?": ["is", "NfsMetricsProps"],

@@ -49,6 +49,7 @@ export function nfsPairCases(): { name: string; files: Record<string, string> }[
         operationTimeout: 90,
         threads: 64,
         lease: 20,
+        grace: 60,
         verifySchedule: "*-*-01 03:00",
         alerts: {
           webhook: Secret.file("/etc/nfs/webhook"),

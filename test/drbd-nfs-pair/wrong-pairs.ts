@@ -146,6 +146,7 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
       ["a time-out", pair({ operationTimeout: 5 })],
       ["threads", pair({ threads: 0 })],
       ["a lease", pair({ lease: 1 })],
+      ["a grace below the lease", pair({ lease: 60, grace: 40 })],
       ["a fraction of a keepalive", heartbeat({ keepalive: 0.5 })],
       ["a deadtime", heartbeat({ deadtime: 601 })],
     ],

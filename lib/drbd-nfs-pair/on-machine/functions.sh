@@ -51,12 +51,24 @@ pair_has_other_secret() {
 
 # Gives the service to the other node, and waits until that one has it.
 pair_hand_over() {
-  # the ban ends by itself, should nobody be left to lift it
-  crm_resource --quiet --ban --resource ha-drbd-clone --promoted --node "$PAIR_NODE" --lifetime PT15M >/dev/null
-  trap 'crm_resource --quiet --clear --resource ha-drbd-clone --node "$PAIR_NODE" >/dev/null 2>&1 || true' EXIT
+  pair_forbid "$(date --utc --date='15 minutes' '+%Y-%m-%d %H:%M:%SZ')"
+  trap 'pair_allow' EXIT
   pair_wait "$PAIR_MOVES_WITHIN" pair_is_handed_over ||
     pair_fail "$PAIR_PEER has not taken over within $PAIR_MOVES_WITHIN s: crm_mon --one-shot shows why"
 }
+# This node may not serve until then; or until an apply or pair_allow, and should nobody be left to lift it, it ends by itself. Not by
+# `crm_resource --ban --promoted --lifetime`: it forgets the role then (2.1.5), and DRBD is stopped here before the other one may be promoted.
+pair_forbid() {
+  pair_allow
+  cibadmin --create --scope constraints --xml-text "
+    <rsc_location id=\"ha-hand-over\" rsc=\"ha-drbd-clone\">
+      <rule id=\"ha-hand-over-rule\" role=\"Promoted\" score=\"-INFINITY\" boolean-op=\"and\">
+        <expression id=\"ha-hand-over-node\" attribute=\"#uname\" operation=\"eq\" value=\"$PAIR_NODE\"/>
+        <date_expression id=\"ha-hand-over-until\" operation=\"lt\" end=\"$1\"/>
+      </rule>
+    </rsc_location>"
+}
+pair_allow() { cibadmin --delete --scope constraints --xml-text '<rsc_location id="ha-hand-over"/>' >/dev/null 2>&1 || true; }
 pair_is_handed_over() { [[ $(pair_where ha-vip) == "$PAIR_PEER" ]]; }
 
 # pair_wait SECONDS COMMAND...: until the command's status is 0
