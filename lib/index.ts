@@ -68,6 +68,7 @@ export type { PoolerModel, PoolerProps } from "./postgres-replica-set/pooler";
 export type { Parameters, ParameterValue } from "./postgres-replica-set/parameters";
 export type { Synchronous } from "./postgres-replica-set/patroni-yml";
 export type { Recovery } from "./postgres-replica-set/recovery";
+export type { LeaderVrrpProps } from "./postgres-replica-set/leader-address";
 export type { StandbyOf, Standbys } from "./postgres-replica-set/standby";
 export type { TakeOver } from "./postgres-replica-set/take-over";
 export { Timers, type TimerProps } from "./postgres-replica-set/timers";

@@ -23,6 +23,8 @@ export interface CorosyncModel {
  */
 export function renderCorosyncConf(model: CorosyncModel): string {
   const links = model.nodes[0]!.addresses.length;
+  // the quorum host takes a node for dead after 1.2 times of it, the other node after 2.2 times of the token: about then
+  const patience = Math.round((model.token * 5) / 3);
   return [
     "# Managed by cdktf-ha-clusters.",
     "totem {",
@@ -57,8 +59,8 @@ export function renderCorosyncConf(model: CorosyncModel): string {
     "    model: net",
     "    votes: 1",
     "    # how long the quorum host may not have heard of a node that is dead",
-    "    timeout: 5000",
-    "    sync_timeout: 15000",
+    `    timeout: ${patience}`,
+    `    sync_timeout: ${3 * patience}`,
     "    net {",
     `      host: ${model.quorumHost}`,
     `      port: ${model.quorumPort}`,

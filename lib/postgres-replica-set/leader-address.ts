@@ -21,7 +21,12 @@ export interface LeaderAddressProps {
 }
 
 /** Who holds the address is Patroni's choice: there is nothing to prefer. */
-export type LeaderVrrpProps = Pick<VirtualIpGroup, "advertInterval" | "virtualRouterId">;
+export interface LeaderVrrpProps {
+  /** Seconds between adverts, as of any group. @default 0.2 on a plain network; 0.3 where an address moves by a cloud's API */
+  readonly advertInterval?: number;
+  /** 1 to 255, unique on a segment. @default - from the construct's path, so it never changes */
+  readonly virtualRouterId?: number;
+}
 
 /** From the machine to itself, so nobody's certificate has to be checked; an answer after a second is no answer. */
 const ASK = "--silent --fail --insecure --noproxy * --max-time 1 --output /dev/null";
