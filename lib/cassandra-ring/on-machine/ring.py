@@ -745,14 +745,19 @@ def joined_at():
 
 
 def timed(why, *arguments):
+    """A repair ends where another node is out of sight for a moment, a busy one's pause for instance: it is tried three times."""
     command = " ".join(arguments)
     with connected(ADDRESS) as session, Lock(session, "upkeep"):
         start = time.monotonic()
         note(f"nodetool {command} begins: {why}")
-        result = nodetool(*arguments, check=False)
-        if result.returncode:
-            note(f"nodetool {command} failed")
-            raise Refused(f"nodetool {command}: {result.stdout.strip()[-800:]}")
+        for tries_left in (2, 1, 0):
+            result = nodetool(*arguments, check=False)
+            if not result.returncode:
+                break
+            note(f"nodetool {command} failed: {' '.join(result.stdout.split())[-300:]}")
+            if not tries_left:
+                raise Refused(f"nodetool {command}: {result.stdout.strip()[-800:]}")
+            time.sleep(15)
         note(f"nodetool {command} done after {time.monotonic() - start:.1f} s")
 
 
