@@ -100,8 +100,9 @@ export function renderCib(model: CibModel): string {
     "  </constraints>",
     "  <rsc_defaults>",
     ...settings("meta_attributes", "resource-defaults", "    ", {
-      // each move is a gap: who serves well goes on serving
-      "resource-stickiness": "200",
+      // Each move is a gap: who serves well goes on serving. It counts six times, for each of the group's three and as much again for the
+      // volume that they are with: 600, less than one host that only the other node reaches.
+      "resource-stickiness": "100",
       "migration-threshold": "3",
       "failure-timeout": "600s",
     }),
@@ -121,7 +122,7 @@ type Seconds = (factor: number) => string;
 /** Attribute of a node: 1000 for each host that it reaches. */
 const PING = "ha-ping";
 
-/** More than the stickiness, less than the difference between a good copy and a stale one. */
+/** More than six times the stickiness, less than the difference between a good copy and a stale one. */
 const REACHABLE = [
   `    <rsc_location id="${OURS}reachable" rsc="${OURS}drbd-clone">`,
   `      <rule id="${OURS}reachable-rule" role="Promoted" score-attribute="${PING}">`,

@@ -95,7 +95,12 @@ describe("corosync -t", () => {
 });
 
 describe("Pacemaker's configuration", () => {
-  const withPacemaker = testWithNeeds([program("cibadmin"), program("crm_verify"), program("crm_diff")]);
+  const withPacemaker = testWithNeeds([
+    program("cibadmin"),
+    program("crm_verify"),
+    program("crm_diff"),
+    program("crm_simulate"),
+  ]);
   /** The tools work on a file as they do on a living cluster. */
   const live = (name: string) => {
     const path = join(directory, `${name}-live.xml`);
@@ -135,6 +140,70 @@ describe("Pacemaker's configuration", () => {
     expect(text).not.toContain("fence_ipmilan");
     expect(text).toContain('validate-with="pacemaker-');
     expect(cib.merge(smaller)).toEqual(NOTHING);
+  });
+
+  /** A cluster of the tools' own imagination, in which both nodes are well and one of them serves: what would it do? */
+  const imagined = (name: string) => {
+    const cib = live(name);
+    expect(cib.merge(cases[0]![1]["cib.xml"]!)).toEqual(CHANGED);
+    const simulate = (...options: string[]): string[] => {
+      const { status, words } = cib.tool(
+        `crm_simulate --simulate --xml-file $CIB_file ${options.join(" ")} 2>&1`,
+      );
+      expect([status, words]).toEqual([0, expect.any(String)]);
+      expect(words).toContain("Transition Summary:");
+      const [, summary = ""] = /Transition Summary:\n([^]*?)\n\n/.exec(words) ?? [];
+      return summary
+        .split("\n")
+        .flatMap((line) => / {2}\* (\w+) +(\S+)/.exec(line)?.slice(1).join(" ") ?? []);
+    };
+    const attribute = (node: string, key: string, value: number): void => {
+      const pair = `<nvpair id="status-${node}-${key}" name="${key}" value="${value}"/>`;
+      const attributes = `<instance_attributes id="status-${node}">${pair}</instance_attributes>`;
+      const state = `<node_state id="${node}" uname="${node}"><transient_attributes id="${node}">${attributes}</transient_attributes></node_state>`;
+      const { status, words } = cib.tool(
+        `cibadmin --modify --allow-create --scope status --xml-text '${state}'`,
+      );
+      expect([status, words]).toEqual([0, ""]);
+    };
+    simulate("--node-up nfs-1", "--node-up nfs-2", "--in-place");
+    expect(cib.tool(`sed -i '1s/<cib /<cib have-quorum="1" /' $CIB_file`).status).toBe(0);
+    for (const node of ["nfs-1", "nfs-2"]) {
+      attribute(node, "master-ha-drbd", 10_000);
+      attribute(node, "ha-ping", 1000);
+    }
+    expect(simulate("--in-place")).toContain("Start ha-vip");
+    expect(simulate()).toEqual([]);
+    const [, serving, other] = /running on: (nfs-([12]))/.exec(
+      cib.tool("crm_resource --resource ha-vip --locate").words,
+    )!;
+    return { cib, simulate, attribute, serving: serving!, other: other === "1" ? "nfs-2" : "nfs-1" };
+  };
+  const MOVED = ["Demote ha-drbd:1", "Move ha-fs", "Move ha-nfsd", "Move ha-vip", "Promote ha-drbd:0"];
+
+  withPacemaker(
+    "the service goes to the node that reaches more, and does not come back for an equal one",
+    () => {
+      const { simulate, attribute, serving } = imagined("reaches");
+      attribute(serving, "ha-ping", 0);
+      expect(simulate("--in-place").sort()).toEqual(MOVED);
+      attribute(serving, "ha-ping", 1000);
+      expect(simulate()).toEqual([]);
+    },
+  );
+
+  withPacemaker("a hand-over takes the role from a node, and leaves it its copy", () => {
+    const { cib, simulate, serving } = imagined("hand-over");
+    const functions = readFileSync(join(onMachine, "functions.sh"), "utf8");
+    const [, own] = /\n(pair_forbid\(\) \{[^]*?\npair_allow\(\) .*\n)/.exec(functions)!;
+    const until = "$(date --utc --date='15 minutes' '+%Y-%m-%d %H:%M:%SZ')";
+    expect(cib.tool(`${own}PAIR_NODE=${serving}; pair_forbid "${until}"`)).toEqual(NOTHING);
+    expect(simulate().sort()).toEqual(MOVED);
+    // nobody was left to lift it
+    expect(simulate("--set-datetime", "$(date --iso-8601=seconds --date='20 minutes')")).toEqual([]);
+    expect(cib.tool(`${own}pair_allow`)).toEqual(NOTHING);
+    expect(simulate()).toEqual([]);
+    expect(cib.text()).not.toContain("hand-over");
   });
 
   withPacemaker.each([
