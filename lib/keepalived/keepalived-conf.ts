@@ -97,6 +97,9 @@ export function renderKeepalivedConf(model: KeepalivedModel): string {
 }
 
 function instanceLines(model: KeepalivedModel, instance: VrrpInstance): string[] {
+  // of several addresses of IPv6 the newest would become the sender of what this machine asks of others, whose firewalls know its own one
+  const onInterface = (address: string): string =>
+    `${address} dev ${model.interface}${address.includes(":") ? " preferred_lft 0" : ""}`;
   const block = (name: string, content: readonly string[]): string[] =>
     content.length ? [`  ${name} {`, ...content.map((line) => `    ${line}`), "  }"] : [];
   return [
@@ -112,19 +115,16 @@ function instanceLines(model: KeepalivedModel, instance: VrrpInstance): string[]
         ? [`  preempt_delay ${instance.preemptDelay}`]
         : []
       : ["  nopreempt"]),
-    `  unicast_src_ip ${model.sourceAddress}`,
-    "  check_unicast_src",
+    // keepalived takes them for a mistake where there are no peers
+    ...(model.peerAddresses.length ? [`  unicast_src_ip ${model.sourceAddress}`, "  check_unicast_src"] : []),
     ...block("unicast_peer", model.peerAddresses),
     ...block(
       "virtual_ipaddress",
       instance.addresses.length
-        ? instance.addresses.map((address) => `${address} dev ${model.interface}`)
+        ? instance.addresses.map(onInterface)
         : [`${markerOf(instance)} dev lo scope host`],
     ),
-    ...block(
-      "virtual_ipaddress_excluded",
-      instance.furtherAddresses.map((address) => `${address} dev ${model.interface}`),
-    ),
+    ...block("virtual_ipaddress_excluded", instance.furtherAddresses.map(onInterface)),
     ...block("track_file", model.units.map(unitName)),
     ...block("track_process", model.processes),
     ...block(

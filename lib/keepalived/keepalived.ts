@@ -53,6 +53,8 @@ export interface KeepalivedProps {
 }
 
 export interface FollowedScript extends VrrpScript {
+  /** Its program. */
+  readonly files: readonly ServiceFile[];
   /** What it needs. */
   readonly packages: readonly ServicePackage[];
 }
@@ -147,9 +149,19 @@ export class Keepalived extends Construct implements Service {
         },
         {
           path: "/etc/keepalived/cdktf-ha-instances",
-          text: instances.map(({ name }) => `${name}${follows ? " follows" : ""}\n`).join(""),
+          text: instances.map(({ name }) => `${name}\n`).join(""),
           onChange: "none",
         },
+        ...(follows
+          ? [
+              ...follows.files,
+              {
+                path: "/etc/keepalived/cdktf-ha-follows",
+                text: `${follows.command}\n`,
+                onChange: "none" as const,
+              },
+            ]
+          : []),
         {
           path: "/etc/keepalived/cdktf-ha-units",
           text: units.map((unit) => `${unit}\n`).join(""),

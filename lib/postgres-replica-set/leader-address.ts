@@ -1,15 +1,15 @@
 import { Construct } from "constructs";
 import { Keepalived } from "../keepalived/keepalived";
 import { addressesOf } from "../keepalived/topology";
-import type { VirtualIpGroup } from "../keepalived/virtual-ip-group";
+import { warnOfLoneNode, type VirtualIpGroup } from "../keepalived/virtual-ip-group";
 import { bracketed } from "../net";
 import type { Connections } from "../firewall/connections";
 import type { Machine } from "../platform/machine";
-import { isToken } from "../problem";
+import { isToken, refuse, refuseToken } from "../problem";
 import { Rollout } from "../push/rollout";
 import type { ClusterTopology, TopologyTimer } from "../topology/topology";
 import type { VirtualIp } from "../virtual-ip/virtual-ip";
-import { REST_PORT } from "./patroni-yml";
+import { PROGRAMS, script } from "./patroni-service";
 
 export interface LeaderAddressProps {
   readonly machines: readonly Machine[];
@@ -28,8 +28,7 @@ export interface LeaderVrrpProps {
   readonly virtualRouterId?: number;
 }
 
-/** From the machine to itself, so nobody's certificate has to be checked; an answer after a second is no answer. */
-const ASK = "--silent --fail --insecure --noproxy * --max-time 1 --output /dev/null";
+const PROGRAM = `${PROGRAMS}/leads`;
 const INTERVAL = 1;
 /** A Patroni that is slow once keeps the address. */
 const FALL = 2;
@@ -47,15 +46,31 @@ export class LeaderAddress extends Construct {
     super(scope, id);
     const { machines, connections, virtualIp, vrrp } = props;
     this.groups = { main: { ...vrrp, addresses: [virtualIp] } };
+    // servers listen on it: what stands in their files has to be known
+    if (virtualIp.mode === "layer2") refuseToken(scope, "virtualIp", virtualIp.address);
+    const other = machines.find(
+      ({ subnet }) => subnet !== undefined && !isToken(subnet) && subnet.includes(":") !== virtualIp.isIpv6,
+    );
+    if (other && virtualIp.mode === "layer2") {
+      refuse(scope, {
+        code: "virtual-ip-mode",
+        what: `the virtual IP ${virtualIp.address}, and ${other.name} is in ${other.subnet}`,
+        allowed:
+          "an address of the members' own family: keepalived's adverts, and Patroni's choice, go by one",
+        fix: "choose a free address of that network",
+      });
+    }
+    warnOfLoneNode(scope, machines, this.groups);
     this.keepalived = new Keepalived(this, "keepalived", {
       machines,
       groups: this.groups,
       connections,
       follows: ({ privateAddress }) => ({
         name: "leads",
-        command: `/usr/bin/curl ${ASK} ${props.restTls ? "https" : "http"}://${bracketed(privateAddress)}:${REST_PORT}/primary`,
+        command: `${PROGRAM} ${bracketed(privateAddress)} ${props.restTls ? "https http" : "http https"}`,
         interval: INTERVAL,
         fall: FALL,
+        files: [{ path: PROGRAM, text: script("leads.sh"), mode: "0755", onChange: "none" }],
         packages: [{ name: "curl", unlessCommand: "curl" }],
       }),
     });
@@ -63,11 +78,6 @@ export class LeaderAddress extends Construct {
 
   get address(): string {
     return this.props.virtualIp.address;
-  }
-
-  /** For certificates; nothing where the platform chooses it. */
-  get names(): string[] {
-    return isToken(this.address) ? [] : [this.address];
   }
 
   /** What a server on the machine has to listen on besides the machine's own address: nothing where AWS translates the address. */

@@ -140,7 +140,7 @@ export class AccessService implements Service {
                     authority: `${TLS}/authority.pem`,
                     alternatives: tls.alternatives(
                       machine.privateAddress,
-                      ...(source.leaderAddress?.names ?? []),
+                      ...(source.leaderAddress ? [source.leaderAddress.address] : []),
                     ),
                   }),
                 },

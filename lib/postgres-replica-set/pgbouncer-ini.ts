@@ -94,10 +94,12 @@ export function renderPoolerHba({ members, clients, databases, tls }: PoolerHbaM
 export function renderPoolerUnits(
   program: string,
   { maxClientConnections }: PoolerModel,
+  /** Besides the member's own: PgBouncer reads where it listens at its start only. */
+  furtherAddresses: readonly string[] = [],
 ): { readonly pooler: string; readonly follower: string } {
   return {
     pooler: `# Managed by cdktf-ha-clusters.
-[Unit]
+${furtherAddresses.map((address) => `# listens on ${address} too\n`).join("")}[Unit]
 Description=PgBouncer, which leads to the member that leads
 After=network-online.target
 Wants=network-online.target

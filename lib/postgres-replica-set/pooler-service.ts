@@ -14,8 +14,8 @@ import type { PoolerModel } from "./pooler";
 /** What the pooler asks of its set, at synth. */
 export interface PoolerSource {
   readonly model: PoolerModel;
-  /** Where it listens. */
-  readonly addresses: (machine: Machine) => readonly string[];
+  /** Where it listens besides the member's own address. */
+  readonly furtherAddresses: (machine: Machine) => readonly string[];
   readonly hba: PoolerHbaModel;
   /** Of the roles that have a database. */
   readonly passwords: Readonly<Record<string, Secret>>;
@@ -31,8 +31,8 @@ export class PoolerService implements Service {
   constructor(private readonly source: () => PoolerSource) {}
 
   describe(machine: Machine): ServiceDescription {
-    const { model, addresses, hba, passwords } = this.source();
-    const { pooler, follower } = renderPoolerUnits(POOLER_PROGRAM, model);
+    const { model, furtherAddresses, hba, passwords } = this.source();
+    const { pooler, follower } = renderPoolerUnits(POOLER_PROGRAM, model, furtherAddresses(machine));
     const readable = { mode: "0640", group: "pgbouncer" };
     const databases = [...new Set(Object.values(hba.databases).flat())].sort();
     return {
@@ -42,7 +42,11 @@ export class PoolerService implements Service {
       files: [
         {
           path: `${POOLER_CONFIG}/pgbouncer.ini`,
-          text: renderPgbouncerIni({ ...model, addresses: addresses(machine), tls: hba.tls }),
+          text: renderPgbouncerIni({
+            ...model,
+            addresses: [machine.privateAddress, ...furtherAddresses(machine)],
+            tls: hba.tls,
+          }),
           ...readable,
         },
         { path: `${POOLER_CONFIG}/hba.conf`, text: renderPoolerHba(hba), ...readable },

@@ -548,7 +548,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     const databases = this.databasesByRole();
     return {
       model,
-      addresses: (machine) => [machine.privateAddress, ...(this.leaderAddress?.on(machine) ?? [])],
+      furtherAddresses: (machine) => this.leaderAddress?.on(machine) ?? [],
       hba: {
         members: this.memberNetworks,
         clients: clientNetworks(this.connections, Port.tcp(POOLER_PORT)),
@@ -627,6 +627,8 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
           `when 'standbyOf' has left it, and the other set must be down or fenced by then`,
       );
     }
+    if (this.props.standbyOf && this.leaderAddress)
+      tell(this, `nobody has the address ${this.leaderAddress.address} until 'standbyOf' has left the code`);
     if (this.machines.length < 2) return;
     const { worst, mean, because } = this.timers.failover();
     const lost = {

@@ -106,6 +106,12 @@ export class PostgresTls extends NodeCertificates {
 
   /** As a certificate has them, beside the member's own name. */
   alternatives(...addresses: readonly string[]): string[] {
-    return [...new Set([...addresses, ...this.names])].map((name) => `${isIP(name) ? "IP" : "DNS"}:${name}`);
+    const kind = (name: string): string => (isIP(name) ? "IP" : "DNS");
+    return [
+      ...new Set([
+        ...addresses.map((address) => `IP:${address}`),
+        ...this.names.map((name) => `${kind(name)}:${name}`),
+      ]),
+    ];
   }
 }

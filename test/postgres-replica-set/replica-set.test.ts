@@ -63,10 +63,15 @@ describe("an address that follows the primary", () => {
     expect(template.file("pg-2", "/etc/pgbouncer/cdktf-ha/pgbouncer.ini")).toContain(
       "listen_addr = 10.0.1.42,10.0.1.95\n",
     );
-    expect(template.file("pg-2", "/etc/keepalived/keepalived.conf")).toMatch(
-      /script "\/usr\/bin\/curl .* http:\/\/10\.0\.1\.42:8008\/primary"/,
+    expect(template.file("pg-2", "/etc/keepalived/keepalived.conf")).toContain(
+      'script "/usr/local/lib/cdktf-ha/postgres/leads 10.0.1.42 http https"',
     );
-    expect(template.file("pg-2", "/etc/keepalived/cdktf-ha-instances")).toBe("main follows\n");
+    expect(template.file("pg-2", "/etc/keepalived/cdktf-ha-follows")).toBe(
+      "/usr/local/lib/cdktf-ha/postgres/leads 10.0.1.42 http https\n",
+    );
+    expect(template.file("pg-2", "/etc/systemd/system/pgbouncer.service")).toContain(
+      "# listens on 10.0.1.95 too\n",
+    );
     template.hasPort(set, Port.vrrp()).onlyFrom(set);
   });
 
@@ -77,9 +82,7 @@ describe("an address that follows the primary", () => {
     const template = Template.synth(stack).hasNoErrors();
     const facts = JSON.parse(template.file("pg-1", "/etc/patroni/cdktf-ha/facts.json")) as object;
     expect(facts).toMatchObject({ tls: { alternatives: ["IP:10.0.1.41", "IP:10.0.1.95"] } });
-    expect(template.file("pg-1", "/etc/keepalived/keepalived.conf")).toContain(
-      " https://10.0.1.41:8008/primary",
-    );
+    expect(template.file("pg-1", "/etc/keepalived/keepalived.conf")).toContain("/leads 10.0.1.41 https http");
     const cloud = newStack();
     newSet(cloud, {
       platform: newAws(cloud),
@@ -88,6 +91,22 @@ describe("an address that follows the primary", () => {
     });
     const member = Template.synth(cloud).hasNoErrors().file("pg-1", "/etc/patroni/cdktf-ha/50-member.yml");
     expect(member).toMatch(/"listen": "[^,]+:5432"/);
+  });
+
+  test("of a set that follows another one is nobody's; of one member it moves nowhere; it is of the members' family, and known", () => {
+    const virtualIp = VirtualIp.layer2("10.0.1.95/24");
+    const one = newStack();
+    newSet(one, { members: ["pg-1"], virtualIp });
+    const template = Template.synth(one).hasNoErrors().hasWarning("too-few-nodes");
+    expect(template.file("pg-1", "/etc/keepalived/keepalived.conf")).not.toContain("unicast");
+    expect(() => newSet(newStack(), { virtualIp: VirtualIp.layer2("fd00::95/64") })).toThrow(
+      "[virtual-ip-mode]",
+    );
+    const stack = newStack();
+    const variable = new TerraformVariable(stack, "address", { type: "string" });
+    expect(() => newSet(stack, { virtualIp: VirtualIp.layer2(variable.stringValue) })).toThrow(
+      "[concrete-value-needed]",
+    );
   });
 
   test("is asked for where there is none", () => {

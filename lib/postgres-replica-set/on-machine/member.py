@@ -194,7 +194,8 @@ def needs_restart():
 
 def parameters(path):
     with open(path) as file:
-        return yaml.safe_load(file)["postgresql"]["parameters"]
+        settings = yaml.safe_load(file)["postgresql"]
+    return {**settings["parameters"], "listen_addresses": settings["listen"]}
 
 
 def different(one, other):
