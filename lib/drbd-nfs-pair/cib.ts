@@ -54,6 +54,10 @@ export function renderCib(model: CibModel): string {
       "stonith-action": "reboot",
       "stonith-timeout": seconds(1.5),
       "no-quorum-policy": "stop",
+      // a start that fails once is tried again: where the other node is dead there is nowhere better to be
+      "start-failure-is-fatal": "false",
+      // a device that was away for ten attempts is asked again as soon as it answers
+      "stonith-max-attempts": "INFINITY",
       ...(model.fenceDelay > 0 ? { "priority-fencing-delay": `${model.fenceDelay}s` } : {}),
     }),
     "  </crm_config>",
@@ -104,7 +108,7 @@ export function renderCib(model: CibModel): string {
       // volume that they are with: 600, less than one host that only the other node reaches.
       "resource-stickiness": "100",
       "migration-threshold": "3",
-      "failure-timeout": "600s",
+      "failure-timeout": "120s",
     }),
     "  </rsc_defaults>",
     ...(model.alertAgent
@@ -142,8 +146,8 @@ function ping({ pingHosts }: CibModel, whole: Whole, seconds: Seconds): string[]
         multiplier: "1000",
         attempts: "3",
         timeout: "2",
-        // both nodes' answers are looked at together: a host that fails moves nothing
-        dampen: "5s",
+        // both nodes' answers are looked at together, though they ask at different moments and wait for no answer: a host that fails moves nothing
+        dampen: `${whole(1 / 6) + 10}s`,
       },
       operations: { start: seconds(1), stop: seconds(1), monitor: [whole(1 / 6), seconds(1)] },
     }),
@@ -180,7 +184,7 @@ function drbd({ drbdResource }: CibModel, whole: Whole, seconds: Seconds): strin
       interleave: "true",
     }),
     ...primitive("      ", "drbd", "ocf:linbit:drbd", {
-      parameters: { drbd_resource: drbdResource },
+      parameters: { drbd_resource: drbdResource, unfence_if_all_uptodate: "true" },
       operations: {
         start: seconds(4),
         promote: seconds(1.5),
@@ -199,10 +203,13 @@ function fenceDevice({ name, agent, nodes, parameters }: FenceDevice): string[] 
   return primitive("    ", name, `stonith:${agent}`, {
     parameters: { ...parameters, pcmk_host_list: nodes.join(",") },
     operations: { monitor: [60, "60s"] },
+    // however often it has failed: who is not allowed to have the device may not use it either, and nobody takes over
+    meta: { "migration-threshold": "INFINITY" },
   });
 }
 
 interface Primitive {
+  readonly meta?: Readonly<Record<string, string>>;
   readonly parameters: Readonly<Record<string, string>>;
   /** Seconds in which it has to be done; a monitor's interval before. */
   readonly operations: Readonly<Record<string, string | readonly [number, string]>>;
@@ -212,7 +219,7 @@ function primitive(
   indent: string,
   name: string,
   agent: string,
-  { parameters, operations }: Primitive,
+  { parameters, operations, meta }: Primitive,
 ): string[] {
   const [standard, provider, type] = agent.split(":");
   const id = `${OURS}${name}`;
@@ -222,6 +229,7 @@ function primitive(
       : `class="${standard}" provider="${provider}" type="${type}"`;
   return [
     `${indent}<primitive id="${id}" ${kind}>`,
+    ...(meta ? settings("meta_attributes", `${name}-meta`, `${indent}  `, meta) : []),
     ...settings("instance_attributes", `${name}-parameters`, `${indent}  `, parameters),
     `${indent}  <operations>`,
     ...Object.entries(operations).map(([key, value]) => {

@@ -114,16 +114,20 @@ const TOLD: Readonly<Record<string, string>> = {
   "out-of-sync": "out-of-sync 'the copies differ: journalctl --unit cdktf-ha-nfs-verify shows by how much'",
 };
 
-/** They ask Pacemaker: who is cut off must not be promoted before it has caught up. */
+/**
+ * They ask Pacemaker: who is cut off must not be promoted before it has caught up. What is forbidden so is allowed again as the copy is whole; and, where
+ * Pacemaker was away at that moment, by its agent, which calls `unfence-peer`.
+ */
 function handlers(nine: boolean): string[] {
   return nine
     ? [
-        `    fence-peer "${HANDLERS}/crm-fence-peer.9.sh";`,
+        `    fence-peer "${PROGRAMS}/fence-peer.sh ${HANDLERS}/crm-fence-peer.9.sh";`,
         `    unfence-peer "${HANDLERS}/crm-unfence-peer.9.sh";`,
       ]
     : [
-        `    fence-peer "${HANDLERS}/crm-fence-peer.sh";`,
+        `    fence-peer "${PROGRAMS}/fence-peer.sh ${HANDLERS}/crm-fence-peer.sh";`,
         `    after-resync-target "${HANDLERS}/crm-unfence-peer.sh";`,
+        `    unfence-peer "${HANDLERS}/crm-unfence-peer.sh";`,
       ];
 }
 

@@ -98,6 +98,7 @@ export class DrbdService implements Service {
         program("sizes.sh"),
         program("adopt.sh"),
         program("notify.sh"),
+        ...(heartbeat ? [] : [program("fence-peer.sh")]),
         ...(heartbeat ? [program("heartbeat-functions.sh")] : []),
       ],
       secrets: [pair.secret],

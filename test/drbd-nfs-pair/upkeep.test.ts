@@ -8,6 +8,45 @@ let node: StandInNode;
 beforeEach(() => (node = new StandInNode()));
 afterEach(() => node.remove());
 
+describe("a primary that has lost its peer asks Pacemaker", () => {
+  beforeEach(() => {
+    node.program("handler", `did "asked $*"; exit "$(is handler)"`);
+    // by the second question the third vote is there
+    node.program(
+      "corosync-quorumtool",
+      `if [[ $(is quorum) == Yes || $(grep -c asked '${node.path("did")}') -gt 1 ]]; then echo "Quorate:          Yes"; else echo "Quorate:          No"; fi`,
+    );
+    node.program("sleep", "exit 0");
+  });
+  const ask = (): number | null => node.run("fence-peer.sh", ["handler", "nfs"]).status;
+
+  test.each([
+    ["the peer is off", 7, "No"],
+    ["the peer is outdated", 4, "No"],
+    ["it knows nothing", 1, "Yes"],
+  ])("%s: so DRBD is told", (_, handler, quorum) => {
+    node.is({ handler, quorum });
+    expect(ask()).toBe(handler);
+    expect(node.done()).toEqual(["asked nfs"]);
+  });
+
+  test("a peer that does not answer is dead where there is quorum; without, it is asked again until there is", () => {
+    node.is({ handler: 5, quorum: "Yes" });
+    expect(ask()).toBe(5);
+    expect(node.done()).toEqual(["asked nfs"]);
+    node.is({ quorum: "No" });
+    expect(ask()).toBe(5);
+    expect(node.done()).toEqual(["asked nfs", "asked nfs"]);
+  });
+
+  test("without quorum it is never told that the peer is dead", () => {
+    node.is({ handler: 5 });
+    node.program("corosync-quorumtool", "exit 1");
+    expect(ask()).toBe(1);
+    expect(node.done()).toHaveLength(40);
+  });
+});
+
 describe("growing", () => {
   beforeEach(() => {
     for (const name of ["xfs_growfs", "resize2fs"]) node.program(name, `did "${name} $*"`);

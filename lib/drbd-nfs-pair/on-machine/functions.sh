@@ -56,19 +56,19 @@ pair_hand_over() {
   pair_wait "$PAIR_MOVES_WITHIN" pair_is_handed_over ||
     pair_fail "$PAIR_PEER has not taken over within $PAIR_MOVES_WITHIN s: crm_mon --one-shot shows why"
 }
-# This node may not serve until then; or until an apply or pair_allow, and should nobody be left to lift it, it ends by itself. Not by
+# This node may not serve until then, or until pair_allow: should nobody be left to lift it, it ends by itself. An apply leaves it alone. Not by
 # `crm_resource --ban --promoted --lifetime`: it forgets the role then (2.1.5), and DRBD is stopped here before the other one may be promoted.
 pair_forbid() {
   pair_allow
   cibadmin --create --scope constraints --xml-text "
-    <rsc_location id=\"ha-hand-over\" rsc=\"ha-drbd-clone\">
-      <rule id=\"ha-hand-over-rule\" role=\"Promoted\" score=\"-INFINITY\" boolean-op=\"and\">
-        <expression id=\"ha-hand-over-node\" attribute=\"#uname\" operation=\"eq\" value=\"$PAIR_NODE\"/>
-        <date_expression id=\"ha-hand-over-until\" operation=\"lt\" end=\"$1\"/>
+    <rsc_location id=\"hand-over\" rsc=\"ha-drbd-clone\">
+      <rule id=\"hand-over-rule\" role=\"Promoted\" score=\"-INFINITY\" boolean-op=\"and\">
+        <expression id=\"hand-over-node\" attribute=\"#uname\" operation=\"eq\" value=\"$PAIR_NODE\"/>
+        <date_expression id=\"hand-over-until\" operation=\"lt\" end=\"$1\"/>
       </rule>
     </rsc_location>"
 }
-pair_allow() { cibadmin --delete --scope constraints --xml-text '<rsc_location id="ha-hand-over"/>' >/dev/null 2>&1 || true; }
+pair_allow() { cibadmin --delete --scope constraints --xml-text '<rsc_location id="hand-over"/>' >/dev/null 2>&1 || true; }
 pair_is_handed_over() { [[ $(pair_where ha-vip) == "$PAIR_PEER" ]]; }
 
 # pair_wait SECONDS COMMAND...: until the command's status is 0

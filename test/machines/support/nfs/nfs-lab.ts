@@ -67,7 +67,10 @@ export class NfsLab {
         return (
           seen.startsWith("Connected UpToDate/UpToDate") &&
           stdout.includes("Online: [ nfs-1 nfs-2 ]") &&
-          !stdout.includes("Stopped")
+          !stdout.includes("Stopped") &&
+          !(await active.ssh("cibadmin --query --scope constraints", { allowFailure: true })).stdout.includes(
+            "drbd-fence-by-handler",
+          )
         );
       },
       600,
@@ -114,6 +117,16 @@ export class NfsLab {
       .filter(({ request, answer }) => request.startsWith("off") && answer === "ok")
       .map(({ request }) => request);
     return { active, standby, written, switched };
+  }
+
+  /** Waits until a node serves. */
+  async serves(node: LabMachine): Promise<void> {
+    await waitUntil(
+      async () => (await node.ssh("mountpoint --quiet /srv/nfs", { allowFailure: true })).code === 0,
+      300,
+      () => `${node.name} does not serve`,
+      1000,
+    );
   }
 
   /** Waits until the power switch has switched a node off. */

@@ -20,10 +20,13 @@ const ACKNOWLEDGED = "/run/writer.acknowledged";
 
 /** An application on the client that writes to the mounted export, and remembers what it was promised. */
 export class NfsWriter {
-  private constructor(private readonly client: LabMachine) {}
+  private constructor(
+    private readonly client: LabMachine,
+    private readonly since: string,
+  ) {}
 
   static async start(client: LabMachine): Promise<NfsWriter> {
-    const writer = new NfsWriter(client);
+    const writer = new NfsWriter(client, (await client.ssh("date +%s")).stdout.trim());
     await client.ssh(
       `set -e
       rm --force /run/writer.stop
@@ -59,13 +62,13 @@ export class NfsWriter {
     await this.client.ssh("touch /run/writer.stop");
     await waitUntil(
       async () => (await this.client.ssh("systemctl is-active writer", { allowFailure: true })).code !== 0,
-      60,
+      180, // a hand-over that has just begun
       () => "the writer does not end",
       500,
     );
     await delay(200);
     const { stdout } = await this.client.ssh(
-      `cat ${ACKNOWLEDGED}; echo --; cut -c 1-8 ${MOUNTED}/records; echo --; journalctl --unit=writer --output=cat --quiet --since=-30min --grep=Error || true`,
+      `cat ${ACKNOWLEDGED}; echo --; cut -c 1-8 ${MOUNTED}/records; echo --; journalctl --unit=writer --output=cat --quiet --since=@${this.since} --grep=Error || true`,
     );
     const [acknowledged = [], records = [], error = []] = stdout
       .split("--\n")
