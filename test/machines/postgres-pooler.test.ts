@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { PostgresTls, Secret } from "cdktf-ha-clusters";
+import { Peer, PostgresTls, Secret, VirtualIp } from "cdktf-ha-clusters";
 import type { TerraformStack } from "cdktf";
 import type { Lab } from "../../machines/lab";
 import { portScan } from "../../machines/ports";
@@ -218,6 +218,34 @@ test("whoever pauses the poolers is killed: they go on by themselves", async () 
   expect(work.longest).toBeGreaterThan(1.5); // they were paused
   expect(work.longest).toBeLessThan(20);
 }, 200_000);
+
+test("an address of the primary is added: everybody restarts once, by one switchover, and the poolers answer at it too", async () => {
+  const address = "10.77.0.101";
+  const switchovers = async (): Promise<number> => {
+    const { stdout } = await lab
+      .machine(leader)
+      .ssh(`curl --silent --insecure https://${lab.machine(leader).address}:8008/history`);
+    return (JSON.parse(stdout) as unknown[]).length;
+  };
+  const before = await switchovers();
+  await deployment
+    .changed(
+      set({
+        ...changes,
+        virtualIp: VirtualIp.layer2(`${address}/24`),
+        also: (_stack, _rack, db) => db.pooled.allowFrom(Peer.cidr(ADDRESSES.client)),
+      }),
+      secrets,
+    )
+    .deploy();
+  ({ leader } = await awaitMembers(lab.machine("db-1"), 3));
+  expect((await switchovers()) - before).toBe(1);
+  expect(await ask("select host(inet_server_addr())", { ...POOLED, host: address })).toBe(
+    lab.machine(leader).address,
+  );
+  const { stdout } = await lab.machine(leader).ssh(`ip -o address show to ${address}`);
+  expect(stdout).toContain(address);
+}, 400_000);
 
 test("the poolers leave the code: stopped, and no password stays with them", async () => {
   await deployment.changed(set({ ...changes, pooler: undefined }), secrets).deploy();
