@@ -359,7 +359,8 @@ test("other names in everybody's place: refused, and whoever leads keeps the dat
   // two of them may go, the last one may not, however often it is told to
   for (const because of ["could not take its leave", "no other one runs that could"]) {
     const { ok, output } = await renamed.apply();
-    expect([ok, output.includes(because)]).toEqual([false, true]);
+    expect(ok).toBe(false);
+    expect(output.slice(-6000)).toContain(because);
   }
   const { stdout } = await lab.machine("db-4").ssh("ls -d /var/lib/postgresql/15/cdktf-ha", {
     allowFailure: true,

@@ -106,11 +106,16 @@ export class Deployment {
     for (const stream of [child.stdout, child.stderr])
       stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
     const ended = new Promise<string>((resolve) => child.once("exit", () => resolve(output)));
+    let running = true;
+    void ended.then(() => (running = false));
     return {
       ended,
       soFar: () => output,
       interrupt: () => void child.kill("SIGINT"),
-      kill: () => void process.kill(-child.pid!, "SIGKILL"),
+      kill: () => {
+        if (!running) throw new Error(`it has ended by itself:\n${output.slice(-3000)}`);
+        process.kill(-child.pid!, "SIGKILL");
+      },
     };
   }
 

@@ -445,7 +445,6 @@ def wait_until_others_are_normal(seconds):
     until = time.monotonic() + seconds
     pause = 2
     while True:
-        _ring = None
         everybody = {address: state for address, (state, _) in states().items()}
         others = {address: state for address, state in everybody.items() if address != ADDRESS}
         problems = [f"{address} is {state}" for address, state in others.items() if state != "UN"]
@@ -455,6 +454,8 @@ def wait_until_others_are_normal(seconds):
             problems = ["nodetool has no answer"]
         if not problems:
             try:
+                # all of them have joined; and this node may take no questions any more
+                _ring = set(everybody)
                 seen()
                 return sorted(others)
             except Exception as error:
