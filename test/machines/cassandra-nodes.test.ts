@@ -57,16 +57,21 @@ test("a fourth node cannot get its rows: refused at once with Cassandra's words;
 test("terraform is killed while a fourth node joins; the next apply goes on, and the others clean up in turn", async () => {
   const before = await startsOf(lab, FIRST_THREE);
   const larger = await deployment.changed(ringOf(lab, { keyspaces, nodes: four })).prepare();
-  const outcome = await underLoad(lab, "from 3 to 4 nodes, terraform killed in between", async () => {
-    const killed = await larger.killedWhen(async () => {
-      const { stdout } = await lab
-        .machine("cassandra-4")
-        .ssh("systemctl is-active cassandra; cat /var/lib/cassandra/cdktf-ha-node", { allowFailure: true });
-      return stdout.startsWith("active\nNODE_STATE=joining");
-    });
-    const again = await larger.deploy();
-    return { ...again, seconds: killed + again.seconds };
-  });
+  const outcome = await underLoad(
+    lab,
+    "from 3 to 4 nodes, terraform killed in between",
+    async () => {
+      const killed = await larger.killedWhen(async () => {
+        const { stdout } = await lab
+          .machine("cassandra-4")
+          .ssh("systemctl is-active cassandra; cat /var/lib/cassandra/cdktf-ha-node", { allowFailure: true });
+        return stdout.startsWith("active\nNODE_STATE=joining");
+      });
+      const again = await larger.deploy();
+      return { ...again, seconds: killed + again.seconds };
+    },
+    { nodesChange: true },
+  );
   expect(outcome.ok).toBe(true);
   for (const name of four)
     expect(await statesOf(lab.machine(name))).toEqual({ ...ALL_UP, "cassandra-4": "UN" });
@@ -93,11 +98,16 @@ test("a name leaves the code, and terraform is killed: the node hands over its r
     (await notesOf(lab, ["cassandra-4"])).some(({ text }) => text.startsWith("leaves the ring"));
   // as a leave leaves it that was cut off before the rows began to move: it takes no more requests, and is asked for nothing
   await lab.machine("cassandra-4").ssh("nodetool disablebinary");
-  await underLoad(lab, "from 4 to 3 nodes, terraform killed in between", async () => {
-    const killed = await smaller.killedWhen(leaving);
-    const again = await smaller.deploy();
-    return { ...again, seconds: killed + again.seconds };
-  });
+  await underLoad(
+    lab,
+    "from 4 to 3 nodes, terraform killed in between",
+    async () => {
+      const killed = await smaller.killedWhen(leaving);
+      const again = await smaller.deploy();
+      return { ...again, seconds: killed + again.seconds };
+    },
+    { nodesChange: true },
+  );
   for (const name of FIRST_THREE) expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
   expect(await startsOf(lab, FIRST_THREE)).toEqual(before);
   const notes = await notesOf(lab, ["cassandra-4"]);
@@ -155,7 +165,7 @@ test("a dead node is replaced: same name, another machine at another address", a
   await lab.add("cassandra-3", nodeSpec(address));
   const before = await startsOf(lab, ["cassandra-1", "cassandra-2"]);
   const replaced = await deployment.changed(ringOf(lab, { keyspaces }, { "cassandra-3": address })).prepare();
-  await underLoad(lab, "a dead node replaced", () => replaced.deploy());
+  await underLoad(lab, "a dead node replaced", () => replaced.deploy(), { nodesChange: true });
   const names = { ...NODES, "cassandra-3": address };
   for (const name of FIRST_THREE) expect(await statesOf(lab.machine(name), names)).toEqual(ALL_UP);
   expect(await startsOf(lab, ["cassandra-1", "cassandra-2"])).toEqual(before);

@@ -225,12 +225,20 @@ export class CqlLoad {
   }
 }
 
+export interface LoadSettings extends Partial<Parameters<typeof CqlLoad.start>[1]> {
+  /**
+   * Nodes come or go. They learn of it one after the other, within a second or so, in which two of them take different nodes for a row's owners:
+   * a read may miss what was just written by way of another one, though later ones find it. No Cassandra up to 5.0 agrees on that first.
+   */
+  readonly nodesChange?: true;
+}
+
 /** The action while a client writes and reads at LOCAL_QUORUM all along: nothing may fail, nothing may be lost. */
 export async function underLoad(
   lab: Lab,
   what: string,
   action: () => Promise<Outcome>,
-  settings: Partial<Parameters<typeof CqlLoad.start>[1]> = {},
+  { nodesChange, ...settings }: LoadSettings = {},
 ): Promise<Outcome> {
   const contactPoints = FIRST_THREE.map((name) => NODES[name]);
   const load = await CqlLoad.start(lab.machine("client"), { contactPoints, ...settings });
@@ -243,10 +251,11 @@ export async function underLoad(
   }
   const { operations, failed, wrong, lost, slowestMs, acknowledged } = result;
   figure(
-    `${what}: ${outcome.seconds.toFixed(0)} s; ${operations} operations, ${failed.length} failed; ${acknowledged} rows acknowledged, ${lost} lost; slowest ${slowestMs} ms`,
+    `${what}: ${outcome.seconds.toFixed(0)} s; ${operations} operations, ${failed.length} failed; ${acknowledged} rows acknowledged, ${lost} lost, ${wrong} not seen at once; slowest ${slowestMs} ms`,
   );
   expect(failed).toEqual([]);
-  expect({ wrong, lost }).toEqual({ wrong: 0, lost: 0 });
+  expect(lost).toBe(0);
+  expect(wrong).toBeLessThanOrEqual(nodesChange ? 3 : 0);
   expect(operations).toBeGreaterThan(50);
   return outcome;
 }
