@@ -3,7 +3,7 @@ import type { Call, Cloud } from "../../machines/aws/cloud";
 import type { Lab } from "../../machines/lab";
 import { waitUntil } from "../../machines/run";
 import type { Outcome } from "../support/deployment";
-import { cql, figure, isOpen, statesOf, underLoad } from "../machines/support/ring-site";
+import { cql, figure, isOpen, statesOf, type LoadSettings, underLoad } from "../machines/support/ring-site";
 import { Account } from "./support/account";
 import { DeployerPolicy, refusals } from "./support/deployer";
 import { AwsDeployment } from "./support/deployment";
