@@ -356,11 +356,11 @@ test("other names in everybody's place: refused, and whoever leads keeps the dat
   const renamed = await deployment
     .changed(replicaSet(lab, { ...settledParameters, members: ["db-4"] }))
     .prepare();
-  // two of them may go, the last one may not, however often it is told to
-  for (const because of ["could not take its leave", "no other one runs that could"]) {
+  // two of them may go, the last one may not, however often it is told to; be it that it leads again by then, or not yet
+  for (const because of [/could not take its leave/, /no other (one runs that could|member leads)/]) {
     const { ok, output } = await renamed.apply();
     expect(ok).toBe(false);
-    expect(output.slice(-6000)).toContain(because);
+    expect(output.slice(-6000)).toMatch(because);
   }
   const { stdout } = await lab.machine("db-4").ssh("ls -d /var/lib/postgresql/15/cdktf-ha", {
     allowFailure: true,
