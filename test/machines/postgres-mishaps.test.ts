@@ -1,7 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { shellQuoted } from "../../lib/script-text";
 import { Peer, PostgresReplicaSet, VirtualIp, type PostgresReplicaSetProps } from "cdktf-ha-clusters";
-import type { Lab } from "../../machines/lab";
+import type { Lab, SshOptions } from "../../machines/lab";
 import { waitUntil } from "../../machines/run";
 import { Deployment } from "../support/deployment";
 import { awaitMembers, membersOf, PASSWORDS, replicaSet, WRITES } from "./support/replica-set";
@@ -86,12 +85,16 @@ async function whileHeld(
   members: readonly string[],
   action: () => Promise<unknown>,
 ): Promise<Record<string, { from: number; to: number }>> {
-  const look = `while :; do [[ $(</proc/net/fib_trie) != *${LEADERS_ADDRESS}* ]] || echo "\${EPOCHREALTIME/[.,]/}"; read -rt 0.1 <> <(:); done`;
-  const each = (command: string): Promise<{ stdout: string }[]> =>
-    Promise.all(members.map((name) => lab.machine(name).ssh(command)));
-  await each(
-    `systemd-run --quiet --collect --unit=look --property=StandardOutput=truncate:/run/look bash -c ${shellQuoted(look)}`,
-  );
+  const look = `exec 9<> <(:)
+while :; do
+  [[ $(</proc/net/fib_trie) != *${LEADERS_ADDRESS}* ]] || echo "\${EPOCHREALTIME/[.,]/}"
+  read -rt 0.1 -u 9
+done
+`;
+  const each = (command: string, options?: SshOptions): Promise<{ stdout: string }[]> =>
+    Promise.all(members.map((name) => lab.machine(name).ssh(command, options)));
+  const unit = "--unit=look --property=StandardOutput=truncate:/run/look";
+  await each(`cat >/run/look.sh; systemd-run --quiet --collect ${unit} bash /run/look.sh`, { input: look });
   await action();
   const seen = await each("systemctl stop look; cat /run/look");
   return Object.fromEntries(
