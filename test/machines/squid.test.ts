@@ -698,6 +698,13 @@ test("a node that lost its cache is filled by its sibling: no origin is asked ag
   await standby.ssh(
     "systemctl stop squid && find /var/spool/squid -mindepth 1 -delete && systemctl start squid",
   );
+  // systemd takes Squid for started a moment before it listens
+  const listens = (): Promise<boolean> =>
+    get("/static/alive", { address: standby.address }).then(
+      () => true,
+      () => false,
+    );
+  await waitUntil(listens, 30, () => "Squid does not come back", 200);
   for (const path of paths) expect((await get(path, { address: standby.address })).status).toBe(200);
   expect(await Promise.all(paths.map(fetches))).toEqual([1, 1, 1, 1, 1]);
   // the first time too, the standby had them from the active one
