@@ -15,7 +15,8 @@ export interface LeaderAddressProps {
   readonly machines: readonly Machine[];
   readonly connections: Connections;
   readonly virtualIp: VirtualIp;
-  readonly vrrp?: LeaderVrrpProps;
+  /** The one group that has it. */
+  readonly groups: Readonly<Record<string, VirtualIpGroup>>;
   /** Does Patroni's REST interface speak TLS? */
   readonly restTls: boolean;
 }
@@ -36,7 +37,6 @@ const FALL = 2;
 /** An address that is where the primary is: keepalived asks the machine's own Patroni. */
 export class LeaderAddress extends Construct {
   private readonly keepalived: Keepalived;
-  private readonly groups: Readonly<Record<string, VirtualIpGroup>>;
 
   constructor(
     scope: Construct,
@@ -44,8 +44,7 @@ export class LeaderAddress extends Construct {
     private readonly props: LeaderAddressProps,
   ) {
     super(scope, id);
-    const { machines, connections, virtualIp, vrrp } = props;
-    this.groups = { main: { ...vrrp, addresses: [virtualIp] } };
+    const { machines, connections, virtualIp, groups } = props;
     // servers listen on it: what stands in their files has to be known
     if (virtualIp.mode === "layer2") refuseToken(scope, "virtualIp", virtualIp.address);
     const other = machines.find(
@@ -60,10 +59,10 @@ export class LeaderAddress extends Construct {
         fix: "choose a free address of that network",
       });
     }
-    warnOfLoneNode(scope, machines, this.groups);
+    warnOfLoneNode(scope, machines, groups);
     this.keepalived = new Keepalived(this, "keepalived", {
       machines,
-      groups: this.groups,
+      groups,
       connections,
       follows: ({ privateAddress }) => ({
         name: "leads",
@@ -82,8 +81,7 @@ export class LeaderAddress extends Construct {
 
   /** What a server on the machine has to listen on besides the machine's own address: nothing where AWS translates the address. */
   on(machine: Machine): string[] {
-    const { cidr } = this.props.virtualIp.on(machine);
-    return cidr === undefined ? [] : [cidr.replace(/\/\d+$/, "")];
+    return this.props.virtualIp.on(machine).cidr === undefined ? [] : [this.address];
   }
 
   rollOut(dependsOn: Rollout["last"]): Rollout["last"] {
@@ -95,7 +93,7 @@ export class LeaderAddress extends Construct {
   }
 
   get addresses(): ClusterTopology["addresses"] {
-    return addressesOf(this.groups);
+    return addressesOf(this.props.groups);
   }
 
   get timer(): TopologyTimer {

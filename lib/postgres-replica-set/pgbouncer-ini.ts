@@ -95,7 +95,7 @@ export function renderPoolerUnits(
   program: string,
   { maxClientConnections }: PoolerModel,
   /** Besides the member's own: PgBouncer reads where it listens at its start only. */
-  furtherAddresses: readonly string[] = [],
+  furtherAddresses: readonly string[],
 ): { readonly pooler: string; readonly follower: string } {
   return {
     pooler: `# Managed by cdktf-ha-clusters.

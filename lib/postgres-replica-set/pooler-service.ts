@@ -32,7 +32,8 @@ export class PoolerService implements Service {
 
   describe(machine: Machine): ServiceDescription {
     const { model, furtherAddresses, hba, passwords } = this.source();
-    const { pooler, follower } = renderPoolerUnits(POOLER_PROGRAM, model, furtherAddresses(machine));
+    const further = furtherAddresses(machine);
+    const { pooler, follower } = renderPoolerUnits(POOLER_PROGRAM, model, further);
     const readable = { mode: "0640", group: "pgbouncer" };
     const databases = [...new Set(Object.values(hba.databases).flat())].sort();
     return {
@@ -44,7 +45,7 @@ export class PoolerService implements Service {
           path: `${POOLER_CONFIG}/pgbouncer.ini`,
           text: renderPgbouncerIni({
             ...model,
-            addresses: [machine.privateAddress, ...furtherAddresses(machine)],
+            addresses: [machine.privateAddress, ...further],
             tls: hba.tls,
           }),
           ...readable,

@@ -5,6 +5,7 @@ import type { Peer } from "../firewall/peer";
 import { Port } from "../firewall/port";
 import { HealthCheck } from "../haproxy-keepalived-pair/health-check";
 import { checkProps } from "../input/guard";
+import { groupsOf } from "../keepalived/virtual-ip-group";
 import { compareNames } from "../names";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
@@ -326,22 +327,11 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
 
   private addressOfLeader(): LeaderAddress | undefined {
     const { virtualIp, vrrp } = this.props;
-    const { machines, connections } = this;
-    if (virtualIp)
-      return new LeaderAddress(this, "address", {
-        machines,
-        connections,
-        virtualIp,
-        vrrp,
-        restTls: this.tls?.rest ?? false,
-      });
-    if (!vrrp) return undefined;
-    return refuse(this, {
-      code: "no-virtual-ip",
-      what: "'vrrp' without 'virtualIp'",
-      allowed: "an address that moves, with its settings; or neither",
-      fix: "give the address, or leave this out",
-    });
+    const { machines, connections, tls } = this;
+    const groups = groupsOf(this, { virtualIp, vrrp });
+    if (!virtualIp) return undefined;
+    const restTls = tls?.rest ?? false;
+    return new LeaderAddress(this, "address", { machines, connections, virtualIp, groups, restTls });
   }
 
   /** Members that may fail, whichever they are: where etcd is on the same machines, its quorum counts too. */
@@ -626,9 +616,12 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
         `follows ${Object.keys(this.props.standbyOf.members).join(", ")} and is read from only: databases and roles of the code are made ` +
           `when 'standbyOf' has left it, and the other set must be down or fenced by then`,
       );
+      if (this.leaderAddress)
+        tell(
+          this,
+          `nobody has the address ${this.leaderAddress.address} until 'standbyOf' has left the code`,
+        );
     }
-    if (this.props.standbyOf && this.leaderAddress)
-      tell(this, `nobody has the address ${this.leaderAddress.address} until 'standbyOf' has left the code`);
     if (this.machines.length < 2) return;
     const { worst, mean, because } = this.timers.failover();
     const lost = {

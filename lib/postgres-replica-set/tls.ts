@@ -106,11 +106,10 @@ export class PostgresTls extends NodeCertificates {
 
   /** As a certificate has them, beside the member's own name. */
   alternatives(...addresses: readonly string[]): string[] {
-    const kind = (name: string): string => (isIP(name) ? "IP" : "DNS");
     return [
       ...new Set([
         ...addresses.map((address) => `IP:${address}`),
-        ...this.names.map((name) => `${kind(name)}:${name}`),
+        ...this.names.map((name) => `${isIP(name) ? "IP" : "DNS"}:${name}`),
       ]),
     ];
   }

@@ -106,14 +106,13 @@ export class Deployment {
     for (const stream of [child.stdout, child.stderr])
       stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
     const ended = new Promise<string>((resolve) => child.once("exit", () => resolve(output)));
-    let running = true;
-    void ended.then(() => (running = false));
     return {
       ended,
       soFar: () => output,
       interrupt: () => void child.kill("SIGINT"),
       kill: () => {
-        if (!running) throw new Error(`it has ended by itself:\n${output.slice(-3000)}`);
+        if (child.exitCode !== null || child.signalCode !== null)
+          throw new Error(`it has ended by itself:\n${output.slice(-3000)}`);
         process.kill(-child.pid!, "SIGKILL");
       },
     };

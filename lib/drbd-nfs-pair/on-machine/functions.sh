@@ -49,6 +49,9 @@ pair_has_other_secret() {
   [[ -s /etc/corosync/authkey ]] && systemctl is-active --quiet corosync && ! cmp --quiet /etc/corosync/authkey <(pair_cluster_key)
 }
 
+# DRBD forbids a node to take over as long as its copy is behind, and lifts that when it is whole.
+pair_is_fenced() { cibadmin --query --scope constraints | grep --quiet "drbd-fence-by-handler-$PAIR_RESOURCE-"; }
+
 # Gives the service to the other node, and waits until that one has it.
 pair_hand_over() {
   pair_forbid "$(date --utc --date='15 minutes' '+%Y-%m-%d %H:%M:%SZ')"

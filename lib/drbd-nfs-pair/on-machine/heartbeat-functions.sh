@@ -11,6 +11,9 @@ pair_has_other_secret() {
   pair_is_managed && ! cmp --quiet /etc/cdktf-ha/drbd-nfs.key /proc/1/root/etc/cdktf-ha/drbd-nfs.key
 }
 
+# whoever is up may take over
+pair_is_fenced() { false; }
+
 pair_hand_over() {
   /usr/share/heartbeat/hb_standby all
   pair_wait "$PAIR_MOVES_WITHIN" pair_is_handed_over ||

@@ -9,8 +9,7 @@ if ! pair_serves; then
 fi
 pair_sees_both || pair_fail "$PAIR_PEER is not there to take over"
 [[ $(pair_disks) == UpToDate/UpToDate ]] || pair_fail "$PAIR_PEER has not caught up ($(pair_disks)): a switchover would wait for it"
-# which DRBD forbids as long as a copy is behind, and lifts when it is whole
-if [[ ${PAIR_MANAGER:-} != heartbeat ]] && cibadmin --query --scope constraints | grep --quiet "drbd-fence-by-handler-$PAIR_RESOURCE-"; then
+if pair_is_fenced; then
   pair_fail "$PAIR_PEER may not take over yet: DRBD has a constraint against it, which its agent lifts within a minute of both copies being whole"
 fi
 pair_note "gives the service to $PAIR_PEER"

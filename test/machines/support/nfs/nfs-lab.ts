@@ -3,7 +3,7 @@ import type { Lab, LabMachine } from "../../../../machines/lab";
 import { waitUntil } from "../../../../machines/run";
 import { Deployment } from "../../../support/deployment";
 import { figure } from "../ring-site";
-import { nfsSite, NODES, other, SECRETS, serving, startNfsLab, SWITCH } from "./nfs-site";
+import { hasVolume, nfsSite, NODES, other, SECRETS, serving, startNfsLab, SWITCH } from "./nfs-site";
 import { NfsWriter, type Written } from "./nfs-writer";
 import { NodeWatch } from "./node-watch";
 
@@ -122,7 +122,7 @@ export class NfsLab {
   /** Waits until a node serves. */
   async serves(node: LabMachine): Promise<void> {
     await waitUntil(
-      async () => (await node.ssh("mountpoint --quiet /srv/nfs", { allowFailure: true })).code === 0,
+      () => hasVolume(node),
       300,
       () => `${node.name} does not serve`,
       1000,

@@ -95,6 +95,11 @@ export function other(node: LabMachine, lab: Lab): LabMachine {
   return lab.machine(NODES.find((name) => name !== node.name)!);
 }
 
+/** Does the node have the volume? */
+export async function hasVolume(node: LabMachine): Promise<boolean> {
+  return (await node.ssh("mountpoint --quiet /srv/nfs", { allowFailure: true })).code === 0;
+}
+
 /** The node that has the volume. */
 export async function serving(lab: Lab): Promise<LabMachine> {
   let found: string[] = [];
@@ -103,8 +108,7 @@ export async function serving(lab: Lab): Promise<LabMachine> {
       const has = await Promise.all(
         NODES.map(async (name) => {
           const machine = lab.machine(name);
-          if (!machine.isOn) return false;
-          return (await machine.ssh("mountpoint --quiet /srv/nfs", { allowFailure: true })).code === 0;
+          return machine.isOn && (await hasVolume(machine));
         }),
       );
       found = NODES.filter((_, index) => has[index]);
