@@ -62,6 +62,7 @@ export const PROBLEM_CODES = {
   "no-servers": "A backend without servers answers every request with 503.",
   "cookie-needs-http": "A cookie is a header of HTTP; a TCP stream has none.",
   "http-only": "This setting reads or writes HTTP, which a TCP listener passes on unread.",
+  "key-in-the-open": "What everybody may read is no place for a private key.",
   "tls-without-certificate": "TLS cannot be terminated without a certificate and its key.",
   "bad-check": "HAProxy could not ask or understand this.",
   "unknown-server": "The backend has no server of this name.",

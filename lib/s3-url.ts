@@ -18,7 +18,7 @@ export function parseS3Url(scope: string, url: string): S3Place {
   return refuse(scope, {
     code: "bad-address",
     what: `'${url}'`,
-    allowed: "s3://bucket or s3://bucket/prefix",
+    allowed: "s3://bucket or s3://bucket/prefix; a bucket's name has small letters, digits, dots and dashes",
     fix: "check the spelling",
   });
 }

@@ -17,6 +17,7 @@ import {
 
 const SSH_KEY = process.env.SSH_KEY ?? "~/.ssh/id_ed25519";
 const VIP = "10.40.0.90";
+const AUTHORITY = readFileSync(`${__dirname}/authority.pem`, "utf8");
 
 /** Your servers: here a file that says where the database is. */
 const tickets: Service = {
@@ -26,7 +27,7 @@ const tickets: Service = {
   }),
 };
 
-/** Everything that a database in production has: three racks, a pair, poolers, TLS, backups elsewhere, a late copy, metrics. */
+/** Everything that a database in production has: three racks, a pair, poolers, TLS, backups elsewhere, a late copy, metrics, logs. */
 class Production extends TerraformStack {
   constructor(scope: Construct, id: string) {
     super(scope, id);
@@ -67,8 +68,9 @@ class Production extends TerraformStack {
       parameters: { max_connections: 200, log_min_duration_statement: "500ms" },
       pooler: {},
       tls: PostgresTls.authority(Secret.variable(this, "authority"), {
-        trusted: [readFileSync(`${__dirname}/authority.pem`, "utf8")],
+        trusted: [AUTHORITY],
         names: [VIP, "tickets-db.example.net"],
+        memberAuthentication: "certificate",
       }),
       backups: Backups.ssh("backup.example.net", "/srv/postgres/tickets", {
         privateKey: Secret.variable(this, "backup_key"),
@@ -77,6 +79,8 @@ class Production extends TerraformStack {
         retainFull: 4,
       }),
       metrics: { clients: [Peer.cidr("10.40.2.10")] },
+      logCollector: { address: "logs.example.net", trusted: [AUTHORITY] },
+      hugePages: true,
     });
     const lb = new HaproxyKeepalivedPair(this, "lb", {
       platform: rack,

@@ -1,3 +1,4 @@
+import { SERVER_AGENT } from "./layout";
 import { ADDRESS_AGENT } from "./moving-address";
 
 /** Everything that Pacemaker is told, in its own words. */
@@ -76,13 +77,8 @@ export function renderCib(model: CibModel): string {
       },
       operations: { ...usual, monitor: [whole(1 / 3), seconds(1)] },
     }),
-    ...primitive("      ", "nfsd", "ocf:heartbeat:nfsserver", {
-      parameters: {
-        nfs_shared_infodir: model.nfsState,
-        nfsv4_only: "true",
-        // Debian's place; the agent's own default would lie on the replicated volume
-        rpcpipefs_dir: "/run/rpc_pipefs",
-      },
+    ...primitive("      ", "nfsd", SERVER_AGENT, {
+      parameters: { state: model.nfsState },
       operations: { ...usual, monitor: [whole(1 / 3), seconds(1)] },
     }),
     // the last to come and the first to go: clients see silence, never a server without their export

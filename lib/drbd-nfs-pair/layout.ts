@@ -11,6 +11,10 @@ export const EXPORTS = `${DIRECTORY}/exports`;
 /** What the NFS server knows of its clients, outside of every export: recovery and locks move with the volume. */
 export const STATE = `${DIRECTORY}/state`;
 
+/** Pacemaker's and Heartbeat's agent for the NFS server: our own. */
+export const SERVER_AGENT = "ocf:cdktf-ha:nfs-server";
+export const SERVER_AGENT_FILE = "/usr/lib/ocf/resource.d/cdktf-ha/nfs-server";
+
 /** What the hooks share. */
 export const PROGRAMS = "/usr/local/lib/cdktf-ha/drbd-nfs";
 

@@ -1,18 +1,24 @@
 import type { Service, ServiceDescription } from "../push/service";
 import { shellQuoted } from "../script-text";
-import { renderMountUnit, type MountModel } from "./mount-unit";
+import {
+  mountUnits,
+  renderMountAgain,
+  renderMountUnit,
+  type MountModel,
+  type MountUnits,
+} from "./mount-unit";
 
 /** An export, mounted on a client's machine. */
 export class MountService implements Service {
   readonly name: string;
-  private readonly unit: string;
+  private readonly units: MountUnits;
 
   constructor(
     private readonly model: () => MountModel & { readonly where: string },
     where: string,
   ) {
-    this.unit = unitOf(where);
-    this.name = `nfs-${this.unit
+    this.units = mountUnits(where);
+    this.name = `nfs-${this.units.mount
       .replace(/\.mount$/, "")
       .replace(/[^a-zA-Z0-9-]/g, "-")
       .toLowerCase()}`;
@@ -21,26 +27,23 @@ export class MountService implements Service {
   describe(): ServiceDescription {
     const model = this.model();
     const where = shellQuoted(model.where);
+    const { mount, again } = this.units;
     return {
       packages: [{ name: "nfs-common", unlessCommand: "mount.nfs4" }],
       files: [
         {
-          path: `/etc/systemd/system/${this.unit}`,
+          path: `/etc/systemd/system/${mount}`,
           text: renderMountUnit(model),
           // whoever has files open there would lose them: it changes with the next mount
           onChange: "none",
         },
+        { path: `/etc/systemd/system/${again}`, text: renderMountAgain(this.units), onChange: "none" },
       ],
-      units: [this.unit],
+      units: [mount],
       hooks: {
         healthy: `timeout 20 mountpoint --quiet ${where} && timeout 20 stat --file-system ${where} >/dev/null`,
       },
       healthyWithin: 120,
     };
   }
-}
-
-/** systemd's name for what is mounted there; for paths in which nothing has to be escaped. */
-function unitOf(where: string): string {
-  return `${where.slice(1).replaceAll("/", "-")}.mount`;
 }

@@ -8,6 +8,18 @@ export interface MountModel {
   readonly readOnly: boolean;
 }
 
+/** What systemd calls the units of a mount. */
+export interface MountUnits {
+  readonly mount: string;
+  readonly again: string;
+}
+
+/** For paths in which nothing has to be escaped. */
+export function mountUnits(where: string): MountUnits {
+  const name = where.slice(1).replaceAll("/", "-");
+  return { mount: `${name}.mount`, again: `${name}-again.service` };
+}
+
 /**
  * An export on a client: pure. `hard`: while the pair fails over, whoever reads or writes waits, and sees no error. `timeo` in
  * tenths of a second: how soon it asks again.
@@ -17,6 +29,7 @@ export function renderMountUnit({ server, path, where, readOnly }: MountModel): 
     "# Managed by cdktf-ha-clusters.",
     "[Unit]",
     `Description=${path} of ${server}`,
+    `OnFailure=${mountUnits(where).again}`,
     "Wants=network-online.target",
     "After=network-online.target",
     "",
@@ -29,6 +42,22 @@ export function renderMountUnit({ server, path, where, readOnly }: MountModel): 
     "",
     "[Install]",
     "WantedBy=remote-fs.target",
+    "",
+  ].join("\n");
+}
+
+/** systemd tries a mount once: who boots while the pair is away would do without until somebody comes. Pure. */
+export function renderMountAgain({ mount }: MountUnits): string {
+  return [
+    "# Managed by cdktf-ha-clusters.",
+    "[Unit]",
+    `Description=${mount} once more`,
+    "",
+    "[Service]",
+    "Type=oneshot",
+    // each try waits for two minutes itself
+    "ExecStart=/bin/sleep 15",
+    `ExecStart=/bin/systemctl start --no-block ${mount}`,
     "",
   ].join("\n");
 }

@@ -8,7 +8,16 @@ import { renderCorosyncConf, type CorosyncModel } from "./corosync-conf";
 import { renderDrbdCommon, renderDrbdResource, type DrbdResourceModel } from "./drbd-resource";
 import { renderExports, type ExportModel } from "./exports-file";
 import type { Fencing } from "./fencing";
-import { ACTIVE, DEVICE, DIRECTORY, PROGRAMS, RESOURCE, SERVER_SCOPE, STATE } from "./layout";
+import {
+  ACTIVE,
+  DEVICE,
+  DIRECTORY,
+  PROGRAMS,
+  RESOURCE,
+  SERVER_AGENT_FILE,
+  SERVER_SCOPE,
+  STATE,
+} from "./layout";
 import type { Manager } from "./manager";
 import { program, script } from "./node-part";
 import { addressAgent } from "./moving-address";
@@ -141,6 +150,7 @@ export class NfsServerService implements Service {
         },
         { path: EXPORT_LIST, text: exports.map(({ path }) => `${path}\n`).join(""), onChange: "none" },
         program("directories.sh", "nfs-directories.sh"),
+        { path: SERVER_AGENT_FILE, text: script("nfs-server.sh"), mode: "0755", onChange: "none" },
         {
           path: "/usr/local/sbin/nfs-pair-switchover",
           text: script("nfs-switchover.sh"),

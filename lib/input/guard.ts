@@ -1,6 +1,6 @@
 import { Construct, type IConstruct } from "constructs";
-import { refuse, type Problem } from "../problem";
-import { mistakeIn, mistakeInArguments } from "./mistake";
+import { refuse, warn, type Problem } from "../problem";
+import { mistakeIn, mistakeInArguments, unreadIn } from "./mistake";
 import { SHAPES } from "./shapes";
 
 /**
@@ -14,9 +14,25 @@ export function checkProps(
   missing: Readonly<Record<string, Omit<Problem, "what">>> = {},
 ): void {
   const mistake = mistakeIn(["is", type], props, "");
-  if (!mistake) return;
+  if (!mistake) {
+    // whoever extends a construct may have settings of its own
+    if (`${scope.constructor.name}Props` === type) warnOfUnread(scope, unreadIn(type, props));
+    return;
+  }
   const own = Object.keys(missing).find((name) => mistake.what === `'${name}' is missing`);
   refuse(scope, { ...mistake, ...(own && missing[own]) });
+}
+
+function warnOfUnread(scope: IConstruct, names: readonly string[]): void {
+  for (const name of names) {
+    warn(scope, {
+      code: "unknown-setting",
+      what: `nothing reads '${name}'`,
+      allowed:
+        "the construct's own settings, where its documentation has them: some belong into another one's",
+      fix: "look where it belongs, or take it out",
+    });
+  }
 }
 
 /** The library's own calls of itself are TypeScript's to check. */

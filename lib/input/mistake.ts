@@ -56,6 +56,16 @@ function mistakeInSettings(settings: Settings, value: object, at: string): Probl
   });
 }
 
+/** Names in a value that its type does not have. */
+export function unreadIn(type: string, value: unknown): string[] {
+  const { settings } = SHAPES.things[type]!;
+  if (!settings || !isObject(value) || !isPlain(value)) return [];
+  const known = parametersOf(settings);
+  return Object.entries(value).flatMap(([name, each]) =>
+    each === undefined || known.has(name) ? [] : [name],
+  );
+}
+
 /** The same for what a function is called with. */
 export function mistakeInArguments(parameters: Settings, given: readonly unknown[]): Problem | undefined {
   return first([...parametersOf(parameters)].entries(), ([index, [name, { shape, optional, rest }]]) => {

@@ -35,6 +35,8 @@ export interface MemberSource {
   /** Where etcd speaks TLS: whom the set trusts there, and its certificate or the authority that issues one. */
   readonly etcdTls?: EtcdAccess;
   readonly memoryMiB?: number;
+  readonly hugePages: boolean;
+  readonly overcommit: "heuristic" | "strict";
   readonly cloneWithin: number;
   /** In front of each member. */
   readonly pooler?: PoolerModel;
@@ -115,6 +117,7 @@ export class AccessService implements Service {
                 takeOver: source.takeOver.cluster ?? "main",
               }),
               memoryMiB: source.memoryMiB ?? 0,
+              hugePages: source.hugePages,
               cloneWithin: source.cloneWithin,
               loopWait: source.dynamic.timers.loopWait,
               archives: source.dynamic.archive !== undefined,
@@ -136,6 +139,7 @@ export class AccessService implements Service {
                   certificate: CERTIFICATE,
                   trusted: TRUSTED,
                   rest: tls.rest,
+                  memberAuthentication: tls.memberAuthentication,
                   ...(tls.authority && {
                     authority: `${TLS}/authority.pem`,
                     alternatives: tls.alternatives(
@@ -162,6 +166,7 @@ export class AccessService implements Service {
         program("pooler.py"),
         program("render.py"),
         program("certificates.py"),
+        program("huge_pages.py"),
         program("schema.py"),
         program("switchover.py"),
         program("takeover.py"),
@@ -248,6 +253,7 @@ export class PatroniService implements Service {
         // what is not on the disk yet is written early: a checkpoint does not wait for minutes
         "vm.dirty_background_bytes": 67108864,
         "vm.dirty_bytes": 536870912,
+        ...(source.overcommit === "strict" ? { "vm.overcommit_memory": 2, "vm.overcommit_ratio": 90 } : {}),
         // a firewall forgets a silent connection
         "net.ipv4.tcp_keepalive_time": 60,
         "net.ipv4.tcp_keepalive_intvl": 10,

@@ -1,6 +1,7 @@
 import { bracketed } from "../net";
 import { shellQuoted } from "../script-text";
 import type { ParameterValue } from "./parameters";
+import type { MemberAuthentication } from "./pg-hba";
 import { archiveCommand, restoreCommand } from "./pgbackrest-conf";
 import type { TimerProps } from "./timers";
 
@@ -46,6 +47,8 @@ export interface AccessModel {
   /** By TLS, with a certificate of its own. */
   readonly etcdTls?: { readonly certificate: string; readonly trusted: string };
   readonly hba: readonly string[];
+  /** Whose certificates are which roles'. */
+  readonly ident: readonly string[];
   readonly tls?: AccessTls;
 }
 
@@ -55,6 +58,7 @@ export interface AccessTls {
   readonly certificate: string;
   readonly trusted: string;
   readonly members: "optional" | "required";
+  readonly memberAuthentication: MemberAuthentication;
   readonly clientCertificates: boolean;
   /** Does Patroni's REST interface speak it? */
   readonly rest: boolean;
@@ -187,7 +191,7 @@ function firstData(recovery: PatroniModel["recovery"]): object {
  * By etcd's older interface: with the newer one Patroni 3.0 lets a primary that was cut off take its lost lock back, whoever
  * has it by now, and two write.
  */
-export function renderAccessYml({ etcdHosts, etcdTls, hba, tls }: AccessModel): string {
+export function renderAccessYml({ etcdHosts, etcdTls, hba, ident, tls }: AccessModel): string {
   return document({
     etcd: {
       hosts: etcdHosts,
@@ -201,14 +205,23 @@ export function renderAccessYml({ etcdHosts, etcdTls, hba, tls }: AccessModel): 
     ...(tls?.rest && {
       restapi: { certfile: tls.certificate, keyfile: tls.certificate, cafile: tls.trusted },
     }),
-    postgresql: { pg_hba: hba, ...(tls && encrypted(tls)) },
+    postgresql: { pg_hba: hba, ...(ident.length ? { pg_ident: ident } : {}), ...(tls && encrypted(tls)) },
   });
 }
 
 /** All of it is read again by a reload. */
-function encrypted({ certificate, trusted, members, clientCertificates }: AccessTls): object {
-  const peer =
-    members === "required" ? { sslmode: "verify-ca", sslrootcert: trusted } : { sslmode: "prefer" };
+function encrypted({
+  certificate,
+  trusted,
+  members,
+  memberAuthentication,
+  clientCertificates,
+}: AccessTls): object {
+  const byCertificate = memberAuthentication === "certificate";
+  const peer = {
+    ...(members === "required" ? { sslmode: "verify-ca", sslrootcert: trusted } : { sslmode: "prefer" }),
+    ...(byCertificate ? { sslcert: certificate, sslkey: certificate } : {}),
+  };
   return {
     authentication: { replication: peer, rewind: peer },
     parameters: {
@@ -216,7 +229,7 @@ function encrypted({ certificate, trusted, members, clientCertificates }: Access
       ssl_cert_file: certificate,
       ssl_key_file: certificate,
       // a client that is asked for a certificate shows the one it has, whoever issued it
-      ...(clientCertificates ? { ssl_ca_file: trusted } : {}),
+      ...(clientCertificates || byCertificate ? { ssl_ca_file: trusted } : {}),
     },
   };
 }

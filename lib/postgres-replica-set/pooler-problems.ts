@@ -49,10 +49,16 @@ export function checkPooler(set: Construct, props: PoolerProps, demand: PoolDema
     what: `pools of ${Math.max(1, defaultPoolSize)} connections: ${members} members * ${pairs} (role and database) * ${Math.max(1, defaultPoolSize)} = ${poolsOf(demand) * Math.max(1, defaultPoolSize)}; max_connections is ${maxConnectionsOf(demand)}${limited(demand)}`,
     allowed: `at most ${Math.max(0, largest)} each: ${LEAST_FREE} connections stay free for PostgreSQL's superuser, Patroni and the set's programs${Object.keys(databases).length ? ", and no role gets above its 'connectionLimit'" : ""}`,
     fix:
-      largest >= 1
-        ? `pooler: { defaultPoolSize: ${largest} }, or a larger max_connections`
-        : `parameters: { max_connections: ${poolsOf(demand) * 10 + 20} }, or a larger 'connectionLimit'`,
+      largest >= 1 ? `pooler: { defaultPoolSize: ${largest} }, or a larger max_connections` : roomFor(demand),
   });
+}
+
+/** What is too small for pools of a single connection. */
+function roomFor(demand: PoolDemand): string {
+  const needed = poolsOf(demand) * 10 + 20;
+  return maxConnectionsOf(demand) < needed && largestPool({ ...demand, connectionLimits: {} }, LEAST_FREE) < 1
+    ? `parameters: { max_connections: ${needed} }`
+    : `a 'connectionLimit' of ${demand.members} for each of a role's databases at least, or none`;
 }
 
 function limited({ connectionLimits }: PoolDemand): string {

@@ -71,7 +71,9 @@ export function poolerModel(props: PoolerProps, demand: PoolDemand): PoolerModel
   return {
     poolMode: props.poolMode ?? "transaction",
     maxClientConnections: props.maxClientConnections ?? 1000,
-    defaultPoolSize: props.defaultPoolSize ?? Math.min(POOL_SIZE, largestPool(demand, KEPT_FREE)),
+    defaultPoolSize:
+      props.defaultPoolSize ??
+      Math.min(POOL_SIZE, largestPool(demand, KEPT_FREE) || largestPool(demand, LEAST_FREE)),
     queryWaitTimeout: props.queryWaitTimeout ?? 120,
   };
 }

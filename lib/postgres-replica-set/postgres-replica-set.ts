@@ -6,6 +6,12 @@ import { Port } from "../firewall/port";
 import { HealthCheck } from "../haproxy-keepalived-pair/health-check";
 import { checkProps } from "../input/guard";
 import { groupsOf } from "../keepalived/virtual-ip-group";
+import { LogForwardingService } from "../log-collector/log-forwarding";
+import {
+  syslogCollectorOf,
+  type SyslogCollector,
+  type SyslogCollectorProps,
+} from "../log-collector/syslog-collector";
 import { compareNames } from "../names";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
@@ -55,7 +61,7 @@ import {
   type DynamicModel,
   type Synchronous,
 } from "./patroni-yml";
-import { renderHba } from "./pg-hba";
+import { renderHba, renderIdent } from "./pg-hba";
 import { checkEtcdTls } from "./etcd-tls-problems";
 import { checkPooler } from "./pooler-problems";
 import { checkReplicaSet, problemsOfReplicaSet, warnOfReplicaSet } from "./replica-set-problems";
@@ -144,6 +150,18 @@ export interface PostgresReplicaSetProps {
   readonly parameters?: Parameters;
   /** MiB that PostgreSQL is tuned for. @default - the machine's own */
   readonly memoryMiB?: number;
+  /**
+   * Reserve huge pages for PostgreSQL's shared memory, as many as the server itself says that it needs: before each of its starts, and as its
+   * parameters change. Worth it from some GB of `shared_buffers` on. PostgreSQL 15 and newer.
+   * @default false - memory that is reserved is nobody else's, whether the server runs or not
+   */
+  readonly hugePages?: boolean;
+  /**
+   * "strict": the kernel promises no more memory than there is (nine tenths of it, and the swap), so that an allocation fails, and not a process of
+   * PostgreSQL's by the kernel's hand. For machines of the set's own: every program of the machine is held to it.
+   * @default "heuristic" - the kernel's own
+   */
+  readonly overcommit?: "heuristic" | "strict";
   /** Of the data, for its whole life. @default "C.UTF-8" - sorts the same after every upgrade of the system's library */
   readonly locale?: string;
   /**
@@ -158,6 +176,12 @@ export interface PostgresReplicaSetProps {
    * @default none
    */
   readonly metrics?: PostgresMetricsProps;
+  /**
+   * Takes what PostgreSQL, Patroni, PgBouncer, etcd, keepalived and the set's programs write to the members' journals, by Debian's
+   * rsyslog.
+   * @default none: it is in the journals
+   */
+  readonly logCollector?: SyslogCollectorProps;
   /** Where copies go, and when; may come later, and change. @default none: a dropped table is gone from every member */
   readonly backups?: Backups;
   /** A new set begins as a copy of another one, from its backups; of no account once there is data. @default - with nothing */
@@ -178,6 +202,20 @@ export interface PostgresReplicaSetProps {
   /** Seconds that the copy for a new member may take. @default 86400 - a terabyte at 200 Mbit/s takes half a day */
   readonly cloneWithin?: number;
 }
+
+/** As syslog knows them: what systemd starts by its program, PostgreSQL's server by Patroni's. */
+const LOGGING_PROGRAMS = [
+  "patroni",
+  "etcd",
+  "pgbouncer",
+  "Keepalived",
+  "Keepalived_vrrp",
+  "prometheus-postgres-exporter",
+  "cdktf-ha-postgres",
+  "cdktf-ha-etcd",
+  "cdktf-ha-volume",
+  "cdktf-ha-vrrp",
+];
 
 /** PostgreSQL on several machines, of which one leads and another one takes over, by Patroni and etcd. */
 export class PostgresReplicaSet extends Construct implements Connectable, MemberSource {
@@ -200,9 +238,12 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
   readonly tls?: PostgresTls;
   readonly packages: PostgresPackages;
   readonly memoryMiB?: number;
+  readonly hugePages: boolean;
+  readonly overcommit: "heuristic" | "strict";
   readonly cloneWithin: number;
   readonly pooler?: PoolerModel;
   readonly leaderAddress?: LeaderAddress;
+  private readonly collector?: SyslogCollector;
   /** What whoever comes after the set depends on: members are up, databases and roles are there. */
   readonly ready: Rollout["last"];
 
@@ -221,7 +262,10 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     this.tls = props.tls;
     this.packages = props.packages ?? PostgresPackages.debian12();
     this.memoryMiB = props.memoryMiB;
+    this.hugePages = props.hugePages ?? false;
+    this.overcommit = props.overcommit ?? "heuristic";
     this.cloneWithin = props.cloneWithin ?? 86_400;
+    this.collector = props.logCollector && syslogCollectorOf(this, props.logCollector);
     const machines = machinesOf(this, props.platform, nodesOf(this.memberNames(id)), {
       called: "members",
       dataVolume: props.dataVolume,
@@ -384,10 +428,8 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
       etcdHosts: this.etcd.hosts,
       ...(this.etcd.tls && { etcdTls: { certificate: ETCD_CERTIFICATE, trusted: ETCD_TRUSTED } }),
       hba: renderHba({
-        members: [
-          ...others.map(({ privateAddress }) => singleNetwork(privateAddress)),
-          ...standbyNetworks(this.props.standbys ?? []),
-        ],
+        members: others.map(({ privateAddress }) => singleNetwork(privateAddress)),
+        standbys: standbyNetworks(this.props.standbys ?? []),
         clients: clientNetworks(this.connections, Port.tcp(POSTGRES_PORT)),
         // each logs in at whichever member leads, its own one too
         poolers: this.pooler ? this.memberNetworks : [],
@@ -395,10 +437,12 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
         databases: this.databasesByRole(),
         tls,
       }),
+      ident: tls?.memberAuthentication === "certificate" ? renderIdent(others.map(({ name }) => name)) : [],
       tls: tls && {
         certificate: CERTIFICATE,
         trusted: TRUSTED,
         members: tls.members,
+        memberAuthentication: tls.memberAuthentication,
         clientCertificates: tls.clientCertificates,
         rest: tls.rest,
       },
@@ -521,6 +565,18 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
         nodes: machines.map((machine) => ({ machine, services: [exporter] })),
         order: RolloutOrder.allAtOnce(), // nobody's work depends on it
         dependsOn: ready, // with the role that is there by then
+      });
+    }
+    if (this.collector) {
+      const forwarding = new LogForwardingService({
+        name: "postgres-logs",
+        collector: this.collector,
+        programs: LOGGING_PROGRAMS,
+      });
+      new Rollout(this, "logs", {
+        nodes: machines.map((machine) => ({ machine, services: [forwarding] })),
+        order: RolloutOrder.allAtOnce(), // nobody's work depends on it
+        dependsOn: access.last,
       });
     }
     return ready;

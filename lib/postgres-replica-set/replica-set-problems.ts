@@ -22,6 +22,8 @@ export function checkReplicaSet(set: PostgresReplicaSet): void {
   checkMetrics(set);
   checkCount(set, "memoryMiB", props.memoryMiB, 128, 2 ** 24, "128 MiB at least");
   checkCount(set, "cloneWithin", props.cloneWithin, 60, 1e7, "a minute at least");
+  checkHugePages(set);
+  checkLogs(set);
   if (synchronous !== "off" && machines.length === 1) {
     refuse(set, {
       code: "no-standby",
@@ -51,6 +53,45 @@ export function checkReplicaSet(set: PostgresReplicaSet): void {
     set,
     machines.map(({ name }) => name),
   );
+}
+
+/** What a server writes to files of its own never comes to the journal. */
+function checkLogs(set: PostgresReplicaSet): void {
+  const { logCollector, parameters = {} } = set.props;
+  if (!logCollector) return;
+  const usual: Readonly<Record<string, string>> = { logging_collector: "off", log_destination: "stderr" };
+  for (const [name, value] of Object.entries(usual)) {
+    const said = parameters[name];
+    if (said === undefined || isToken(said) || String(said).toLowerCase() === value) continue;
+    if (said === false && value === "off") continue;
+    refuse(set, {
+      code: "conflicting-setting",
+      what: `'logCollector', and 'parameters' has ${name} = ${String(said)}`,
+      allowed: `${value}: the collector is given what comes to the journal`,
+      fix: "take it out of 'parameters'",
+    });
+  }
+}
+
+function checkHugePages(set: PostgresReplicaSet): void {
+  if (!set.hugePages) return;
+  const { major } = set.packages.version;
+  if (major < 15) {
+    refuse(set, {
+      code: "conflicting-setting",
+      what: `'hugePages' with PostgreSQL ${major}`,
+      allowed: "15 and newer, which say themselves how many they need",
+      fix: "leave 'hugePages' out, and set vm.nr_hugepages by hand",
+    });
+  }
+  const said = set.props.parameters?.huge_pages;
+  if (said === undefined || isToken(said) || !["off", "false"].includes(String(said).toLowerCase())) return;
+  refuse(set, {
+    code: "conflicting-setting",
+    what: `'hugePages', and 'parameters' has huge_pages = ${String(said)}`,
+    allowed: "one of them: what is reserved would be nobody's",
+    fix: "take it out of 'parameters'",
+  });
 }
 
 function checkMetrics(set: PostgresReplicaSet): void {

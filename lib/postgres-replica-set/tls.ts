@@ -3,6 +3,7 @@ import { EtcdTls } from "../etcd/tls";
 import { isToken, refuse } from "../problem";
 import type { Secret } from "../secret/secret";
 import { NodeCertificates } from "../tls/node-certificates";
+import type { MemberAuthentication } from "./pg-hba";
 
 export interface PostgresTlsProps {
   /** Whose certificates are trusted, PEM. Two during a change of the authority: the old one and the new one. */
@@ -12,6 +13,12 @@ export interface PostgresTlsProps {
    * @default "required" - and whoever follows wants to see a certificate of a trusted authority
    */
   readonly members?: "optional" | "required";
+  /**
+   * By what members log in at each other for replication, copies and pg_rewind: the `memberPassword`, or their certificates alone, in their own
+   * names (`/CN=db-1`, for servers and clients). PostgreSQL asks every client for a certificate then, and takes none that another authority issued.
+   * @default "password"
+   */
+  readonly memberAuthentication?: MemberAuthentication;
   /**
    * To Patroni's REST interface, which load balancers and the members themselves ask. It takes one or the other: as a live set changes over,
    * load balancers see no member until they have their new files too, some seconds.
@@ -54,6 +61,7 @@ export class PostgresTls extends NodeCertificates {
   }
 
   readonly members: "optional" | "required";
+  readonly memberAuthentication: MemberAuthentication;
   readonly client: "optional" | "required";
   readonly clientCertificates: boolean;
   readonly rest: boolean;
@@ -70,6 +78,7 @@ export class PostgresTls extends NodeCertificates {
   ) {
     super("PostgresTls", props.trusted, certificates, authority);
     this.members = props.members ?? "required";
+    this.memberAuthentication = props.memberAuthentication ?? "password";
     this.rest = (props.rest ?? (this.members === "required" ? "required" : "none")) === "required";
     this.etcd = props.etcd ?? (this.members === "required" ? "required" : "none");
     this.saysEtcd = props.etcd !== undefined;
@@ -83,6 +92,14 @@ export class PostgresTls extends NodeCertificates {
         what: `'${name}' in a certificate`,
         allowed: "an address, or a name as DNS has it",
         fix: "check the spelling",
+      });
+    }
+    if (this.memberAuthentication === "certificate" && this.members === "optional") {
+      refuse("PostgresTls", {
+        code: "conflicting-setting",
+        what: 'memberAuthentication: "certificate" with members: "optional"',
+        allowed: "who connects without TLS shows no certificate",
+        fix: 'members: "required"',
       });
     }
     if (this.clientCertificates && this.client === "optional") {

@@ -5,6 +5,7 @@ import type { ServiceFile } from "../push/service";
 import { checkCertificate } from "../secret/certificate";
 import type { Secret } from "../secret/secret";
 import { scriptText } from "../script-text";
+import { checkTrusted, trustText } from "./trusted";
 
 const ISSUE = scriptText(join(__dirname, "on-machine/issue.sh"));
 
@@ -20,19 +21,12 @@ export abstract class NodeCertificates {
     readonly authority: Secret | undefined,
   ) {
     for (const secret of Object.values(certificates ?? {})) checkCertificate(name, secret);
-    if (!trusted.length || trusted.some((pem) => !pem.includes("-----BEGIN CERTIFICATE-----"))) {
-      refuse(name, {
-        code: "tls-without-certificate",
-        what: "'trusted' holds no certificate",
-        allowed: "certificates of authorities, PEM: without one nobody could be told from a stranger",
-        fix: "trusted: [readFileSync('authority.pem', 'utf8')]",
-      });
-    }
+    checkTrusted(name, "trusted", trusted);
   }
 
   /** The trusted certificates as one file, in a stable order. */
   get trust(): string {
-    return this.trusted.map((pem) => `${pem.trim()}\n`).join("");
+    return trustText(this.trusted);
   }
 
   /** What a node is given: its own certificate, or the authority that it issues one by. */

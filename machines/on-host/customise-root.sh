@@ -7,7 +7,7 @@ root=$1
 # Roles start when Terraform says so: one that is left to start by itself fails and starts again, on every machine and all
 # the time. The timers would only disturb measurements.
 for unit in haproxy keepalived nginx squid nftables postgresql patroni pgbouncer etcd pdns prometheus-postgres-exporter \
-  chrony drbd pacemaker corosync corosync-qdevice corosync-qnetd sbd heartbeat logd pcsd nfs-server rpcbind.socket rpcbind \
+  rsyslog chrony drbd pacemaker corosync corosync-qdevice corosync-qnetd sbd heartbeat logd pcsd nfs-server rpcbind.socket rpcbind \
   nfs-blkmap apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap \
   fstrim.timer logrotate.timer man-db.timer systemd-timesyncd; do
   chroot "$root" systemctl disable "$unit" >/dev/null 2>&1 || true # not in every layer

@@ -107,6 +107,7 @@ function pairCase(
             "nfs-metrics.service": file("/etc/systemd/system/cdktf-ha-nfs-metrics.service"),
             "nfs-metrics.timer": file("/etc/systemd/system/cdktf-ha-nfs-metrics.timer"),
             "srv-pictures.mount": file("/etc/systemd/system/srv-pictures.mount", "app-1"),
+            "srv-pictures-again.service": file("/etc/systemd/system/srv-pictures-again.service", "app-1"),
             // for kernels with DRBD 9, which the pair does not use yet
             "drbd-9.res": renderDrbdResource({ ...pair.drbd(), version: "9" }),
           }

@@ -3,6 +3,7 @@ import { Construct } from "constructs";
 import { shapesOfLibrary } from "../../build/input-shapes";
 import * as library from "../../lib";
 import { SHAPES } from "../../lib/input/shapes";
+import { Template } from "../../lib/testing";
 import { newRack, newStack } from "../support/stack";
 
 /** What TypeScript refuses is refused of plain JavaScript too, with the same words as everything else. */
@@ -111,6 +112,16 @@ test("what TypeScript lets pass passes: extended props, one object for several c
   const pair = new HaproxyKeepalivedPair(stack, "lb", extended);
   const common = { to: Servers.at({ web: "10.0.1.70:80" }), port: 80, owner: "shop" };
   expect(() => pair.balance("web", common)).not.toThrow();
+});
+
+test("a setting that belongs elsewhere is warned of; in a class that extends the construct it is that one's", () => {
+  const [stack, other] = [newStack(), newStack()];
+  const props = { platform: newRack(stack), memberAuthentication: "certificate" };
+  new HaproxyKeepalivedPair(stack, "lb", props);
+  Template.synth(stack).hasWarning("unknown-setting");
+  class Own extends HaproxyKeepalivedPair {}
+  new Own(other, "lb", { ...props, platform: newRack(other) });
+  expect(() => Template.synth(other).hasWarning("unknown-setting")).toThrow();
 });
 
 test("a name beside the one that it is like was not misspelled", () => {

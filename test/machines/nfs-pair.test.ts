@@ -132,9 +132,11 @@ test("without the quorum host and without its NFS server's threads a node goes o
 });
 
 test("killed membership of the serving node: it is switched off, and the other one serves", async () => {
-  const { active, standby, switched } = await nfs.trial("corosync killed", (node) =>
-    node.ssh("pkill -KILL -x corosync"),
-  );
+  const { active, standby, switched } = await nfs.trial("corosync killed", async (node) => {
+    const since = Date.now();
+    await node.ssh("pkill -KILL -x corosync");
+    await nfs.switchedOff(node, since);
+  });
   expect(switched).toEqual([`off ${active.name}`]);
   expect((await serving(nfs.lab)).name).toBe(standby.name);
   await nfs.settled();

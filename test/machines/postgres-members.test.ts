@@ -1,7 +1,9 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { Peer, PostgresReplicaSet, type PostgresReplicaSetProps, type StandbyOf } from "cdktf-ha-clusters";
 import type { Lab } from "../../machines/lab";
 import { waitUntil } from "../../machines/run";
 import { Deployment } from "../support/deployment";
+import { Authority } from "./support/certificates";
 import { awaitMembers, MEMBERS, membersOf, PASSWORDS, replicaSet } from "./support/replica-set";
 import { figure } from "./support/ring-site";
 import { ADDRESSES, startSite, type Name } from "./support/site";
@@ -10,6 +12,7 @@ import { localSql, serverStarts } from "./support/sql-client";
 /** Members that are for something else than to take over, in a set whose roles change while it lives; and a set that follows it. */
 let lab: Lab;
 let deployment: Deployment;
+let authority: Authority;
 
 const setOf = (
   members: PostgresReplicaSetProps["members"],
@@ -49,6 +52,7 @@ const until = (
 
 beforeAll(async () => {
   lab = await startSite([...MEMBERS, "db-4"], "tests");
+  authority = await Authority.create(lab.directory, "authority");
   deployment = new Deployment(`${lab.directory}/deployment`, () => undefined, PASSWORDS);
 });
 afterAll(() => lab.stop());
@@ -56,7 +60,12 @@ afterAll(() => lab.stop());
 test("a set whose first member by name never leads: the next one does", async () => {
   const metrics = { clients: [Peer.cidr(ADDRESSES["db-4"])] };
   const members = { "db-1": { noFailover: true }, "db-2": {}, "db-3": {} };
-  const { seconds } = await setOf(members, { metrics }).deploy();
+  const logCollector = {
+    address: ADDRESSES["db-4"],
+    name: "logs.example.net",
+    trusted: [authority.certificate],
+  };
+  const { seconds } = await setOf(members, { metrics, logCollector, hugePages: true }).deploy();
   figure(`deploy of three members: ${seconds.toFixed(0)} s`);
   expect(await awaitMembers(lab.machine("db-1"), 3)).toEqual({ leader: "db-2", standby: "db-3" });
   await local("db-2", "create table numbers (n int); insert into numbers values (1), (2)");
@@ -97,6 +106,68 @@ test("an exporter on each member tells whoever may ask, and nobody else; its rol
   expect((await as("prometheus", "numbers")).code).not.toBe(0);
 }, 60_000);
 
+test("what members say goes to a collector that is called as it should be, and waits where none answers", async () => {
+  const collector = lab.machine("db-4");
+  const collected = async (): Promise<string> =>
+    (await collector.ssh("cat /root/collected", { allowFailure: true })).stdout;
+  const says = (words: string): Promise<unknown> =>
+    lab
+      .machine("db-2")
+      .ssh(`logger --tag cdktf-ha-postgres '${words}'; logger --tag cron '${words}, as cron'`);
+  const collect = async (name: string): Promise<void> => {
+    const { bundle } = await authority.issue(name);
+    await collector.ssh(
+      `cd /root; systemctl stop collector 2>/dev/null; umask 077; base64 -d <<<${Buffer.from(bundle).toString("base64")} >collector.pem
+base64 -d <<<${Buffer.from(authority.certificate).toString("base64")} >authority.pem
+cat >collector.conf <<'X'
+global(DefaultNetstreamDriver="ossl" DefaultNetstreamDriverCAFile="/root/authority.pem"
+  DefaultNetstreamDriverCertFile="/root/collector.pem" DefaultNetstreamDriverKeyFile="/root/collector.pem")
+module(load="imtcp" StreamDriver.Name="ossl" StreamDriver.Mode="1" StreamDriver.AuthMode="anon")
+input(type="imtcp" port="6514")
+action(type="omfile" file="/root/collected")
+X
+systemd-run --quiet --collect --unit collector rsyslogd -n -f /root/collector.conf -i /run/collector.pid`,
+    );
+  };
+  await says("nobody is there yet");
+  await collect("other.example.net");
+  await says("somebody else is there");
+  await delay(7000); // it tries again every five
+  expect(await collected()).toBe("");
+  await collect("logs.example.net");
+  await says("here you are");
+  await waitUntil(
+    async () => {
+      const lines = await collected();
+      return ["nobody is there yet", "somebody else is there", "here you are"].every((words) =>
+        lines.includes(`db-2 cdktf-ha-postgres ${words}`),
+      );
+    },
+    60,
+    () => "what db-2 says does not arrive",
+    500,
+  );
+  const lines = await collected();
+  expect(lines).toMatch(/ db-\d patroni.*LOG: /);
+  // as systemd calls them
+  const { stdout } = await lab
+    .machine("db-2")
+    .ssh(
+      "for unit in patroni etcd; do journalctl --unit $unit --lines 1 --output json --output-fields SYSLOG_IDENTIFIER; done",
+    );
+  expect(stdout.match(/(?<="SYSLOG_IDENTIFIER":")[^"]+/g)).toEqual(["patroni", "etcd"]);
+  expect(lines).not.toContain("as cron");
+  await collector.ssh("systemctl stop collector");
+}, 120_000);
+
+test("as many huge pages are reserved as the server wants, and some more", async () => {
+  const wanted = Number(await local("db-2", "show shared_memory_size_in_huge_pages"));
+  const { stdout } = await lab.machine("db-2").ssh("cat /proc/sys/vm/nr_hugepages");
+  expect(wanted).toBeGreaterThan(10);
+  expect(Number(stdout)).toBeGreaterThanOrEqual(wanted);
+  expect(Number(stdout)).toBeLessThan(wanted * 1.1 + 20);
+});
+
 test("other roles, and nobody restarts: one member copies another one, and shows an hour later what was deleted", async () => {
   const before = await startsOf(MEMBERS);
   const changed = setOf({ "db-1": { replicateFrom: "db-3", applyDelay: "1h" }, "db-2": {}, "db-3": {} });
@@ -104,7 +175,11 @@ test("other roles, and nobody restarts: one member copies another one, and shows
   figure(`a member becomes a delayed one: ${seconds.toFixed(0)} s`);
   expect(await startsOf(MEMBERS)).toEqual(before);
   await until("db-1 copies", () => sourceOf("db-1"), ADDRESSES["db-3"]);
-  // the exporter has left the code in the same apply
+  // the exporter and the collector have left the code in the same apply, and the huge pages
+  const { stdout } = await lab
+    .machine("db-2")
+    .ssh("ls /etc/rsyslog.d | grep cdktf-ha || true; cat /proc/sys/vm/nr_hugepages");
+  expect(stdout.trim()).toBe("0");
   expect(await local("db-2", "select rolcanlogin from pg_roles where rolname = 'prometheus'")).toBe("f");
   for (const name of MEMBERS)
     expect((await lab.machine(name).ssh("ss -Hltn 'sport = :9187'")).stdout).toBe("");

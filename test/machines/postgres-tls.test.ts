@@ -263,6 +263,43 @@ stat --format '%U %G %a' ${TLS}/etcd.pem /etc/etcd/tls/member.pem /etc/etcd/tls/
   expect(stdout).toContain("root postgres 640\nroot etcd 640\nroot root 600\n");
 }, 120_000);
 
+/** Members log in at each other by nothing but their certificates. */
+const BY_CERTIFICATE = { memberAuthentication: "certificate" } as const;
+
+test("members log in by their certificates alone: nobody restarts, and neither the password nor another certificate gets in", async () => {
+  const before = await startsOf(MEMBERS);
+  const certified = await withTls(old, "1", { trusted: [old.certificate], ...BY_CERTIFICATE });
+  const { result } = await underWrites("by certificate", () => certified.deploy());
+  expect(result.failed).toEqual([]);
+  expect(await startsOf(MEMBERS)).toEqual(before);
+  ({ leader } = await awaitMembers(lab.machine("db-1"), 3, leader));
+  const names = await local(
+    leader,
+    "select client_dn from pg_stat_replication join pg_stat_ssl using (pid) order by 1",
+  );
+  expect(names.split("\n")).toEqual(
+    MEMBERS.filter((name) => name !== leader).map((name) => `/O=db/CN=${name}`),
+  );
+  // from a member's machine, which pg_hba.conf lets in
+  const machine = lab.machine(MEMBERS.find((name) => name !== leader)!);
+  const { bundle } = await old.issue("app");
+  await machine.ssh(`umask 077; base64 -d <<<${Buffer.from(bundle).toString("base64")} >/root/app.pem`);
+  const login = async (options: string): Promise<string> => {
+    const where = `host=${lab.machine(leader).address} sslmode=verify-ca sslrootcert=${TLS}/trusted.pem dbname=postgres`;
+    const { stdout } = await machine.ssh(
+      `PGPASSWORD=$(cat /etc/patroni/cdktf-ha/member-password) psql -XAtq '${where} ${options}' --command 'select 1' 2>&1`,
+      { allowFailure: true },
+    );
+    return stdout.trim();
+  };
+  const shown = (path: string): string => `sslcert=${path} sslkey=${path}`;
+  expect(await login(`user=rewind ${shown(`${TLS}/member.pem`)}`)).toBe("1");
+  expect(await login(`user=rewind ${shown("/root/app.pem")}`)).toContain("certificate authentication failed");
+  expect(await login(`user=postgres ${shown(`${TLS}/member.pem`)}`)).toContain("no pg_hba.conf entry");
+  expect(await login("user=rewind")).toContain("requires a valid client certificate");
+  expect(await certified.isUpToDate()).toBe(true);
+}, 300_000);
+
 test("the primary's power is cut: another one leads, by what etcd and its members say by TLS", async () => {
   const lost = leader;
   await lab.machine(lost).cutPower();
@@ -288,7 +325,12 @@ test("a psql that verifies comes in; a plain one does not, nor one that trusts o
 });
 
 test("a fourth member copies by TLS, leads, and is followed by TLS", async () => {
-  const larger = await withTls(old, "1", { trusted: [old.certificate] }, { members: four });
+  const larger = await withTls(
+    old,
+    "1",
+    { trusted: [old.certificate], ...BY_CERTIFICATE },
+    { members: four },
+  );
   const { result } = await underWrites("a fourth member", () => larger.deploy());
   expect(result.failed).toEqual([]);
   ({ leader } = await awaitMembers(lab.machine("db-1"), 4, leader));
@@ -304,9 +346,9 @@ test("another authority: trusted first, then in use, then the old one is dropped
   const before = await startsOf(four);
   const both = [old.certificate, next.certificate];
   const steps = [
-    await withTls(old, "1", { trusted: both }, { members: four }),
-    () => withTls(next, "2", { trusted: both }, { members: four }),
-    () => withTls(next, "2", { trusted: [next.certificate] }, { members: four }),
+    await withTls(old, "1", { trusted: both, ...BY_CERTIFICATE }, { members: four }),
+    () => withTls(next, "2", { trusted: both, ...BY_CERTIFICATE }, { members: four }),
+    () => withTls(next, "2", { trusted: [next.certificate], ...BY_CERTIFICATE }, { members: four }),
   ];
   for (const step of steps) {
     const changed = typeof step === "function" ? await step() : step;
@@ -366,15 +408,21 @@ test("certificates of one's own: taken up without a restart, and refused where t
   const before = await startsOf(four);
   const issued = new Map<string, string>();
   for (const name of four) issued.set(name, await issuerOf(name));
-  const trusted = { trusted: [next.certificate] };
-  const given = async (addressOf: (name: string) => string): Promise<Deployment> => {
+  const trusted = { trusted: [next.certificate], ...BY_CERTIFICATE };
+  const given = async (
+    addressOf: (name: string) => string,
+    nameOf = (name: string): string => name,
+  ): Promise<Deployment> => {
     const variables: Record<string, string> = { "set-pem": (await next.issue("db")).bundle };
     for (const name of four) {
-      variables[`${name}-pem`] = (await next.issue(name, addressOf(name), VIP)).bundle;
+      variables[`${name}-pem`] = (await next.issue(nameOf(name), addressOf(name), VIP)).bundle;
     }
     const build = (stack: TerraformStack): void => {
       const certificates = Object.fromEntries(
-        four.map((name) => [name, Secret.variable(stack, `${name}-pem`, { version: addressOf(name) })]),
+        four.map((name) => [
+          name,
+          Secret.variable(stack, `${name}-pem`, { version: addressOf(name) + nameOf(name) }),
+        ]),
       );
       const etcdCertificate = Secret.variable(stack, "set-pem");
       replicaSet(lab, { members: four, tls: PostgresTls.given(certificates, trusted), etcdCertificate })(
@@ -385,6 +433,14 @@ test("certificates of one's own: taken up without a restart, and refused where t
   };
   const { ok, output } = await (await given(() => "10.77.0.99")).apply();
   expect([ok, output.includes("is not for its address")]).toEqual([false, true]);
+  // etcd is not there, which would say so itself
+  const elsewhere = await (
+    await given(
+      (name) => lab.machine(name).address,
+      (name) => (name === "db-4" ? "db-5" : name),
+    )
+  ).apply();
+  expect([elsewhere.ok, elsewhere.output.includes("is in the name of 'db-5'")]).toEqual([false, true]);
   const own = await given((name) => lab.machine(name).address);
   const { result } = await underWrites("certificates of one's own", () => own.deploy());
   expect(result.failed).toEqual([]);

@@ -58,6 +58,7 @@ export function replicaSetCases(): { name: string; files: Record<string, string>
         tls: PostgresTls.authority(Secret.variable(stack, "authority"), {
           trusted: [CERTIFICATE],
           clientCertificates: true,
+          memberAuthentication: "certificate",
           names: ["10.0.1.90", "archive.example.net"],
         }),
         virtualIp: VirtualIp.layer2("10.0.1.95/24"),
@@ -70,6 +71,9 @@ export function replicaSetCases(): { name: string; files: Record<string, string>
         workload: Workload.manySmallUpdates(),
         parameters: { max_connections: 300, work_mem: "16MB", wal_level: "logical", log_connections: true },
         memoryMiB: 4096,
+        hugePages: true,
+        overcommit: "strict",
+        logCollector: { address: "logs.example.net", trusted: [CERTIFICATE] },
         pooler: { maxClientConnections: 5000, queryWaitTimeout: 60 },
         metrics: { clients: [Peer.cidr("10.0.6.0/24")], port: 9188 },
         backups: Backups.s3("s3://archive-backups/postgres", {
@@ -163,6 +167,12 @@ function setCase(
             "prometheus-postgres-exporter.service": file(
               "/etc/systemd/system/prometheus-postgres-exporter.service",
             ),
+          }
+        : {}),
+      ...(set.props.logCollector
+        ? {
+            "rsyslog.conf": file("/etc/rsyslog.d/60-cdktf-ha-postgres-logs.conf"),
+            "sysctl.conf": file("/etc/sysctl.d/60-cdktf-ha-postgres.conf"),
           }
         : {}),
       ...(set.props.backups

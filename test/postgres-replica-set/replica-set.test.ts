@@ -12,6 +12,7 @@ import {
   type PostgresTlsProps,
   PostgresVersion,
   Secret,
+  type SyslogCollectorProps,
   Timers,
   VirtualIp,
 } from "../../lib";
@@ -118,14 +119,68 @@ describe("an address that follows the primary", () => {
 test("with TLS, pg_hba.conf asks for it, and for certificates where they are wanted", () => {
   const networks = { members: ["10.0.1.42/32"], clients: ["10.0.7.0/24"], databases: { esmond: ["esmond"] } };
   const lines = (tls: HbaModel["tls"]): string[] => renderHba({ ...networks, tls }).slice(2);
-  const required = { members: "required", client: "required", clientCertificates: true } as const;
+  const required = {
+    members: "required",
+    memberAuthentication: "password",
+    client: "required",
+    clientCertificates: true,
+  } as const;
   expect(lines(required)).toEqual([
     "hostssl replication replicator 10.0.1.42/32 scram-sha-256",
     "hostssl postgres rewind 10.0.1.42/32 scram-sha-256",
     "hostssl esmond esmond 10.0.7.0/24 scram-sha-256 clientcert=verify-ca",
   ]);
-  const optional = { members: "optional", client: "optional", clientCertificates: false } as const;
+  const optional = {
+    ...required,
+    members: "optional",
+    client: "optional",
+    clientCertificates: false,
+  } as const;
   expect(lines(optional)).toEqual(lines(undefined));
+});
+
+test("members log in by their own certificates where that is said, sets that follow by the password", () => {
+  const stack = newStack();
+  newSet(stack, {
+    standbys: [Peer.cidr("10.3.0.0/24")],
+    tls: PostgresTls.authority(Secret.variable(stack, "authority"), {
+      trusted: [CERTIFICATE],
+      memberAuthentication: "certificate",
+    }),
+  });
+  const access = Template.synth(stack).hasNoErrors().file("pg-2", "/etc/patroni/cdktf-ha/20-access.yml");
+  const { postgresql } = JSON.parse(access.slice(access.indexOf("{"))) as {
+    postgresql: { pg_hba: string[]; pg_ident: string[]; authentication: object; parameters: object };
+  };
+  expect(postgresql.pg_hba.filter((line) => line.startsWith("hostssl replication"))).toEqual([
+    "hostssl replication replicator 10.0.1.41/32 cert map=members",
+    "hostssl replication replicator 10.0.1.43/32 cert map=members",
+    "hostssl replication replicator 10.3.0.0/24 scram-sha-256",
+  ]);
+  expect(postgresql.pg_ident).toEqual([
+    "members pg-1 replicator",
+    "members pg-1 rewind",
+    "members pg-3 replicator",
+    "members pg-3 rewind",
+  ]);
+  const own = "/etc/patroni/cdktf-ha/tls/member.pem";
+  expect(postgresql.authentication).toMatchObject({ rewind: { sslcert: own, sslkey: own } });
+  expect(postgresql.parameters).toMatchObject({ ssl_ca_file: "/etc/patroni/cdktf-ha/tls/trusted.pem" });
+});
+
+test("what is said goes to a collector, plainly or to one that shows a certificate", () => {
+  const conf = (logCollector: SyslogCollectorProps): string => {
+    const stack = newStack();
+    newSet(stack, { logCollector });
+    return Template.synth(stack).hasNoErrors().file("pg-1", "/etc/rsyslog.d/60-cdktf-ha-postgres-logs.conf");
+  };
+  expect(conf({ address: "10.0.9.1" })).toContain('target="10.0.9.1"\n    port="514"\n    protocol="tcp"');
+  expect(conf({ address: "10.0.9.1", protocol: "udp", port: 5514 })).not.toContain("TCP_Framing");
+  const tls = conf({ address: "logs.example.net", trusted: [CERTIFICATE] });
+  expect(tls).toContain('port="6514"');
+  expect(tls).toContain(
+    'StreamDriverAuthMode="x509/name"\n    StreamDriverPermittedPeers="logs.example.net"',
+  );
 });
 
 test("each member has a certificate for its own address, and clients are told to want one", () => {
@@ -237,6 +292,7 @@ test("certificates of one's own: each member gets its own, and no authority", ()
     certificate: "/etc/patroni/cdktf-ha/tls/member.pem",
     trusted: "/etc/patroni/cdktf-ha/tls/trusted.pem",
     rest: true,
+    memberAuthentication: "password",
   });
 });
 

@@ -115,6 +115,7 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     ],
     "bad-address": [
       ["a set that is followed, by a name", set({ standbyOf: { members: { old: "old.example.net" } } })],
+      ["a collector of logs by an URL", set({ logCollector: { address: "tcp://10.0.9.1" } })],
       ["a bucket's own address", () => Backups.s3("https://backups.s3.amazonaws.com")],
       ["a store by its address", () => Backups.s3("s3://backups", { endpoint: "10.0.0.5:9000" })],
       [
@@ -267,6 +268,7 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     "port-out-of-range": [
       ["of a host", byHost({ port: 0 })],
       ["of metrics", set({ metrics: { clients: [], port: 70_000 } })],
+      ["of a collector of logs", set({ logCollector: { address: "10.0.9.1", port: 0 } })],
     ],
     "listener-clash": [
       ["metrics where Patroni answers", set({ metrics: { clients: [], port: 8008 } })],
@@ -280,6 +282,7 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     ],
     "tls-without-certificate": [
       ["nobody is trusted", () => PostgresTls.given({}, { trusted: [] })],
+      ["a collector that nobody vouches for", set({ logCollector: { address: "10.0.9.1", trusted: [] } })],
       ["a member has none", set({ tls: PostgresTls.given({}, trusted) })],
       ["a set that has nothing to show to the etcd that it shares", sharing(() => ({}))],
       [
@@ -310,12 +313,49 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
       ],
       ["etcd trusts nobody", () => EtcdTls.given({}, { trusted: ["nobody"] })],
     ],
+    "key-in-the-open": [
+      [
+        "an authority with its key",
+        () => PostgresTls.given({}, { trusted: [`${CERTIFICATE}-----BEGIN EC PRIVATE KEY-----\nMHc=\n`] }),
+      ],
+      [
+        "a collector's authority with its key",
+        set({
+          logCollector: {
+            address: "logs.example.net",
+            trusted: [`${CERTIFICATE}-----BEGIN PRIVATE KEY-----`],
+          },
+        }),
+      ],
+    ],
     "conflicting-setting": [
+      [
+        "a collector of logs that go to files",
+        set({ logCollector: { address: "10.0.9.1" }, parameters: { logging_collector: true } }),
+      ],
       [
         "a server that is taken over by a set that follows another one",
         set({ ...following, takeOver: { member: "pg-1" } }),
       ],
       ["a volume for hosts", set({ dataVolume: { sizeGiB: 100 } })],
+      [
+        "members that show certificates without TLS",
+        (stack) =>
+          PostgresTls.authority(Secret.variable(stack, "ca"), {
+            ...trusted,
+            members: "optional",
+            memberAuthentication: "certificate",
+          }),
+      ],
+      [
+        "TLS by datagrams",
+        set({ logCollector: { address: "logs.example.net", protocol: "udp", ...trusted } }),
+      ],
+      [
+        "huge pages of a server that does not count them",
+        set({ hugePages: true, packages: PostgresPackages.pgdg(PostgresVersion.V14) }),
+      ],
+      ["huge pages that nobody takes", set({ hugePages: true, parameters: { huge_pages: "off" } })],
       ["a pooler of a set that follows", set({ ...following, pooler: {} })],
       ["backups of a set that follows", set({ ...following, backups: Backups.directory("/mnt/backups") })],
       [
@@ -369,6 +409,10 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
     "bad-name": [
       ["a host's account", byHost({ user: "-oProxyCommand=sh" })],
       ["a set", set({ name: "a b" })],
+      [
+        "a collector's certificate for an address",
+        set({ logCollector: { address: "10.0.9.1", ...trusted } }),
+      ],
       [
         "a part of a repository",
         () => PostgresPackages.pgdg(PostgresVersion.V16, { suite: "bookworm pgdg" }),

@@ -1,14 +1,15 @@
 #!/bin/sh
-# nfsserver {start|stop|status}: the agent that Pacemaker has, for a line of haresources.
+# nfsserver {start|stop|status}: the agent that Pacemaker is given, for a line of haresources.
 # shellcheck source=/dev/null
 . /etc/cdktf-ha/drbd-nfs
-# shellcheck source=/dev/null
-. /etc/ha.d/resource.d/hto-mapfuncs
-OCF_TYPE=nfsserver
-OCF_RESOURCE_INSTANCE=nfsserver
-OCF_RESKEY_nfs_shared_infodir=$PAIR_STATE
-OCF_RESKEY_nfsv4_only=true
-OCF_RESKEY_rpcpipefs_dir=/run/rpc_pipefs
-export OCF_TYPE OCF_RESOURCE_INSTANCE OCF_RESKEY_nfs_shared_infodir OCF_RESKEY_nfsv4_only OCF_RESKEY_rpcpipefs_dir
-usage() { echo "usage: $0 {start|stop|status}"; }
-ra_execocf "$1"
+OCF_RESKEY_state=$PAIR_STATE
+export OCF_RESKEY_state
+agent=/usr/lib/ocf/resource.d/cdktf-ha/nfs-server
+case $1 in
+  start | stop) exec "$agent" "$1" ;;
+  status) if "$agent" monitor; then echo running; else echo stopped; fi ;;
+  *)
+    echo "usage: $0 {start|stop|status}" >&2
+    exit 1
+    ;;
+esac

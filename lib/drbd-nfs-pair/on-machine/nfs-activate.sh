@@ -3,11 +3,6 @@
 # shellcheck source-path=SCRIPTDIR source=functions.sh
 . /usr/local/lib/cdktf-ha/drbd-nfs/functions.sh
 
-# With the init script executable the nfsserver agent uses it and never stops nfsdcld, which then keeps the state directory
-# busy: the stop fails, and the node is switched off at every switchover.
-if [[ -x /etc/init.d/nfs-kernel-server ]]; then
-  dpkg-statoverride --quiet --force-statoverride-add --update --add root root 0644 /etc/init.d/nfs-kernel-server
-fi
 # Version 4 alone: the server's unit wants rpc.statd, which sits in the state directory as well.
 unwanted=(rpc-statd.service rpc-statd-notify.service rpcbind.service rpcbind.socket
   nfs-blkmap.service rpc-gssd.service rpc-svcgssd.service)

@@ -48,25 +48,38 @@ def check():
         check_for_etcd()
 
 
-def check_for_etcd():
-    own = ETCD["certificate"]
-    store = ("-no-CApath", "-no-CAstore", "-CAfile", ETCD["trusted"])
-    done = run("openssl", "verify", *store, "-purpose", "sslclient", "-untrusted", own, own, check=False)
-    if done.returncode:
-        raise Refused(f"the certificate for etcd is of no authority that etcd trusts: {(done.stderr or done.stdout).strip()}")
+def verified(place, purpose):
+    """Empty, or why nobody takes it for that purpose."""
+    own = place["certificate"]
+    store = ("-no-CApath", "-no-CAstore", "-CAfile", place["trusted"])
+    done = run("openssl", "verify", *store, "-purpose", purpose, "-untrusted", own, own, check=False)
+    return (done.stderr or done.stdout).strip() if done.returncode else ""
+
+
+def common_name(own):
     subject = run("openssl", "x509", "-in", own, "-noout", "-subject", "-nameopt", "multiline").stdout
     found = re.search(r"^ *commonName *= (.*)$", subject, re.M)
-    if not found or found.group(1) != FACTS["scope"]:
-        raise Refused(f"the certificate for etcd is in the name of '{found.group(1) if found else ''}', and the set is '{FACTS['scope']}'")
+    return found.group(1) if found else ""
+
+
+def check_for_etcd():
+    own = ETCD["certificate"]
+    if problem := verified(ETCD, "sslclient"):
+        raise Refused(f"the certificate for etcd is of no authority that etcd trusts: {problem}")
+    if (name := common_name(own)) != FACTS["scope"]:
+        raise Refused(f"the certificate for etcd is in the name of '{name}', and the set is '{FACTS['scope']}'")
     check_key(own, "the certificate for etcd")
 
 
 def check_own():
     own = TLS["certificate"]
-    store = ("-no-CApath", "-no-CAstore", "-CAfile", TLS["trusted"])
-    done = run("openssl", "verify", *store, "-purpose", "sslserver", "-untrusted", own, own, check=False)
-    if done.returncode:
-        raise Refused(f"the certificate of {NAME} is of no authority in 'trusted': {(done.stderr or done.stdout).strip()}")
+    if problem := verified(TLS, "sslserver"):
+        raise Refused(f"the certificate of {NAME} is of no authority in 'trusted': {problem}")
+    if TLS["memberAuthentication"] == "certificate":
+        if problem := verified(TLS, "sslclient"):
+            raise Refused(f"the certificate of {NAME} is not for a client, as which it logs in at other members: {problem}")
+        if (name := common_name(own)) != NAME:
+            raise Refused(f"the certificate of {NAME} is in the name of '{name}', and other members know it as '{NAME}'")
     found = run("openssl", "x509", "-in", own, "-noout", "-checkip", ADDRESS, check=False).stdout
     if TLS["rest"] and "does match" not in found:
         raise Refused(f"the certificate of {NAME} is not for its address {ADDRESS}, by which members ask each other")

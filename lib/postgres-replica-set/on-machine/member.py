@@ -19,6 +19,7 @@ import sys
 import time
 
 import certificates
+import huge_pages
 import pooler
 import takeover
 import yaml
@@ -27,7 +28,7 @@ from node import (
     is_alone, lacks_synchronous, leader_of, leads, listens, may_lead, member_password, members, note, other_addresses, own_state, rest, run,
     settings, sql, stands_by, streams, wait_until,
 )  # fmt: skip
-from render import check, fingerprint, read, render, tags
+from render import check, fingerprint, parameters, read, render, tags
 from switchover import restart_server, switch_over
 
 # Where there is a volume, which may come from another machine.
@@ -114,17 +115,17 @@ def access():
     if not is_active() or not os.path.exists(os.path.join(ETC, "50-member.yml")):
         return
     run("systemctl", "reload", UNIT)  # writes the machine's own part anew as well
-    wanted = yaml.safe_load(read("20-access.yml"))["postgresql"]["pg_hba"]
+    wanted = yaml.safe_load(read("20-access.yml"))["postgresql"]
 
-    def taken_up():
+    def taken_up(name):
         try:
-            with open(os.path.join(DATA, "pg_hba.conf")) as file:
+            with open(os.path.join(DATA, f"{name}.conf")) as file:
                 lines = [line.strip() for line in file if line.strip() and not line.startswith("#")]
         except FileNotFoundError:
             return True  # not copied yet: it is written when the server starts
-        return lines == wanted
+        return name not in wanted or lines == wanted[name]
 
-    wait_until(taken_up, 60, "Patroni does not take up who may come in")
+    wait_until(lambda: taken_up("pg_hba") and taken_up("pg_ident"), 60, "Patroni does not take up who may come in")
     if own_state().get("state") == "running":
         if certificates.TLS:
             wait_until(certificates.is_served, 60, "PostgreSQL or Patroni does not show the member's certificate; its log says why")
@@ -182,8 +183,8 @@ def needs_restart():
     unit = "/etc/systemd/system/patroni.service"
     if different(os.path.join(staged, unit.lstrip("/")), unit):
         return True
-    new = parameters(os.path.join(staged, ETC.lstrip("/"), "50-member.yml"))
-    old = parameters(os.path.join(ETC, "50-member.yml"))
+    new = parameters_in(os.path.join(staged, ETC.lstrip("/"), "50-member.yml"))
+    old = parameters_in(os.path.join(ETC, "50-member.yml"))
     changed = [name for name in {*new, *old} if new.get(name) != old.get(name)]
     if not changed:
         return False
@@ -192,7 +193,7 @@ def needs_restart():
     return found != []  # a server that does not answer may need one
 
 
-def parameters(path):
+def parameters_in(path):
     with open(path) as file:
         settings = yaml.safe_load(file)["postgresql"]
     return {**settings["parameters"], "listen_addresses": settings["listen"]}
@@ -423,6 +424,7 @@ def leave():
     if os.path.exists(MARKER):
         os.remove(MARKER)
     certificates.forget()
+    huge_pages.take_care(None)
     machine = os.path.join(ETC, "10-machine.yml")  # holds the password
     if os.path.exists(machine):
         os.remove(machine)
@@ -432,6 +434,7 @@ def main(words):
     action = words[0] if words else ""
     if action == "render":
         render()
+        huge_pages.take_care(parameters() if FACTS["hugePages"] else None)
     elif action == "check":
         check_member()
     elif action == "access":

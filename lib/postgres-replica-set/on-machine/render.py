@@ -85,9 +85,14 @@ def check():
         for name in PUSHED:
             shutil.copy(os.path.join(ETC, name), directory)
         check_patroni(directory)
+    check_parameters(parameters())
+
+
+def parameters():
+    """Of the code, and of this machine's size."""
     own = yaml.safe_load(read("50-member.yml"))
     shared = own["bootstrap"]["dcs"]["postgresql"]["parameters"]
-    check_parameters({**tuning(memory_mib()), **shared, **own["postgresql"]["parameters"]})
+    return {**tuning(memory_mib()), **shared, **own["postgresql"]["parameters"]}
 
 
 def check_memory():
@@ -120,11 +125,11 @@ def check_patroni(directory):
         raise Refused("\n".join(problems))
 
 
-def check_parameters(parameters):
+def check_parameters(wanted):
     """PostgreSQL's own parser: names, values and units of this version."""
     with tempfile.TemporaryDirectory(prefix="cdktf-ha-postgres-") as directory:
         with open(os.path.join(directory, "postgresql.conf"), "w") as file:
-            for name, value in parameters.items():
+            for name, value in wanted.items():
                 text = str(value).replace("'", "''")
                 file.write(f"{name} = '{text}'\n")
         for path in (directory, os.path.join(directory, "postgresql.conf")):

@@ -1,0 +1,3 @@
+#!/bin/bash
+# A collector that is away makes nobody ill.
+systemctl is-active --quiet rsyslog.service

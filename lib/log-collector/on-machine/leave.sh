@@ -1,0 +1,3 @@
+#!/bin/bash
+# The machine's rsyslog stays.
+systemctl try-restart rsyslog.service

@@ -1,0 +1,88 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { program, root, testWithNeeds } from "../support/needs";
+
+/** The agent for the NFS server, with processes that are only called as its daemons are, and a systemctl that starts and ends them. */
+const directory = mkdtempSync(join(tmpdir(), "cdktf-ha-nfs-server-"));
+afterAll(() => rmSync(directory, { recursive: true }));
+const inNamespaces = testWithNeeds([program("unshare"), program("pgrep"), root]);
+const AGENT = join(__dirname, "../../lib/drbd-nfs-pair/on-machine/nfs-server.sh");
+
+const SYSTEMCTL = `#!/bin/bash
+echo "$1" >>calls
+[[ ! -e broken ]] || { echo "it is broken"; exit 1; }
+case $1 in
+  start) for daemon in nfsd rpc.mountd nfsdcld; do "./$daemon" 60 >/dev/null 2>&1 & done ;;
+  stop) pkill -KILL --exact 'nfsd|rpc.mountd|nfsdcld'; sleep 0.1 ;;
+esac
+exit 0
+`;
+
+/** What the script prints, with the agent as the command `agent`, where nobody else's processes and mounts are. */
+function run(script: string): string[] {
+  const view = join(directory, "view");
+  writeFileSync(join(directory, "systemctl"), SYSTEMCTL, { mode: 0o755 });
+  const prepared = `set -u
+mkdir -p ${view} && mount -t tmpfs tmpfs ${view} && cd ${view}
+mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/nfs
+for daemon in nfsd rpc.mountd nfsdcld; do cp /bin/sleep $daemon; done
+cp ${directory}/systemctl . && touch calls && printf '#!/bin/sh\\n' >logger && chmod +x logger
+export PATH=${view}:$PATH OCF_RESKEY_state=${view}/state
+agent() { bash '${AGENT}' "$1"; echo "$1 $?"; }
+${script}`;
+  const { stdout, stderr } = spawnSync(
+    "unshare",
+    ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", prepared],
+    { encoding: "utf8", timeout: 60_000 },
+  );
+  expect(stderr).toBe("");
+  return stdout.trim().split("\n");
+}
+
+inNamespaces(
+  "what it knows of its clients is on the volume from start to stop, and it is started once",
+  () => {
+    expect(
+      run(`agent monitor; agent start; agent monitor; agent start; echo here >/var/lib/nfs/known; agent stop
+agent monitor; agent stop; cat state/known; ls /var/lib/nfs; echo $(cat calls); stat --format %a state/nfsdcld`),
+    ).toEqual([
+      "monitor 7",
+      "start 0",
+      "monitor 0",
+      "start 0",
+      "stop 0",
+      "monitor 7",
+      "stop 0",
+      "here",
+      "start stop stop",
+      "700",
+    ]);
+  },
+);
+
+inNamespaces.each(["nfsd", "rpc.mountd", "nfsdcld"])(
+  "without %s it has failed, and what is left is stopped before it starts again",
+  (daemon) => {
+    expect(
+      run(`agent start; pkill -KILL --exact ${daemon}; sleep 0.1; agent monitor; agent stop; agent monitor; agent start; agent monitor
+mountpoint -q /var/lib/nfs && umount /var/lib/nfs && ! mountpoint -q /var/lib/nfs && echo "bound once"`),
+    ).toEqual(["start 0", "monitor 1", "stop 0", "monitor 7", "start 0", "monitor 0", "bound once"]);
+  },
+);
+
+inNamespaces(
+  "a server that the package has started is none of ours: it is stopped, and started with its state",
+  () => {
+    expect(
+      run("systemctl start; sleep 0.1; agent monitor; agent start; agent monitor; echo $(cat calls)"),
+    ).toEqual(["monitor 1", "start 0", "monitor 0", "start stop start"]);
+  },
+);
+
+inNamespaces("a unit that does not start or stop is a failure", () => {
+  expect(
+    run("touch broken; agent start; rm broken; agent start; touch broken; agent stop; agent monitor"),
+  ).toEqual(["start 1", "start 0", "stop 1", "monitor 0"]);
+});
