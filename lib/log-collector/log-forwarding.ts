@@ -24,6 +24,8 @@ export class LogForwardingService implements Service {
     return {
       packages: [
         { name: "rsyslog", unlessCommand: "rsyslogd" },
+        // only recommended by the package, whose own files would grow for ever
+        { name: "logrotate", unlessCommand: "logrotate" },
         ...(tls ? [{ name: "rsyslog-openssl" }] : []),
       ],
       onPackageChange: "none",
@@ -35,7 +37,7 @@ export class LogForwardingService implements Service {
         check: script("check.sh"),
         activate: script("activate.sh"),
         healthy: script("healthy.sh"),
-        leave: `rm --force ${settingsFile(this.name)}\n${script("leave.sh")}`,
+        leave: script("leave.sh"),
       },
       checker: "rsyslogd -N1",
     };
@@ -74,8 +76,11 @@ export function renderRsyslog({ name, collector, programs }: LogForwardingModel)
     "queue.type": "LinkedList",
     "queue.filename": `cdktf-ha-${name}`,
     "queue.maxDiskSpace": "256m",
+    "queue.size": "20000",
+    "queue.highWatermark": "5000",
+    "queue.lowWatermark": "1000",
     "queue.saveOnShutdown": "on",
-    "queue.timeoutEnqueue": "0",
+    "queue.timeoutEnqueue": "10",
   };
   return [
     "# Managed by cdktf-ha-clusters.",

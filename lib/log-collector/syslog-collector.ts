@@ -40,6 +40,14 @@ export function syslogCollectorOf(scope: IConstruct, props: SyslogCollectorProps
       fix: "address: \"logs.example.net\", and its port as 'port'",
     });
   }
+  if (!trusted && props.name !== undefined) {
+    refuse(scope, {
+      code: "conflicting-setting",
+      what: `'logCollector' has 'name' ('${name}') and no 'trusted'`,
+      allowed: "both: a name is looked for in a certificate, and without 'trusted' everything goes plainly",
+      fix: "trusted: [readFileSync('authority.pem', 'utf8')]",
+    });
+  }
   if (!trusted) return { address, port, protocol };
   if (protocol === "udp") {
     refuse(scope, {

@@ -36,7 +36,7 @@ export interface MemberSource {
   readonly etcdTls?: EtcdAccess;
   readonly memoryMiB?: number;
   readonly hugePages: boolean;
-  readonly overcommit: "heuristic" | "strict";
+  readonly overcommit: Overcommit;
   readonly cloneWithin: number;
   /** In front of each member. */
   readonly pooler?: PoolerModel;
@@ -50,6 +50,15 @@ export interface MemberSource {
   access(machine: Machine): AccessModel;
   role(name: string): MemberRole;
 }
+
+/** How much memory the kernel promises; "untouched": as the machine has it. */
+export type Overcommit = "untouched" | "heuristic" | "strict";
+const OVERCOMMIT: Readonly<Record<Overcommit, Readonly<Record<string, number>>>> = {
+  untouched: {},
+  heuristic: { "vm.overcommit_memory": 0 },
+  // the ratio first: the kernel's own is half of the memory
+  strict: { "vm.overcommit_ratio": 90, "vm.overcommit_memory": 2 },
+};
 
 export interface EtcdAccess {
   readonly trust: string;
@@ -118,6 +127,7 @@ export class AccessService implements Service {
               }),
               memoryMiB: source.memoryMiB ?? 0,
               hugePages: source.hugePages,
+              overcommit: source.overcommit,
               cloneWithin: source.cloneWithin,
               loopWait: source.dynamic.timers.loopWait,
               archives: source.dynamic.archive !== undefined,
@@ -243,6 +253,7 @@ export class PatroniService implements Service {
             dataRoot: DATA_ROOT,
             patroni: source.packages.patroni,
             watchdog: source.watchdog !== "off",
+            hugePages: source.hugePages,
             etcdTls: source.etcdTls !== undefined,
           }),
           onChange: "restart",
@@ -253,7 +264,7 @@ export class PatroniService implements Service {
         // what is not on the disk yet is written early: a checkpoint does not wait for minutes
         "vm.dirty_background_bytes": 67108864,
         "vm.dirty_bytes": 536870912,
-        ...(source.overcommit === "strict" ? { "vm.overcommit_memory": 2, "vm.overcommit_ratio": 90 } : {}),
+        ...OVERCOMMIT[source.overcommit],
         // a firewall forgets a silent connection
         "net.ipv4.tcp_keepalive_time": 60,
         "net.ipv4.tcp_keepalive_intvl": 10,

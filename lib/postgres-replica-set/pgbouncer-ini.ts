@@ -105,6 +105,7 @@ After=network-online.target
 Wants=network-online.target
 
 [Service]
+SyslogIdentifier=pgbouncer
 Type=notify
 User=pgbouncer
 Group=pgbouncer
@@ -130,6 +131,7 @@ Description=Tells PgBouncer which member leads
 After=pgbouncer.service
 
 [Service]
+SyslogIdentifier=pgbouncer
 ExecStart=${program} follow
 Restart=always
 RestartSec=1

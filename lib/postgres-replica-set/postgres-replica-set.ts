@@ -53,6 +53,7 @@ import {
   TRUSTED,
   type EtcdAccess,
   type MemberSource,
+  type Overcommit,
 } from "./patroni-service";
 import {
   POSTGRES_PORT,
@@ -151,15 +152,16 @@ export interface PostgresReplicaSetProps {
   /** MiB that PostgreSQL is tuned for. @default - the machine's own */
   readonly memoryMiB?: number;
   /**
-   * Reserve huge pages for PostgreSQL's shared memory, as many as the server itself says that it needs: before each of its starts, and as its
-   * parameters change. Worth it from some GB of `shared_buffers` on. PostgreSQL 15 and newer.
+   * Reserve huge pages for PostgreSQL's shared memory, as many as the server itself says that it needs, before each of its starts; a change of it is a
+   * restart in turn. Worth it from some GB of `shared_buffers` on. PostgreSQL 15 and newer.
    * @default false - memory that is reserved is nobody else's, whether the server runs or not
    */
   readonly hugePages?: boolean;
   /**
    * "strict": the kernel promises no more memory than there is (nine tenths of it, and the swap), so that an allocation fails, and not a process of
-   * PostgreSQL's by the kernel's hand. For machines of the set's own: every program of the machine is held to it.
-   * @default "heuristic" - the kernel's own
+   * PostgreSQL's by the kernel's hand. For machines of the set's own: every program of the machine is held to it. "heuristic": the kernel's own
+   * way, and the way back.
+   * @default - as the machine has it
    */
   readonly overcommit?: "heuristic" | "strict";
   /** Of the data, for its whole life. @default "C.UTF-8" - sorts the same after every upgrade of the system's library */
@@ -239,7 +241,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
   readonly packages: PostgresPackages;
   readonly memoryMiB?: number;
   readonly hugePages: boolean;
-  readonly overcommit: "heuristic" | "strict";
+  readonly overcommit: Overcommit;
   readonly cloneWithin: number;
   readonly pooler?: PoolerModel;
   readonly leaderAddress?: LeaderAddress;
@@ -263,7 +265,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     this.packages = props.packages ?? PostgresPackages.debian12();
     this.memoryMiB = props.memoryMiB;
     this.hugePages = props.hugePages ?? false;
-    this.overcommit = props.overcommit ?? "heuristic";
+    this.overcommit = props.overcommit ?? "untouched";
     this.cloneWithin = props.cloneWithin ?? 86_400;
     this.collector = props.logCollector && syslogCollectorOf(this, props.logCollector);
     const machines = machinesOf(this, props.platform, nodesOf(this.memberNames(id)), {

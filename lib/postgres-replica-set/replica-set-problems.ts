@@ -84,14 +84,17 @@ function checkHugePages(set: PostgresReplicaSet): void {
       fix: "leave 'hugePages' out, and set vm.nr_hugepages by hand",
     });
   }
-  const said = set.props.parameters?.huge_pages;
-  if (said === undefined || isToken(said) || !["off", "false"].includes(String(said).toLowerCase())) return;
-  refuse(set, {
-    code: "conflicting-setting",
-    what: `'hugePages', and 'parameters' has huge_pages = ${String(said)}`,
-    allowed: "one of them: what is reserved would be nobody's",
-    fix: "take it out of 'parameters'",
-  });
+  for (const name of ["huge_pages", "huge_page_size"]) {
+    const said = set.props.parameters?.[name];
+    if (said === undefined || said === "try") continue;
+    refuse(set, {
+      code: "conflicting-setting",
+      what: `'hugePages', and 'parameters' has ${name} = ${String(said)}`,
+      allowed:
+        "one of them: pages of the kernel's usual size are reserved, and the server starts without them too",
+      fix: "take it out of 'parameters'",
+    });
+  }
 }
 
 function checkMetrics(set: PostgresReplicaSet): void {

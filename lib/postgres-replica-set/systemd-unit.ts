@@ -3,6 +3,7 @@ export interface UnitModel {
   readonly program: string;
   readonly dataRoot: string;
   readonly watchdog: boolean;
+  readonly hugePages: boolean;
   readonly etcdTls: boolean;
   /** First number of its version. */
   readonly patroni: number;
@@ -14,6 +15,7 @@ export function renderPatroniUnit({
   program,
   dataRoot,
   watchdog,
+  hugePages,
   etcdTls,
   patroni,
 }: UnitModel): string {
@@ -29,10 +31,11 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=simple
+SyslogIdentifier=patroni
 User=postgres
 Group=postgres
 ${watchdog ? "ExecStartPre=-+/sbin/modprobe softdog\nExecStartPre=-+/bin/chown postgres /dev/watchdog\n" : ""}ExecStartPre=+${program} render
-${etcdTls ? "# Read at its start only: this line makes it start anew.\nEnvironment=PATRONI_ETCD_PROTOCOL=https\n" : ""}ExecStart=/usr/bin/patroni ${configDirectory}
+${hugePages ? `# a server starts without them too\nExecStartPre=-+/usr/bin/timeout 60 ${program} huge-pages\n` : ""}${etcdTls ? "# Read at its start only: this line makes it start anew.\nEnvironment=PATRONI_ETCD_PROTOCOL=https\n" : ""}ExecStart=/usr/bin/patroni ${configDirectory}
 ExecReload=+${program} render
 ExecReload=/bin/kill -s HUP $MAINPID
 # Patroni stops PostgreSQL itself; killed, it leaves PostgreSQL running, finds it again, or loses its lock.

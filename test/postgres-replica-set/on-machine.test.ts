@@ -41,6 +41,8 @@ beforeEach(() => {
       dataDirectory: data,
       loopWait: 5,
       cloneWithin: 60,
+      hugePages: false,
+      overcommit: "untouched",
     }),
   );
 });

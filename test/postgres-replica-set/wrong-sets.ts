@@ -355,6 +355,11 @@ export function refusedSets(): Partial<Record<ProblemCode, [string, (stack: Terr
         "huge pages of a server that does not count them",
         set({ hugePages: true, packages: PostgresPackages.pgdg(PostgresVersion.V14) }),
       ],
+      [
+        "a collector's name that nobody looks for",
+        set({ logCollector: { address: "10.0.9.1", name: "logs" } }),
+      ],
+      ["huge pages of another size", set({ hugePages: true, parameters: { huge_page_size: "1GB" } })],
       ["huge pages that nobody takes", set({ hugePages: true, parameters: { huge_pages: "off" } })],
       ["a pooler of a set that follows", set({ ...following, pooler: {} })],
       ["backups of a set that follows", set({ ...following, backups: Backups.directory("/mnt/backups") })],

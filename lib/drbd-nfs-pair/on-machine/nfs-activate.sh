@@ -13,7 +13,8 @@ if grep -qvx masked <<<"$states"; then
 fi
 export SYSTEMCTL_SKIP_SYSV=1 # the init script is of no use here, and takes long to be looked at
 if systemctl is-enabled --quiet nfs-server.service; then systemctl disable --quiet nfs-server.service; fi
-pair_is_managed || systemctl stop nfs-server.service
+# the package starts them, with their files on this machine's own disk
+pair_is_managed || systemctl stop nfs-server.service nfs-mountd.service nfs-idmapd.service nfsdcld.service
 mkdir --parents "$PAIR_DIRECTORY"
 if pair_serves && systemctl is-active --quiet nfs-server.service; then
   bash /usr/local/lib/cdktf-ha/drbd-nfs/directories.sh

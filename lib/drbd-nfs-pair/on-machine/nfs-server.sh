@@ -6,12 +6,16 @@ set -u
 export SYSTEMCTL_SKIP_SYSV=1 # the package's init script is of no use here, and takes long to be looked at
 state=${OCF_RESKEY_state:-}
 place=/var/lib/nfs
-# the server's threads are the kernel's; who answers it for clients that are new, and who remembers them
-daemons=(nfsd rpc.mountd nfsdcld)
 units=(nfs-server.service nfs-mountd.service nfs-idmapd.service nfsdcld.service)
 SUCCESS=0 FAILED=1 UNKNOWN=3 STOPPED=7
 
-note() { logger --tag cdktf-ha-nfs --priority daemon.err -- "$*"; }
+note() { logger --tag cdktf-ha-nfs --priority daemon.err -- "${1//$'\n'/ }"; }
+# For crm_mon too.
+fail() {
+  note "$1"
+  echo "ocf-exit-reason:${1//$'\n'/ }" >&2
+  return $FAILED
+}
 
 metadata() {
   cat <<'XML'
@@ -37,59 +41,57 @@ XML
 }
 
 is_there() { mountpoint --quiet "$place"; }
-
-# Of the daemons, those that run.
-running() {
-  local daemon
-  for daemon in "${daemons[@]}"; do
-    if pgrep --exact "$daemon" >/dev/null; then printf '%s ' "$daemon"; fi
-  done
-}
+runs() { pgrep --exact "$1" >/dev/null; }
+serves() { runs nfsd; } # threads of the kernel's
+answers() { runs rpc.mountd; } # whether a client that is new may come in
+remembers() { runs nfsdcld; } # who has locks, for the node that takes over
 
 start() {
-  monitor && return $SUCCESS
+  local words
+  if serves && answers && is_there; then return $SUCCESS; fi
   # what was started with the package, or is left of another time, has its files elsewhere
-  if is_there || [[ -n $(running) ]]; then stop || return $FAILED; fi
+  if is_there || serves || answers || remembers; then stop || return $FAILED; fi
   mkdir --parents "$state/nfsdcld" "$state/v4recovery" &&
     chmod 0700 "$state/nfsdcld" "$state/v4recovery" &&
-    touch "$state/etab" "$state/rmtab" &&
-    mount --bind "$state" "$place" || return $FAILED
-  local words
-  if ! words=$(systemctl start nfs-server.service nfsdcld.service 2>&1); then
-    note "does not start: ${words//$'\n'/ }"
-    return $FAILED
-  fi
-  monitor
+    touch "$state/etab" "$state/rmtab" || fail "$state cannot be written to" || return
+  mount --bind "$state" "$place" || fail "$state cannot be mounted at $place" || return
+  words=$(systemctl start nfs-server.service 2>&1) || fail "does not start: $words" || return
+  if ! serves || ! answers; then fail "does not run, though systemd has started it"; fi
 }
 
 stop() {
-  local words
-  if ! words=$(systemctl stop "${units[@]}" 2>&1); then
-    note "does not stop: ${words//$'\n'/ }"
-    return $FAILED
-  fi
+  local words until=$((SECONDS + 10))
+  words=$(systemctl stop "${units[@]}" 2>&1) || fail "does not stop: $words" || return
   # somebody started it by hand
-  if [[ $(running) == *"nfsd "* ]]; then rpc.nfsd 0 || return $FAILED; fi
-  while is_there; do umount "$place" || return $FAILED; done
+  if serves; then rpc.nfsd 0 || fail "its threads do not end" || return; fi
+  while is_there; do
+    umount "$place" 2>/dev/null && continue
+    # somebody asks it something: exportfs, for a moment
+    ((SECONDS < until)) || fail "$place cannot be unmounted" || return
+    sleep 0.5
+  done
   return $SUCCESS
 }
 
 # Half of a server is a failure, not a stopped one: what is there has to go first.
 monitor() {
-  local found
-  found=$(running)
-  if [[ -z $found ]] && ! is_there; then return $STOPPED; fi
-  if [[ $found == "${daemons[*]} " ]] && is_there; then return $SUCCESS; fi
-  # a probe finds what the package has started
-  [[ ${1:-} != told ]] || note "of ${daemons[*]} there runs '${found% }'$(is_there || echo ", and $place is not $state")"
-  return $FAILED
+  if ! serves && ! is_there; then return $STOPPED; fi
+  serves || fail "no thread of the server is left" || return
+  is_there || fail "$place is not $state: the server was started by somebody else" || return
+  answers || fail "rpc.mountd has ended" || return
+  # without it those who have locks are served, and lose them at the next failover
+  if ! remembers && ((${OCF_RESKEY_CRM_meta_interval:-0} > 0)); then
+    note "nfsdcld does not run: it is started"
+    systemctl start nfsdcld.service || note "nfsdcld does not start"
+  fi
+  return $SUCCESS
 }
 
 case ${1:-} in
   meta-data) metadata ;;
   start) start ;;
   stop) stop ;;
-  monitor) monitor told ;;
+  monitor) monitor ;;
   validate-all) [[ -n $state ]] ;;
   *) exit "$UNKNOWN" ;;
 esac

@@ -1,4 +1,5 @@
 """Huge pages for PostgreSQL's shared memory: as many as its own server says it needs, before it starts."""
+import json
 import os
 import shutil
 import subprocess
@@ -7,16 +8,13 @@ import tempfile
 from node import DATA, FACTS, Refused, note
 
 KERNEL = "/proc/sys/vm"
-# What of the machine's huge pages is ours; gone with a boot, as they are.
-OURS = "/run/cdktf-ha-postgres-huge-pages"
+# How many of the machine's huge pages are ours, and how many are not; gone with a boot, as they are.
+STATE = "/run/cdktf-ha-postgres-huge-pages"
 
 
-def number(path):
-    try:
-        with open(path) as file:
-            return int(file.read())
-    except FileNotFoundError:
-        return 0
+def total():
+    with open(os.path.join(KERNEL, "nr_hugepages")) as file:
+        return int(file.read())
 
 
 def tell(name, value):
@@ -24,42 +22,46 @@ def tell(name, value):
         file.write(str(value))
 
 
-def take_care(parameters):
-    """A server starts without them too."""
+def state():
+    """Whoever was killed in between has written down before what is not ours."""
     try:
-        if parameters is None:
-            release()
-        else:
-            reserve(parameters)
-    except (Refused, OSError) as problem:
-        note(f"no huge pages: {problem}")
+        with open(STATE) as file:
+            ours, others = json.load(file)
+    except (OSError, ValueError):
+        ours, others = 0, total()
+    # somebody else has taken more meanwhile, or has given some back
+    return ours, total() - ours if total() > ours + others else min(others, total())
+
+
+def remember(ours, others):
+    with open(f"{STATE}.new", "w") as file:
+        json.dump([ours, others], file)
+    os.replace(f"{STATE}.new", STATE)
 
 
 def reserve(parameters):
     """What others have reserved stays theirs. PostgreSQL takes all that it needs, or none at all: a part of it would only be lost."""
-    total, ours = number(os.path.join(KERNEL, "nr_hugepages")), number(OURS)
+    _, others = state()
     wanted = needed(parameters)
-    if wanted == ours and total >= ours:
+    remember(wanted, others)
+    if total() == others + wanted:
         return
-    others = max(0, total - ours)
     tell("nr_hugepages", others + wanted)
-    if number(os.path.join(KERNEL, "nr_hugepages")) < others + wanted:
+    if total() < others + wanted:
         tell("compact_memory", 1)  # the memory is there, but in pieces
         tell("nr_hugepages", others + wanted)
-    got = number(os.path.join(KERNEL, "nr_hugepages")) - others
+    got = total() - others
     if got < wanted:
         tell("nr_hugepages", others)
+        remember(0, others)
         note(f"no huge pages: {wanted} are needed, and {max(0, got)} could be had; right after a boot there are more")
-        wanted = 0
-    with open(OURS, "w") as file:
-        file.write(str(wanted))
 
 
 def release():
-    ours = number(OURS)
-    if ours:
-        tell("nr_hugepages", max(0, number(os.path.join(KERNEL, "nr_hugepages")) - ours))
-        os.remove(OURS)
+    if os.path.exists(STATE):
+        _, others = state()
+        tell("nr_hugepages", others)
+        os.remove(STATE)
 
 
 def needed(parameters):
@@ -75,8 +77,7 @@ def needed(parameters):
             shutil.copy(os.path.join(DATA, "PG_VERSION"), data)
         else:
             asked("initdb", "--pgdata", data, "--no-sync", "--auth", "peer")
-        settings = os.path.join(data, "postgresql.conf")
-        with open(settings, "w") as file:
+        with open(os.path.join(data, "postgresql.conf"), "w") as file:
             for name, value in {**parameters, "huge_pages": "off"}.items():
                 text = str(value).replace("'", "''")
                 file.write(f"{name} = '{text}'\n")

@@ -1,6 +1,7 @@
 """What a member's hooks do. Runs as root.
 
   member.py render      writes the part of Patroni's configuration that only this machine knows
+  member.py huge-pages  reserves as many as the server will want
   member.py check       are the new files right, and is this still the same member?
   member.py access      a running Patroni takes up who may come in
   member.py active      status 0 while this member leads, and the new files ask for a restart
@@ -213,6 +214,8 @@ def activate(action):
         restart_patroni()
     else:
         take_up()
+    if not FACTS["hugePages"]:
+        huge_pages.release()  # which nobody uses any more
     run("systemctl", "enable", "--quiet", UNIT)
 
 
@@ -323,6 +326,8 @@ def take_up():
     wait_until(is_taken_up, 120, "Patroni does not take the new files up")
     if not pending():
         return
+    if FACTS["hugePages"]:
+        huge_pages.reserve(parameters())
     others_can_do_without()
     if leads() and not is_alone():
         switch_over()
@@ -424,7 +429,7 @@ def leave():
     if os.path.exists(MARKER):
         os.remove(MARKER)
     certificates.forget()
-    huge_pages.take_care(None)
+    huge_pages.release()
     machine = os.path.join(ETC, "10-machine.yml")  # holds the password
     if os.path.exists(machine):
         os.remove(machine)
@@ -434,7 +439,8 @@ def main(words):
     action = words[0] if words else ""
     if action == "render":
         render()
-        huge_pages.take_care(parameters() if FACTS["hugePages"] else None)
+    elif action == "huge-pages":
+        huge_pages.reserve(parameters())
     elif action == "check":
         check_member()
     elif action == "access":

@@ -18,8 +18,13 @@ PUSHED = ("20-access.yml", "50-member.yml")
 def memory_mib():
     if FACTS["memoryMiB"]:
         return FACTS["memoryMiB"]
+    return memory_info()["MemTotal"] // 1024
+
+
+def memory_info():
+    """Of the kernel, in KiB."""
     with open("/proc/meminfo") as file:
-        return int(re.search(r"^MemTotal:\s+(\d+)", file.read(), re.M).group(1)) // 1024
+        return {name: int(number) for name, number in re.findall(r"^(\w+):\s+(\d+)", file.read(), re.M)}
 
 
 def tuning(memory):
@@ -96,15 +101,27 @@ def parameters():
 
 
 def check_memory():
+    check_commitments()
     wanted = str(yaml.safe_load(read("50-member.yml"))["postgresql"]["parameters"].get("shared_buffers", ""))
     size = re.fullmatch(r"(\d+)(kB|MB|GB|TB)?", wanted)
     if not size:
         return
     mib = int(size.group(1)) * {None: 2**-7, "kB": 2**-10, "MB": 1, "GB": 2**10, "TB": 2**20}[size.group(2)]
-    with open("/proc/meminfo") as file:
-        memory = int(re.search(r"^MemTotal:\s+(\d+)", file.read(), re.M).group(1)) // 1024
+    memory = memory_info()["MemTotal"] // 1024
     if mib > memory * 0.8:
         raise Refused(f"shared_buffers = {wanted} does not fit into this machine's {memory} MiB: connections and files need the rest")
+
+
+def check_commitments():
+    """A kernel that has promised more than it may from now on refuses everybody, the next apply too."""
+    if FACTS["overcommit"] != "strict":
+        return
+    known = memory_info()
+    limit = (known["MemTotal"] - known.get("Hugetlb", 0)) * 9 // 10 + known["SwapTotal"]
+    if known["Committed_AS"] > limit * 0.9:
+        raise Refused(
+            f"overcommit = strict would leave {limit // 1024} MiB to promise, and {known['Committed_AS'] // 1024} are promised already: give this machine swap or memory"
+        )
 
 
 def check_patroni(directory):
