@@ -13,3 +13,9 @@ listed 'lib/push/on-machine/*.sh' | sort | xargs cat >"$program"
 shellcheck --shell=bash "$program" || { echo "(lines are those of lib/push/on-machine/*.sh joined)" >&2; exit 1; }
 
 listed '*.sh' .ci/run ':!lib/push/on-machine/*.sh' | xargs -r shellcheck --external-sources --shell=bash
+
+# grep -q ends at the first match; with pipefail whoever still writes to it makes that a failure, now and then.
+if listed '*.sh' .ci/run | xargs -r grep --line-number --extended-regexp '\| *grep (-[a-zA-Z]*q|[^|]*--quiet)'; then
+  echo "grep behind a pipe: >/dev/null instead of -q" >&2
+  exit 1
+fi

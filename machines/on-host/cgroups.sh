@@ -48,7 +48,7 @@ cgroup_is_used() {
   local hierarchy
   for hierarchy in $(cgroup_hierarchies); do
     [[ -d $hierarchy/$1 ]] || continue
-    find "$hierarchy/$1" -name cgroup.procs -exec cat {} + 2>/dev/null | grep --quiet . && return 0
+    find "$hierarchy/$1" -name cgroup.procs -exec cat {} + 2>/dev/null | grep . >/dev/null && return 0
   done
   return 1
 }

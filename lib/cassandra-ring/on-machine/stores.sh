@@ -32,7 +32,7 @@ if [[ $RING_TLS == authority ]]; then
   chain=$OWN/node.pem
   if [[ ! -s $chain ]] || ! openssl x509 -in "$chain" -noout -checkend $((30 * 86400)) >/dev/null ||
     ! cmp --silent "$OWN/issued-by.pem" <(openssl x509 -in "$ETC/authority.pem" -outform PEM) ||
-    ! openssl x509 -in "$chain" -noout -ext subjectAltName | grep -qF "IP Address:$RING_ADDRESS"; then
+    ! openssl x509 -in "$chain" -noout -ext subjectAltName | grep -F "IP Address:$RING_ADDRESS" >/dev/null; then
     issue
   fi
 fi

@@ -50,7 +50,7 @@ pair_has_other_secret() {
 }
 
 # DRBD forbids a node to take over as long as its copy is behind, and lifts that when it is whole.
-pair_is_fenced() { cibadmin --query --scope constraints | grep --quiet "drbd-fence-by-handler-$PAIR_RESOURCE-"; }
+pair_is_fenced() { cibadmin --query --scope constraints | grep "drbd-fence-by-handler-$PAIR_RESOURCE-" >/dev/null; }
 
 # Gives the service to the other node, and waits until that one has it.
 pair_hand_over() {

@@ -21,7 +21,7 @@ for _ in 1 2 3 4 5; do
   # 1: they differ; above that the tool failed
   ((status <= 1)) || exit "$status"
   # in which order things stand there makes no difference
-  grep '<change ' "$work/patch.xml" | grep -qv ' operation="move"' || exit 0
+  grep '<change ' "$work/patch.xml" | grep -v ' operation="move"' >/dev/null || exit 0
   if words=$(cibadmin --patch --xml-file "$work/patch.xml" 2>&1); then
     echo "the cluster's configuration has changed"
     exit 0

@@ -12,7 +12,7 @@ gauge() { # NAME VALUE [LABELS]
 }
 truth() { if "$@" >/dev/null 2>&1; then echo 1; else echo 0; fi; }
 is() { [[ $1 == "$2" ]]; }
-quorate() { corosync-quorumtool -s 2>/dev/null | grep -Eq '^Quorate: +Yes'; }
+quorate() { corosync-quorumtool -s 2>/dev/null | grep -E '^Quorate: +Yes' >/dev/null; }
 
 metrics() {
   local told='' connection disks role

@@ -41,7 +41,7 @@ XML
 
 is_here() {
   [[ -e $started ]] || return 1
-  [[ -z $local ]] || ip -oneline address show dev "$interface" to "$local" | grep --quiet .
+  [[ -z $local ]] || ip -oneline address show dev "$interface" to "$local" | grep . >/dev/null
 }
 
 # Until it is here, or the time is over: the API may be away, or too busy, and a right just given not known yet.
@@ -64,7 +64,7 @@ start() {
 # Whoever takes it over tells the API: here it is enough that nobody is answered any more.
 stop() {
   rm --force "$started"
-  if [[ -n $local ]] && ip -oneline address show dev "$interface" to "$local" | grep --quiet .; then
+  if [[ -n $local ]] && ip -oneline address show dev "$interface" to "$local" | grep . >/dev/null; then
     ip address delete "$local" dev "$interface" || return $FAILED
   fi
   return $SUCCESS

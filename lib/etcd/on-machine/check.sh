@@ -12,7 +12,7 @@ check_certificate() {
     words=$(openssl verify -no-CApath -no-CAstore -CAfile "$ETCD_TRUSTED" -purpose "$purpose" -untrusted "$ETCD_CERTIFICATE" "$ETCD_CERTIFICATE" 2>&1) ||
       etcd_fail "the certificate of $ETCD_MEMBER is of no authority in 'trusted', or not for what etcd does with it ($purpose): $words"
   done
-  openssl x509 -in "$ETCD_CERTIFICATE" -noout -checkip "$ETCD_ADDRESS" | grep --quiet 'does match' ||
+  openssl x509 -in "$ETCD_CERTIFICATE" -noout -checkip "$ETCD_ADDRESS" | grep 'does match' >/dev/null ||
     etcd_fail "the certificate of $ETCD_MEMBER is not for its address $ETCD_ADDRESS, by which members ask each other"
   [[ $(openssl pkey -in "$ETCD_CERTIFICATE" -pubout) == "$(openssl x509 -in "$ETCD_CERTIFICATE" -noout -pubkey)" ]] ||
     etcd_fail "the key of $ETCD_MEMBER is not its certificate's"

@@ -51,7 +51,7 @@ etcd_move_peers() {
 # name. Both interfaces know users of their own: Patroni uses the older one, and members come and go by the newer one.
 etcd_guard() {
   local name address members
-  if ! etcd_auth enable | grep --quiet '"enabled":true'; then
+  if ! etcd_auth enable | grep '"enabled":true' >/dev/null; then
     members=$(etcd_members "$ETCD_ADDRESS")
     while read -r _ _ name _ _ address; do
       if [[ $(etcd_speaks "$address") != yes-no ]]; then
@@ -71,10 +71,10 @@ etcd_guard_members() {
   for name in root "${ETCD_NODES[@]}"; do
     if ! grep --quiet --line-regexp --fixed-strings "$name" <<<"$known"; then etcd_try user add "$name" --no-password; fi
     # a user may be there without its role, where this was cut off
-    if ! etcd_ctl "$ETCD_ADDRESS" -- user get "$name" | grep --quiet '^Roles: root$'; then etcd_try user grant-role "$name" root; fi
+    if ! etcd_ctl "$ETCD_ADDRESS" -- user get "$name" | grep '^Roles: root$' >/dev/null; then etcd_try user grant-role "$name" root; fi
   done
   for name in root "${ETCD_NODES[@]}"; do
-    etcd_ctl "$ETCD_ADDRESS" -- user get "$name" | grep --quiet '^Roles: root$' || etcd_fail "etcd does not take $name for a member"
+    etcd_ctl "$ETCD_ADDRESS" -- user get "$name" | grep '^Roles: root$' >/dev/null || etcd_fail "etcd does not take $name for a member"
   done
   # says nothing else where it is on already
   etcd_ctl "$ETCD_ADDRESS" -- auth enable >/dev/null
@@ -95,9 +95,9 @@ etcd_guard_keys() {
     etcd_have "roles/$name" "{\"role\":\"$name\",\"permissions\":{\"kv\":{\"read\":[\"/service/$name/*\"],\"write\":[\"/service/$name/*\"]}}}"
     etcd_have "users/$name" "{\"user\":\"$name\",\"password\":\"$(etcd_dice)\",\"roles\":[\"$name\"]}"
   done
-  if ! etcd_auth enable | grep --quiet '"enabled":true'; then
+  if ! etcd_auth enable | grep '"enabled":true' >/dev/null; then
     etcd_auth enable --request PUT >/dev/null || true
-    etcd_auth enable | grep --quiet '"enabled":true' || etcd_fail "etcd does not ask who may write what"
+    etcd_auth enable | grep '"enabled":true' >/dev/null || etcd_fail "etcd does not ask who may write what"
     etcd_note "each user writes what is its own only"
   fi
 }

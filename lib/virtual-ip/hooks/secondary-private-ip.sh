@@ -6,7 +6,7 @@ if [[ $1 == try ]]; then
 fi
 if [[ $1 == verify ]]; then
   mac=$(metadata mac)
-  ! metadata "network/interfaces/macs/$mac/local-ipv4s" | grep -qxF "$ADDRESS" || exit 0
+  ! metadata "network/interfaces/macs/$mac/local-ipv4s" | grep -xF "$ADDRESS" >/dev/null || exit 0
 fi
 ec2 assign-private-ip-addresses --network-interface-id "$INTERFACE" --private-ip-addresses "$ADDRESS" --allow-reassignment >/dev/null
 echo "private address $ADDRESS is here"
