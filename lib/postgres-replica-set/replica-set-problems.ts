@@ -1,6 +1,15 @@
-import { checkPort } from "../firewall/port";
+import { checkPort, Port } from "../firewall/port";
 import { memoryGiBOf } from "../platform/aws/instance-memory";
-import { checkCount, isToken, refuse, refuseToken, refuseTwice, warn, type Problem } from "../problem";
+import {
+  checkCount,
+  isToken,
+  refuse,
+  refuseToken,
+  refuseTwice,
+  warn,
+  warnAtSynth,
+  type Problem,
+} from "../problem";
 import type { Secret } from "../secret/secret";
 import { checkSqlName } from "./databases";
 import { checkMembers, warnOfMembers } from "./member-problems";
@@ -211,6 +220,7 @@ function checkShared(set: PostgresReplicaSet, name: string, secret: Secret): voi
 /** What works, but not as well as its author may think. */
 export function warnOfReplicaSet(set: PostgresReplicaSet): void {
   warnOfMembers(set);
+  warnAtSynth(set, () => (isFor(set, POSTGRES_PORT) || isFor(set, POOLER_PORT) ? [] : [NOBODY]));
   if (set.machines.length === 1) {
     warn(set, {
       code: "one-member",
@@ -235,6 +245,22 @@ export function warnOfReplicaSet(set: PostgresReplicaSet): void {
       fix: "new EtcdCluster(...) on three machines, given as 'etcd'",
     });
   }
+}
+
+/** Of a set of several members their own ports are never closed to everybody. */
+const NOBODY: Problem = {
+  code: "nobody-admitted",
+  what: "nobody but the members may connect",
+  allowed: "those whom the code names",
+  fix: "'clients', primary.allowFrom(...), or a load balancer with one of the endpoints",
+};
+
+function isFor({ connections, machines }: PostgresReplicaSet, port: number): boolean {
+  // a single member's are warned of by its connections
+  if (machines.length === 1) return true;
+  return connections.inbound.some(
+    (admission) => admission.peer !== connections && admission.port.overlaps(Port.tcp(port)),
+  );
 }
 
 /** What shows only in the whole: where the type of an instance tells its memory; elsewhere the machine itself refuses. */

@@ -139,6 +139,15 @@ test("with TLS, pg_hba.conf asks for it, and for certificates where they are wan
   expect(lines(optional)).toEqual(lines(undefined));
 });
 
+test("a set that serves nobody but itself is warned of, until somebody is let in", () => {
+  const stack = newStack();
+  newSet(stack);
+  Template.synth(stack).hasNoErrors().hasWarning("nobody-admitted");
+  const other = newStack();
+  newSet(other).replicas.allowFrom(Peer.cidr("10.0.7.0/24"));
+  expect(() => Template.synth(other).hasWarning("nobody-admitted")).toThrow("nobody-admitted");
+});
+
 test("members log in by their own certificates where that is said, sets that follow by the password", () => {
   const stack = newStack();
   newSet(stack, {
