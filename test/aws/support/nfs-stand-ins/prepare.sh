@@ -29,6 +29,7 @@ for daemon in nfs-mountd:rpc.mountd nfsdcld:nfsdcld; do
 Description=STAND-IN for $program
 $([[ $unit != nfs-mountd ]] || echo BindsTo=nfs-server.service)
 [Service]
+Type=exec
 ExecStart=/usr/local/bin/$program infinity
 UNIT
 done
