@@ -46,7 +46,10 @@ export function renderMountUnit({ server, path, where, readOnly }: MountModel): 
   ].join("\n");
 }
 
-/** systemd tries a mount once: who boots while the pair is away would do without until somebody comes. Pure. */
+/**
+ * systemd tries a mount once: who boots while the pair is away would do without until somebody comes. Not by a start of its own after each
+ * failure: one that comes while the unit still ends is none. Pure.
+ */
 export function renderMountAgain({ mount }: MountUnits): string {
   return [
     "# Managed by cdktf-ha-clusters.",
@@ -54,10 +57,8 @@ export function renderMountAgain({ mount }: MountUnits): string {
     `Description=${mount} once more`,
     "",
     "[Service]",
-    "Type=oneshot",
-    // each try waits for two minutes itself
-    "ExecStart=/bin/sleep 15",
-    `ExecStart=/bin/systemctl start --no-block ${mount}`,
+    "# as long as it has failed: whoever stops it, or takes it away, is left alone",
+    `ExecStart=/bin/sh -c 'while systemctl is-failed --quiet ${mount}; do sleep 15; systemctl is-failed --quiet ${mount} && systemctl start ${mount}; done'`,
     "",
   ].join("\n");
 }
