@@ -14,6 +14,18 @@ export async function serverStates(node: LabMachine): Promise<Record<string, str
   );
 }
 
+/** How often the nodes have tried once more to reach a server of a backend, each time a second later. */
+export async function connectionRetries(nodes: readonly LabMachine[], backend: string): Promise<number> {
+  let sum = 0;
+  for (const node of nodes) {
+    const { stdout } = await node.ssh("echo 'show stat' | socat - /run/haproxy/admin.sock");
+    const [header, ...rows] = stdout.split("\n").map((line) => line.replace(/^# /, "").split(","));
+    const row = rows.find(([name, server]) => name === backend && server === "BACKEND")!;
+    sum += Number(row[header!.indexOf("wretr")]);
+  }
+  return sum;
+}
+
 /** Waits until the nodes agree about servers: `{ "web/web-1": "DOWN" }`. Returns the milliseconds it took. */
 export async function awaitServers(
   nodes: readonly LabMachine[],
