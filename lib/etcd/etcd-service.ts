@@ -136,6 +136,7 @@ export function etcdCertificateService(): CertificateService {
     of: "this member of etcd",
     when: "After=etcd.service\n",
     command: `/bin/bash -euo pipefail -c '. ${PROGRAMS}/functions.sh; . ${PROGRAMS}/tls.sh; etcd_issue'`,
+    identifier: "cdktf-ha-etcd",
   });
 }
 
@@ -144,6 +145,7 @@ const DROP_IN = `# Managed by cdktf-ha-clusters.
 [Unit]
 RequiresMountsFor=${DATA_ROOT}
 [Service]
+SyslogIdentifier=etcd
 EnvironmentFile=-/var/lib/etcd/first-start
 # Without data and without a word on how to begin, etcd would begin a cluster of its own, in which everybody leads.
 ExecStartPre=/bin/sh -c 'test -f /var/lib/etcd/first-start || ls ${DATA_DIRECTORY}/member/wal/*.wal >/dev/null || { echo "no data: an apply makes this machine join again" >&2; exit 1; }'

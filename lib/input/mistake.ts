@@ -109,6 +109,7 @@ function fits(shape: Shape, value: unknown): boolean {
 function wrongKind(shape: Shape, value: unknown, at: string): Problem {
   const name = at || "props";
   const makers = makersOf(shape).filter((maker) => !(isCertificate(name) && maker === "Secret.generated"));
+  const things = shape[0] === "is" ? NO_MAKERS[shape[1]] : undefined;
   const leaveOut = value === null ? ", or leave it out for the default" : "";
   return {
     code: "wrong-kind",
@@ -118,7 +119,8 @@ function wrongKind(shape: Shape, value: unknown, at: string): Problem {
         : `'${name}' is ${inWords(value, isShowable(shape))}${lackOf(shape, value)}`,
     allowed: described(shape),
     fix:
-      (makers.length ? makers.map((maker) => `${maker}(...)`).join(", ") : `give '${name}' such a value`) +
+      (things ??
+        (makers.length ? makers.map((maker) => `${maker}(...)`).join(", ") : `give '${name}' such a value`)) +
       leaveOut,
   };
 }
@@ -199,7 +201,15 @@ function described(shape: Shape, isInside = false): string {
 const MAKERS: Readonly<Record<string, string[]>> = {
   Platform: ["new SshPlatform", "new AwsPlatform"],
   VariableSecret: ["Secret.variable"],
+  Workload: ["Workload.general", "Workload.manySmallUpdates"],
+  Timers: ["Timers.fast", "Timers.normal", "Timers.patient", "Timers.of"],
   Peer: ["Peer.cidr", "Peer.anyone"],
+};
+
+/** Kinds that no function makes, and what is of them. */
+const NO_MAKERS: Readonly<Record<string, string>> = {
+  Balanceable:
+    "a ServiceTier, Servers.at(...), or 'primary', 'replicas', 'synchronousReplica' or 'pooled' of a replica set",
 };
 
 /** Functions that make such a value. */

@@ -119,7 +119,7 @@ export class SshPlatform extends Construct implements Platform {
         code: "unknown-host",
         what: `'${this.node.path}' has no host '${name}'`,
         allowed: Object.keys(this.props.hosts).join(", "),
-        fix: "name hosts of the platform in 'nodes' (without it, nodes are called after their cluster: lb-1, lb-2) or, of NameServers, by the keys of 'servers'; or add it to 'hosts'",
+        fix: "name hosts of the platform in 'nodes', 'members' of a replica set (without it, nodes are called after their cluster: lb-1, lb-2) or, of NameServers, by the keys of 'servers'; or add it to 'hosts'",
       });
     }
     const [given = "", prefix] = host.address.split("/");

@@ -78,6 +78,7 @@ export class BackupService implements Service {
         command: `${BACKUP_PROGRAM} ${words}`,
         requisite: "patroni.service",
         attempts,
+        more: "SyslogIdentifier=cdktf-ha-postgres\n",
       });
     const timers = [
       timer("backup-full", "Full backup, by the member that leads", full, "run full", 4),

@@ -312,6 +312,7 @@ export function postgresCertificateService(): CertificateService {
     of: "this member of PostgreSQL",
     when: "After=patroni.service\nRequisite=patroni.service\n",
     command: `${PROGRAMS}/member certificate`,
+    identifier: "cdktf-ha-postgres",
   });
 }
 

@@ -18,7 +18,7 @@ import { MOMENT } from "./recovery";
 import { METRICS_PORT } from "./metrics";
 import { POSTGRES_PORT, REST_PORT } from "./patroni-yml";
 import { POOLER_PORT } from "./pooler";
-import { checkStandby } from "./standby";
+import { checkStandby, type Standbys } from "./standby";
 import { checkTakeOver } from "./take-over";
 import type { PostgresReplicaSet } from "./postgres-replica-set";
 
@@ -255,20 +255,26 @@ const NOBODY: Problem = {
   fix: "'clients', primary.allowFrom(...), or a load balancer with one of the endpoints",
 };
 
-function isFor({ connections, machines }: PostgresReplicaSet, port: number): boolean {
-  // a single member's are warned of by its connections
-  if (machines.length === 1) return true;
+function isFor({ connections, machines, props }: PostgresReplicaSet, port: number): boolean {
+  // a single member's are warned of by its connections; a set that follows is there without any
+  if (machines.length === 1 || props.standbyOf) return true;
+  const none = new Set<unknown>([connections, ...(props.standbys ?? []).map(peerOf)]);
   return connections.inbound.some(
-    (admission) => admission.peer !== connections && admission.port.overlaps(Port.tcp(port)),
+    (admission) => !none.has(admission.peer) && admission.port.overlaps(Port.tcp(port)),
   );
+}
+
+function peerOf(standby: Standbys[number]): unknown {
+  return "connections" in standby ? standby.connections : standby;
 }
 
 /** What shows only in the whole: where the type of an instance tells its memory; elsewhere the machine itself refuses. */
 export function problemsOfReplicaSet({ props, machines }: PostgresReplicaSet): Problem[] {
   const shared = props.parameters?.shared_buffers;
   const wanted = Math.max(props.memoryMiB ?? 0, shared === undefined ? 0 : (mebibytes(shared) ?? 0));
-  return machines.flatMap(({ name, aws }): Problem[] => {
-    const type = aws?.instanceType;
+  // each type once, however many members are of it
+  const types = new Map(machines.map(({ name, aws }) => [aws?.instanceType, name]));
+  return [...types].flatMap(([type, name]): Problem[] => {
     const memory = type === undefined || isToken(type) ? undefined : memoryGiBOf(type);
     if (memory === undefined || wanted <= memory * 1024 * 0.8) return [];
     return [

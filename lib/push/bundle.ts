@@ -70,9 +70,8 @@ export function makeBundle(path: string, settings: BundleSettings, service: Serv
 /** The service's own files, and those that its settings stand for. */
 function allFiles(name: string, { files, sysctls }: ServiceDescription): ServiceFile[] {
   if (!sysctls || !Object.keys(sysctls).length) return [...files];
-  const lines = Object.entries(sysctls)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, value]) => `${key} = ${value}\n`);
+  // in the order given: one may only be right after another one
+  const lines = Object.entries(sysctls).map(([key, value]) => `${key} = ${value}\n`);
   return [
     ...files,
     { path: `/etc/sysctl.d/60-cdktf-ha-${name}.conf`, text: lines.join(""), onChange: "none" },

@@ -9,6 +9,8 @@ export interface CertificateModel {
   /** Lines that say when there is anything to do. */
   readonly when: string;
   readonly command: string;
+  /** What its words are known by in the journal. */
+  readonly identifier: string;
 }
 
 /** A node that issues itself its certificate does so again before it ends: daily, where the old one ends within a month. */
@@ -20,7 +22,7 @@ export class CertificateService implements Service {
   }
 
   describe(): ServiceDescription {
-    const { name, of, when, command } = this.model;
+    const { name, of, when, command, identifier } = this.model;
     const description = `New certificate for ${of}, a month before the old one ends`;
     return {
       files: [
@@ -32,6 +34,7 @@ Description=${description}
 ${when}
 [Service]
 Type=oneshot
+SyslogIdentifier=${identifier}
 ExecStart=${command}
 `,
           onChange: "none",

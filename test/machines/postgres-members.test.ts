@@ -52,7 +52,7 @@ const until = (
 };
 
 beforeAll(async () => {
-  lab = await startSite([...MEMBERS, "db-4"], "tests");
+  lab = await startSite([...MEMBERS, "db-4", "db-5", "db-6"], "tests");
   authority = await Authority.create(lab.directory, "authority");
   deployment = new Deployment(`${lab.directory}/deployment`, () => undefined, PASSWORDS);
 });
@@ -231,17 +231,19 @@ const upstream: StandbyOf = {
   members: Object.fromEntries(MEMBERS.map((name) => [name, ADDRESSES[name]])),
 };
 
-/** The set as it was left, and a second one of one member, which follows it or leads. */
+const COPY = ["db-4", "db-5", "db-6"] as const;
+
+/** The set as it was left, and a second one, which follows it or leads. */
 const withCopy = (standbyOf?: StandbyOf): Deployment =>
   deployment.changed(
     replicaSet(lab, {
       alone: true,
       members: HANDED_OVER,
-      standbys: [Peer.cidr(ADDRESSES["db-4"])],
+      standbys: COPY.map((name) => Peer.cidr(ADDRESSES[name])),
       also: (stack, rack, { memberPassword, props: { roles } }) =>
         new PostgresReplicaSet(stack, "copy", {
           platform: rack,
-          members: ["db-4"],
+          members: COPY,
           memberPassword,
           databases: [
             { name: "numbers", owner: "app" },
@@ -254,19 +256,53 @@ const withCopy = (standbyOf?: StandbyOf): Deployment =>
     }),
     PASSWORDS,
   );
+/** Whoever of the second set copies the first one, as those who are asked say; "" where nobody does. */
+async function leadingCopy(asked: readonly Name[] = COPY): Promise<(typeof COPY)[number]> {
+  const found = await membersOf(lab.machine(asked[0]!));
+  return found.find(({ role }) => role === "standby_leader")?.name as (typeof COPY)[number];
+}
 const databases = (name: string): Promise<string> =>
   local(name, "select count(*) from pg_database where datname = 'more'");
 
 test("a second set follows the first one: what is written there is here, and nothing is made or written here", async () => {
   const following = withCopy(upstream);
   const { seconds } = await following.deploy();
-  figure(`a standby set of one member: ${seconds.toFixed(0)} s`);
+  figure(`a standby set of three members: ${seconds.toFixed(0)} s`);
   const { leader } = await awaitMembers(lab.machine("db-1"), 3);
   await local(leader, "insert into numbers values (4)");
-  await until("rows of the copy", () => rows("db-4"), "3");
+  for (const name of COPY) await until(`rows of ${name}`, () => rows(name), "3");
+  // one of them copies the first set, the others that one
+  const leading = await leadingCopy();
+  const sources = await Promise.all(COPY.map((name) => sourceOf(name)));
+  for (const [index, name] of COPY.entries()) {
+    if (name === leading) expect(Object.values(upstream.members)).toContain(sources[index]);
+    else expect(sources[index]).toBe(ADDRESSES[leading]);
+  }
   await expect(local("db-4", "insert into numbers values (5)")).rejects.toThrow("read-only transaction");
   expect(await databases("db-4")).toBe("0");
   expect(await following.isUpToDate()).toBe(true);
+}, 300_000);
+
+test("the one that follows the first set loses its power: another one of the second set follows it, and has every row", async () => {
+  const lost = await leadingCopy();
+  await lab.machine(lost).cutPower();
+  const cut = Date.now();
+  const others = COPY.filter((name) => name !== lost);
+  await waitUntil(
+    async () => others.includes(await leadingCopy(others)),
+    60,
+    () => "nobody of the second set follows the first one",
+    500,
+  );
+  const { leader } = await awaitMembers(lab.machine("db-1"), 3);
+  await local(leader, "insert into numbers values (7)");
+  for (const name of others) await until(`rows of ${name}`, () => rows(name), "4", 60);
+  figure(
+    `a standby set whose leader is lost follows again after ${((Date.now() - cut) / 1000).toFixed(0)} s`,
+  );
+  await lab.machine(lost).powerOn();
+  await until(`rows of ${lost}`, () => rows(lost).catch(() => ""), "4", 90);
+  await local(leader, "delete from numbers where n = 7");
 }, 300_000);
 
 test("while the first set lives the second one stays what it is; when it is gone an apply makes it a primary", async () => {
@@ -277,12 +313,15 @@ test("while the first set lives the second one stays what it is; when it is gone
   for (const name of MEMBERS) await lab.machine(name).cutPower();
   const { seconds } = await withCopy().deploy();
   figure(`a standby set becomes a primary: ${seconds.toFixed(0)} s`);
-  await local("db-4", "insert into numbers values (5)");
-  expect(await rows("db-4")).toBe("4");
-  expect(await databases("db-4")).toBe("1");
+  const { leader } = await awaitMembers(lab.machine("db-4"), 3);
+  await local(leader, "insert into numbers values (5)");
+  for (const name of COPY) {
+    await until(`rows of ${name}`, () => rows(name), "4");
+    expect(await databases(name)).toBe("1");
+  }
   // and not back again: what it has would have to go
   const back = await withCopy(upstream).apply();
   expect(back.ok).toBe(false);
   expect(back.output).toContain("this set lives as a primary");
-  await local("db-4", "insert into numbers values (6)");
+  await local(leader, "insert into numbers values (6)");
 }, 300_000);

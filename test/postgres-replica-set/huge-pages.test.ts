@@ -68,15 +68,30 @@ test("where there are not enough none is kept, and somebody is told; later there
 
 test("whoever is killed before the kernel was told, or in the middle of it, takes nothing of others' and leaves nothing behind", () => {
   const killed = `
+def killed(half, wanted):
+    if os.fork() == 0:
+        def tell_half(name, value):
+            write(name, (h.total() + int(value)) // 2 if half else h.total())
+            os._exit(0)
+        h.tell = tell_half
+        pages(wanted)
+    os.wait()
+    print("killed at", h.total())
+kernel(20)
+killed(True, 100); pages(100)
+killed(False, 50); pages(50)
+killed(True, 30); h.release(); print(h.total())`;
+  expect(python(killed)).toEqual(["killed at 70", "120", "killed at 120", "70", "killed at 60", "20"]);
+  const terminated = `
 def tell_half(name, value):
     write(name, int(value) // 2)
-    raise KeyboardInterrupt
+    h.tell = tell
+    sys.exit("no time")
 kernel(20)
 h.tell = tell_half
 try: pages(100)
-except KeyboardInterrupt: print("killed at", h.total())
-h.tell = tell
-pages(100); h.release(); print(h.total())`;
-  expect(python(killed)).toEqual(["killed at 60", "120", "20"]);
+except SystemExit: print(h.total())
+`;
+  expect(python(terminated)).toEqual(["20"]);
   expect(python("kernel(5); open(h.STATE, 'w').write('[1'); pages(10)")).toEqual(["15"]);
 });

@@ -60,10 +60,11 @@ start() {
 }
 
 stop() {
-  local words until=$((SECONDS + 10))
+  local words until
   words=$(systemctl stop "${units[@]}" 2>&1) || fail "does not stop: $words" || return
   # somebody started it by hand
   if serves; then rpc.nfsd 0 || fail "its threads do not end" || return; fi
+  until=$((SECONDS + 10))
   while is_there; do
     umount "$place" 2>/dev/null && continue
     # somebody asks it something: exportfs, for a moment

@@ -1,6 +1,7 @@
 """Huge pages for PostgreSQL's shared memory: as many as its own server says it needs, before it starts."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -39,22 +40,40 @@ def remember(ours, others):
     os.replace(f"{STATE}.new", STATE)
 
 
+def take_care(parameters):
+    """A server runs without them too."""
+    try:
+        reserve(parameters)
+    except (Refused, OSError, ValueError) as problem:
+        note(f"no huge pages: {problem}")
+
+
 def reserve(parameters):
     """What others have reserved stays theirs. PostgreSQL takes all that it needs, or none at all: a part of it would only be lost."""
-    _, others = state()
+    ours, others = state()
     wanted = needed(parameters)
-    remember(wanted, others)
     if total() == others + wanted:
+        remember(wanted, others)
         return
-    tell("nr_hugepages", others + wanted)
-    if total() < others + wanted:
-        tell("compact_memory", 1)  # the memory is there, but in pieces
+    remember(max(ours, wanted), others)
+    try:
         tell("nr_hugepages", others + wanted)
-    got = total() - others
+        if total() < others + wanted:
+            tell("compact_memory", 1)  # the memory is there, but in pieces
+            tell("nr_hugepages", others + wanted)
+    finally:
+        got = total() - others
+        if got < wanted:  # or no time was left for more
+            tell("nr_hugepages", others)
+        remember(wanted if got >= wanted else 0, others)
     if got < wanted:
-        tell("nr_hugepages", others)
-        remember(0, others)
         note(f"no huge pages: {wanted} are needed, and {max(0, got)} could be had; right after a boot there are more")
+
+
+def size():
+    """Bytes of one."""
+    with open("/proc/meminfo") as file:
+        return 1024 * int(re.search(r"^Hugepagesize:\s+(\d+)", file.read(), re.M).group(1))
 
 
 def release():

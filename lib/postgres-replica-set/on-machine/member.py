@@ -16,6 +16,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 
@@ -133,6 +134,16 @@ def access():
         if not delayed():  # it hears of it late, and nobody copies from it
             wait_until(password_is_known, 90, "no member leads that would tell the others the members' new password", every=1)
     pooler.take_up()
+
+
+def is_running():
+    """Does a server have the data, whoever started it?"""
+    try:
+        with open(os.path.join(DATA, "postmaster.pid")) as file:
+            os.kill(int(file.readline()), 0)
+        return True
+    except (OSError, ValueError):
+        return False
 
 
 def delayed():
@@ -324,10 +335,10 @@ def take_up():
         switch_over()  # before it says so itself: nobody else need have every commit by then
     run("systemctl", "reload", UNIT)
     wait_until(is_taken_up, 120, "Patroni does not take the new files up")
+    if FACTS["hugePages"]:
+        huge_pages.take_care(parameters())  # also for what all members share, whose restart comes later
     if not pending():
         return
-    if FACTS["hugePages"]:
-        huge_pages.reserve(parameters())
     others_can_do_without()
     if leads() and not is_alone():
         switch_over()
@@ -404,6 +415,7 @@ def must_lead_elsewhere(others, seconds):
 
 def leave():
     if dissolves():
+        huge_pages.release()  # those in use go with the server
         note("the whole set goes: stopped, the data stays")
         return
     if is_active() and (leads() or stands_by()):
@@ -440,7 +452,9 @@ def main(words):
     if action == "render":
         render()
     elif action == "huge-pages":
-        huge_pages.reserve(parameters())
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("no time is left for huge pages"))
+        if not is_running():  # left behind by a Patroni that was killed, it goes on with what it has
+            huge_pages.take_care(parameters())
     elif action == "check":
         check_member()
     elif action == "access":

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 
 import certificates
+import huge_pages
 import yaml
 from node import ETC, FACTS, Refused, member_password
 
@@ -117,8 +118,11 @@ def check_commitments():
     if FACTS["overcommit"] != "strict":
         return
     known = memory_info()
-    limit = (known["MemTotal"] - known.get("Hugetlb", 0)) * 9 // 10 + known["SwapTotal"]
-    if known["Committed_AS"] > limit * 0.9:
+    pages = known.get("Hugetlb", 0)
+    if FACTS["hugePages"]:
+        pages = max(pages, huge_pages.needed(parameters()) * huge_pages.size() // 1024)
+    limit = (known["MemTotal"] - pages) * 9 // 10 + known["SwapTotal"]
+    if known["Committed_AS"] > limit:
         raise Refused(
             f"overcommit = strict would leave {limit // 1024} MiB to promise, and {known['Committed_AS'] // 1024} are promised already: give this machine swap or memory"
         )

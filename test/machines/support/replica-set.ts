@@ -59,7 +59,7 @@ export const replicaSet =
     }: SetProps = {},
   ) =>
   (stack: TerraformStack): void => {
-    const all = ["lb-1", "lb-2", "db-1", "db-2", "db-3", "db-4"] as const;
+    const all = ["lb-1", "lb-2", "db-1", "db-2", "db-3", "db-4", "db-5", "db-6"] as const;
     // who took another one's place is not there under its own name
     const names = all.filter(
       (name) => !Object.values(addresses).includes(ADDRESSES[name]) && !(alone && name.startsWith("lb")),
@@ -119,7 +119,7 @@ export const replicaSet =
 
 export interface Member {
   readonly name: string;
-  readonly role: "leader" | "sync_standby" | "replica";
+  readonly role: "leader" | "standby_leader" | "sync_standby" | "replica";
   readonly state: string;
   readonly pending_restart?: boolean;
 }

@@ -28,6 +28,8 @@ export const ADDRESSES = {
   "db-2": "10.77.0.52",
   "db-3": "10.77.0.53",
   "db-4": "10.77.0.54",
+  "db-5": "10.77.0.55",
+  "db-6": "10.77.0.56",
 } as const;
 export type Name = keyof typeof ADDRESSES;
 
