@@ -69,14 +69,14 @@ test("a file with a secret is closed to others unless it says otherwise", () => 
   expect(contents.manifest).toContain("filled\t0\t0640\troot\troot\treload\t/etc/web/a");
 });
 
-test("sysctls are a file of their own", () => {
+test("sysctls are a file of their own, in the order given", () => {
   const { contents } = bundle({
     files: [],
     sysctls: { "net.ipv4.ip_nonlocal_bind": 1, "net.core.somaxconn": 4096 },
   });
   expect(contents["/etc/sysctl.d/60-cdktf-ha-web.conf"]).toEqual([
-    "net.core.somaxconn = 4096",
     "net.ipv4.ip_nonlocal_bind = 1",
+    "net.core.somaxconn = 4096",
     "",
   ]);
 });
