@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { setTimeout as delay } from "node:timers/promises";
+import { setImmediate as immediate, setTimeout as delay } from "node:timers/promises";
 
 export interface RunOptions {
   /** Written to the command's standard input. Default: nothing, an empty input. */
@@ -66,7 +66,7 @@ export async function run(
   // "close" comes when the pipes are at their end, which a child that lives on in the background can delay for
   // ever. After "exit" the command's own output is in the pipes and needs only a moment to be read.
   const grace = new AbortController();
-  await Promise.race([closed, delay(250, undefined, { signal: grace.signal }).catch(() => undefined)]);
+  await Promise.race([closed, isQuiet(() => stdout.length + stderr.length, grace.signal)]);
   grace.abort();
   child.stdout.destroy();
   child.stderr.destroy();
@@ -81,6 +81,16 @@ export async function run(
   if (result.code !== 0 && !allowFailure)
     throw new RunError(description, signal ? `killed by ${signal}` : `exit status ${code}`, result);
   return result;
+}
+
+/** Nothing has come for a moment in which there was time to read it: a busy process sees its timers end before it looks at its pipes. */
+async function isQuiet(received: () => number, signal: AbortSignal): Promise<void> {
+  // as long as that goes on: what speaks for longer is the child in the background
+  for (let turn = 0, before = -1; turn < 40 && received() !== before && !signal.aborted; turn++) {
+    before = received();
+    await delay(250, undefined, { signal }).catch(() => undefined);
+    await immediate(); // after the pipes have been looked at
+  }
 }
 
 /**
