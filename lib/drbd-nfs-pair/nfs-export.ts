@@ -1,5 +1,5 @@
 import { Construct } from "constructs";
-import { Connections, singleNetwork, type Connectable } from "../firewall/connections";
+import { asPeer, Connections, singleNetwork, type Connectable } from "../firewall/connections";
 import type { Peer } from "../firewall/peer";
 import { refuse } from "../problem";
 import { Rollout, RolloutOrder } from "../push/rollout";
@@ -71,7 +71,7 @@ export class NfsExport {
 
   /** Lets somebody mount it. */
   allowFrom(client: Connectable | Peer): void {
-    const peer = "connections" in client ? client.connections : client;
+    const peer = asPeer(client);
     if (!(peer instanceof Connections) && peer.cidrs.some((cidr) => cidr.endsWith("/0"))) {
       refuse(this.pair, {
         code: "export-to-everybody",

@@ -195,7 +195,8 @@ function hostNetwork(address: string): string {
   return isIp(address) ? singleNetwork(address) : address;
 }
 
-function asPeer(peer: Connectable | Connections | Peer): Connections | Peer {
+/** Machines are let in by the group that they belong to. */
+export function asPeer(peer: Connectable | Connections | Peer): Connections | Peer {
   return "connections" in peer ? peer.connections : peer;
 }
 

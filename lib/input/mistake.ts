@@ -41,9 +41,7 @@ export function mistakeIn(shape: Shape, value: unknown, at: string): Problem | u
  */
 function mistakeInSettings(settings: Settings, value: object, at: string): Problem | undefined {
   const known = parametersOf(settings);
-  const given = isPlain(value)
-    ? Object.entries(value).flatMap(([name, each]) => (each === undefined ? [] : [name]))
-    : [];
+  const given = namesIn(value);
   const notGiven = [...known.keys()].filter((name) => !given.includes(name));
   const misspelled = first(given, (name) => {
     const meant = known.has(name) ? undefined : (nearest(name, notGiven) ?? begunBy(name, notGiven));
@@ -59,11 +57,15 @@ function mistakeInSettings(settings: Settings, value: object, at: string): Probl
 /** Names in a value that its type does not have. */
 export function unreadIn(type: string, value: unknown): string[] {
   const { settings } = SHAPES.things[type]!;
-  if (!settings || !isObject(value) || !isPlain(value)) return [];
+  if (!settings || !isObject(value)) return [];
   const known = parametersOf(settings);
-  return Object.entries(value).flatMap(([name, each]) =>
-    each === undefined || known.has(name) ? [] : [name],
-  );
+  return namesIn(value).filter((name) => !known.has(name));
+}
+
+/** What is given in an object that is written as `{ ... }`. */
+function namesIn(value: object): string[] {
+  if (!isPlain(value)) return [];
+  return Object.entries(value).flatMap(([name, each]) => (each === undefined ? [] : [name]));
 }
 
 /** The same for what a function is called with. */

@@ -1,3 +1,4 @@
+import { asPeer } from "../firewall/connections";
 import { checkPort, Port } from "../firewall/port";
 import { memoryGiBOf } from "../platform/aws/instance-memory";
 import {
@@ -18,7 +19,7 @@ import { MOMENT } from "./recovery";
 import { METRICS_PORT } from "./metrics";
 import { POSTGRES_PORT, REST_PORT } from "./patroni-yml";
 import { POOLER_PORT } from "./pooler";
-import { checkStandby, type Standbys } from "./standby";
+import { checkStandby } from "./standby";
 import { checkTakeOver } from "./take-over";
 import type { PostgresReplicaSet } from "./postgres-replica-set";
 
@@ -258,14 +259,10 @@ const NOBODY: Problem = {
 function isFor({ connections, machines, props }: PostgresReplicaSet, port: number): boolean {
   // a single member's are warned of by its connections; a set that follows is there without any
   if (machines.length === 1 || props.standbyOf) return true;
-  const none = new Set<unknown>([connections, ...(props.standbys ?? []).map(peerOf)]);
+  const none = new Set([connections, ...(props.standbys ?? []).map(asPeer)]);
   return connections.inbound.some(
     (admission) => !none.has(admission.peer) && admission.port.overlaps(Port.tcp(port)),
   );
-}
-
-function peerOf(standby: Standbys[number]): unknown {
-  return "connections" in standby ? standby.connections : standby;
 }
 
 /** What shows only in the whole: where the type of an instance tells its memory; elsewhere the machine itself refuses. */

@@ -11,7 +11,7 @@ beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "huge-pages-"));
   writeFileSync(
     join(directory, "node.py"),
-    "DATA, FACTS, told = '', {}, []\nnote = told.append\nclass Refused(Exception): pass\n",
+    "DATA, FACTS, told = '', {}, []\nnote = told.append\npostgresql_conf = run = None\nclass Refused(Exception): pass\n",
   );
 });
 afterEach(() => rmSync(directory, { recursive: true }));

@@ -1,12 +1,10 @@
 """Huge pages for PostgreSQL's shared memory: as many as its own server says it needs, before it starts."""
 import json
 import os
-import re
 import shutil
-import subprocess
 import tempfile
 
-from node import DATA, FACTS, Refused, note
+from node import DATA, FACTS, Refused, note, postgresql_conf, run
 
 KERNEL = "/proc/sys/vm"
 # How many of the machine's huge pages are ours, and how many are not; gone with a boot, as they are.
@@ -70,12 +68,6 @@ def reserve(parameters):
         note(f"no huge pages: {wanted} are needed, and {max(0, got)} could be had; right after a boot there are more")
 
 
-def size():
-    """Bytes of one."""
-    with open("/proc/meminfo") as file:
-        return 1024 * int(re.search(r"^Hugepagesize:\s+(\d+)", file.read(), re.M).group(1))
-
-
 def release():
     if os.path.exists(STATE):
         _, others = state()
@@ -97,9 +89,7 @@ def needed(parameters):
         else:
             asked("initdb", "--pgdata", data, "--no-sync", "--auth", "peer")
         with open(os.path.join(data, "postgresql.conf"), "w") as file:
-            for name, value in {**parameters, "huge_pages": "off"}.items():
-                text = str(value).replace("'", "''")
-                file.write(f"{name} = '{text}'\n")
+            file.write(postgresql_conf({**parameters, "huge_pages": "off"}))
         for root, directories, files in os.walk(directory):
             for name in (*directories, *files):
                 shutil.chown(os.path.join(root, name), "postgres", "postgres")
@@ -111,9 +101,4 @@ def needed(parameters):
 
 def asked(program, *words):
     path = os.path.join(FACTS["binDirectory"], program)
-    done = subprocess.run(
-        ["runuser", "--user", "postgres", "--", path, *words], capture_output=True, text=True, check=False, cwd="/",
-    )  # fmt: skip
-    if done.returncode:
-        raise Refused(f"{program}: {done.stderr.strip()}")
-    return done.stdout
+    return run("runuser", "--user", "postgres", "--", path, *words, cwd="/").stdout

@@ -50,6 +50,12 @@ def run(*command, check=True, **more):
     return done
 
 
+def postgresql_conf(parameters):
+    """Each of them quoted, as its parser takes it."""
+    quoted = {name: str(value).replace("'", "''") for name, value in parameters.items()}
+    return "".join(f"{name} = '{value}'\n" for name, value in quoted.items())
+
+
 def is_active():
     return run("systemctl", "is-active", "--quiet", UNIT, check=False).returncode == 0
 

@@ -10,7 +10,7 @@ import tempfile
 import certificates
 import huge_pages
 import yaml
-from node import ETC, FACTS, Refused, member_password
+from node import ETC, FACTS, Refused, member_password, postgresql_conf
 
 MACHINE = "10-machine.yml"
 PUSHED = ("20-access.yml", "50-member.yml")
@@ -85,6 +85,7 @@ def render(directory=ETC):
 
 
 def check():
+    check_commitments()
     check_memory()
     with tempfile.TemporaryDirectory(prefix="cdktf-ha-patroni-") as directory:
         render(directory)
@@ -102,7 +103,6 @@ def parameters():
 
 
 def check_memory():
-    check_commitments()
     wanted = str(yaml.safe_load(read("50-member.yml"))["postgresql"]["parameters"].get("shared_buffers", ""))
     size = re.fullmatch(r"(\d+)(kB|MB|GB|TB)?", wanted)
     if not size:
@@ -120,7 +120,7 @@ def check_commitments():
     known = memory_info()
     pages = known.get("Hugetlb", 0)
     if FACTS["hugePages"]:
-        pages = max(pages, huge_pages.needed(parameters()) * huge_pages.size() // 1024)
+        pages = max(pages, huge_pages.needed(parameters()) * known["Hugepagesize"])
     limit = (known["MemTotal"] - pages) * 9 // 10 + known["SwapTotal"]
     if known["Committed_AS"] > limit:
         raise Refused(
@@ -150,9 +150,7 @@ def check_parameters(wanted):
     """PostgreSQL's own parser: names, values and units of this version."""
     with tempfile.TemporaryDirectory(prefix="cdktf-ha-postgres-") as directory:
         with open(os.path.join(directory, "postgresql.conf"), "w") as file:
-            for name, value in wanted.items():
-                text = str(value).replace("'", "''")
-                file.write(f"{name} = '{text}'\n")
+            file.write(postgresql_conf(wanted))
         for path in (directory, os.path.join(directory, "postgresql.conf")):
             shutil.chown(path, "postgres", "postgres")
         postgres = os.path.join(FACTS["binDirectory"], "postgres")

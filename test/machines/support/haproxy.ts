@@ -2,28 +2,30 @@ import type { LabMachine } from "../../../machines/lab";
 import type { LoadResult } from "../../../machines/load";
 import { waitUntil } from "../../../machines/run";
 
+/** Rows of the statistics, by the names that HAProxy's first line has. */
+async function statistics(node: LabMachine): Promise<Record<string, string>[]> {
+  const { stdout } = await node.ssh("echo 'show stat' | socat - /run/haproxy/admin.sock");
+  const [header = "", ...rows] = stdout.trim().split("\n");
+  const names = header.replace(/^# /, "").split(",");
+  return rows.map((row) => Object.fromEntries(row.split(",").map((field, index) => [names[index]!, field])));
+}
+
 /** What a node thinks of each server, by `backend/server`: UP, DOWN, DRAIN, MAINT, without the count of checks. */
 export async function serverStates(node: LabMachine): Promise<Record<string, string>> {
-  const { stdout } = await node.ssh("echo 'show stat' | socat - /run/haproxy/admin.sock");
   return Object.fromEntries(
-    stdout
-      .split("\n")
-      .map((line) => line.split(","))
-      .filter(([, server]) => server !== undefined && !["svname", "FRONTEND", "BACKEND"].includes(server))
-      .map((fields) => [`${fields[0]}/${fields[1]}`, fields[17]!.split(" ")[0]!]),
+    (await statistics(node))
+      .filter(({ svname }) => !["FRONTEND", "BACKEND"].includes(svname!))
+      .map(({ pxname, svname, status }) => [`${pxname}/${svname}`, status!.split(" ")[0]!]),
   );
 }
 
 /** How often the nodes have tried once more to reach a server of a backend, each time a second later. */
 export async function connectionRetries(nodes: readonly LabMachine[], backend: string): Promise<number> {
-  let sum = 0;
-  for (const node of nodes) {
-    const { stdout } = await node.ssh("echo 'show stat' | socat - /run/haproxy/admin.sock");
-    const [header, ...rows] = stdout.split("\n").map((line) => line.replace(/^# /, "").split(","));
-    const row = rows.find(([name, server]) => name === backend && server === "BACKEND")!;
-    sum += Number(row[header!.indexOf("wretr")]);
-  }
-  return sum;
+  const rows = await Promise.all(nodes.map(statistics));
+  const ofBackend = rows.map((all) =>
+    all.find(({ pxname, svname }) => pxname === backend && svname === "BACKEND")!,
+  );
+  return ofBackend.reduce((sum, { wretr }) => sum + Number(wretr), 0);
 }
 
 /** Waits until the nodes agree about servers: `{ "web/web-1": "DOWN" }`. Returns the milliseconds it took. */
