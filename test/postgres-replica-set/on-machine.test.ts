@@ -628,6 +628,31 @@ print(promoted, sorted(state))`);
   expect(leads).toMatch(/^\[True\] (?!.*standby_cluster)/);
 });
 
+test("who is just being promoted is told nothing that it would have to write", () => {
+  const said = python(`
+import schema, subprocess
+schema.model = lambda: {"databases": [], "roles": []}
+node.leads = schema.leads = lambda: True
+recovering, tried = ["t", "t", "f"], []
+node.sql = lambda statement: [recovering[0]]
+schema.is_done = lambda text: bool(tried)
+class Done: returncode, stderr = 0, ""
+def run(command, **more):
+    if "runuser" in command: tried.append(recovering[0])
+    return Done
+subprocess.run = run
+pause = time.sleep
+def sleep(seconds):
+    recovering.pop(0)
+    pause(seconds)
+time.sleep = sleep
+sys.modules["render"] = type("render", (), {"tags": staticmethod(dict)})
+schema.main()
+print(tried)
+`);
+  expect(said.at(-1)).toBe("['f']");
+});
+
 test("a set that leads never follows, and one that follows may follow at other addresses", () => {
   const lines = python(`${patroni(alone, followed, "[]")}
 told(settings.apply)

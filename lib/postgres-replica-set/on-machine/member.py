@@ -28,7 +28,7 @@ import yaml
 from node import (
     DATA, ETC, FACTS, LIB, NAME, RUNNING, UNIT, Refused, another_leads, behind, dissolves, end_with, follows, is_active,
     is_alone, lacks_synchronous, leader_of, leads, listens, may_lead, member_password, members, note, other_addresses, own_state, rest, run,
-    settings, sql, stands_by, streams, wait_until,
+    settings, sql, stands_by, streams, takes_writes, wait_until,
 )  # fmt: skip
 from render import check, fingerprint, parameters, read, render, tags
 from switchover import restart_server, switch_over
@@ -167,7 +167,7 @@ def password_is_known():
     environment = {**os.environ, "PGPASSWORD": member_password()}
     if run("psql", "-XAtq", login, "--command", "IDENTIFY_SYSTEM", check=False, cwd="/", env=environment).returncode == 0:
         return True
-    if leads():
+    if takes_writes():
         run(
             "runuser", "--user", "postgres", "--", sys.executable, "-B", os.path.join(LIB, "schema.py"), "members",
             input=member_password(), cwd="/",

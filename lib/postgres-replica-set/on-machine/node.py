@@ -204,6 +204,11 @@ def sql(statement):
     return done.stdout.splitlines() if done.returncode == 0 else None
 
 
+def takes_writes():
+    """Whoever leads is still read-only for as long as its promotion takes."""
+    return leads() and sql("select pg_is_in_recovery()") == ["f"]
+
+
 def wait_until(is_so, seconds, problem, every=0.3):
     """Until something is so; its problem is asked when it does not come."""
     until = time.monotonic() + seconds

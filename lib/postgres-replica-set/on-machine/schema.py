@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-from node import ETC, Refused, end_with, leads, note, sql
+from node import ETC, Refused, end_with, leads, note, sql, takes_writes
 
 OWN = "cdktf_ha"
 
@@ -56,7 +56,7 @@ def main():
     text = json.dumps(wanted, sort_keys=True)
     until = time.monotonic() + 120
     while not is_done(text):
-        if leads():
+        if takes_writes():
             command = ["runuser", "--user", "postgres", "--", sys.executable, "-B", os.path.abspath(__file__), "apply"]
             done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, cwd="/")
             if done.returncode == 0:
