@@ -67,7 +67,11 @@ function build(maximumConnections = 4000): Deployment {
       // a proxy before the proxy: what the second one says of the client comes from the first one
       const inner = lb.listen("inner", home, { port: 8083, acceptProxyProtocol: true });
       lb.connections.allowFrom(lb.connections, ...inner.ports);
-      const outer = lb.backend("outer", { to: Servers.at({ inner: `${VIP}:8083` }), proxyProtocol: true });
+      const outer = lb.backend("outer", {
+        to: Servers.at({ inner: `${VIP}:8083` }),
+        proxyProtocol: true,
+        check: HealthCheck.http("/health"), // gets through to home, where it is not to be taken for a client's
+      });
       lb.listen("outer", outer, { port: 8084, clients });
     },
     { password: PASSWORD },
