@@ -1,5 +1,5 @@
 import type { Machine } from "../platform/machine";
-import { CALENDAR_CHECK, scheduled } from "../push/scheduled";
+import { CALENDAR_CHECK, notedAs, scheduled } from "../push/scheduled";
 import type { Service, ServiceDescription } from "../push/service";
 import type { Backups } from "./backups";
 import { CONFIG, PROGRAMS, script } from "./patroni-service";
@@ -78,7 +78,7 @@ export class BackupService implements Service {
         command: `${BACKUP_PROGRAM} ${words}`,
         requisite: "patroni.service",
         attempts,
-        more: "SyslogIdentifier=cdktf-ha-postgres\n",
+        more: notedAs("cdktf-ha-postgres"),
       });
     const timers = [
       timer("backup-full", "Full backup, by the member that leads", full, "run full", 4),

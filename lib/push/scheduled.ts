@@ -48,6 +48,10 @@ ${again ? "Restart=on-failure\nRestartSec=30min\n" : ""}${more}`,
   };
 }
 
+/** What the service prints stands in the journal under this name; what it notes there by the same name is not written twice. */
+export const notedAs = (identifier: string): string =>
+  `SyslogIdentifier=${identifier}\nEnvironment=HA_NOTED=yes\n`;
+
 /** The timer of a service, within half an hour of its time, and later where the machine was off. */
 export function timerFile(unit: string, description: string, schedule: string): ServiceFile {
   return {

@@ -1,4 +1,4 @@
-import { timerFile } from "../push/scheduled";
+import { notedAs, timerFile } from "../push/scheduled";
 import type { Service, ServiceDescription } from "../push/service";
 
 export interface CertificateModel {
@@ -34,8 +34,7 @@ Description=${description}
 ${when}
 [Service]
 Type=oneshot
-SyslogIdentifier=${identifier}
-ExecStart=${command}
+${notedAs(identifier)}ExecStart=${command}
 `,
           onChange: "none",
         },

@@ -27,7 +27,7 @@ etcd_fail() {
 # In the journal too: who joined and left is looked up there a year later.
 etcd_note() {
   printf '%s\n' "$*"
-  logger --tag cdktf-ha-etcd -- "$*" || true
+  [[ -n ${HA_NOTED:-} ]] || logger --tag cdktf-ha-etcd -- "$*" || true
 }
 
 etcd_url() { # ADDRESS PORT [SCHEME]

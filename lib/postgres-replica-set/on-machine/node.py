@@ -40,7 +40,8 @@ def end_with(act, *words):
 def note(text):
     """In the journal too: a switchover is looked up there a year later."""
     print(text, flush=True)
-    subprocess.run(["logger", "--tag", "cdktf-ha-postgres", "--", text], check=False)
+    if "HA_NOTED" not in os.environ:
+        subprocess.run(["logger", "--tag", "cdktf-ha-postgres", "--", text], check=False)
 
 
 def run(*command, check=True, **more):

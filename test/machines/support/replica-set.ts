@@ -175,7 +175,9 @@ export async function notes(
     names.map(async (name) => {
       const { stdout } = await lab
         .machine(name)
-        .ssh(`journalctl --identifier=${identifier} --output=short-unix --no-pager --quiet`);
+        .ssh(
+          `journalctl --sync; journalctl --identifier=${identifier} --output=short-unix --no-pager --quiet`,
+        );
       return stdout.split("\n").flatMap((line) => {
         const [, at, text] = /^(\d+\.\d+) \S+ [\w-]+(?:\[\d+\])?: (.*)$/.exec(line) ?? [];
         return text === undefined ? [] : [{ at: Number(at), name, text }];

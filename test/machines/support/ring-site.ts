@@ -269,7 +269,9 @@ export async function notesOf(
     names.map(async (node) => {
       const { stdout } = await lab
         .machine(node)
-        .ssh("journalctl --identifier=cdktf-ha-cassandra --output=short-unix --no-pager --quiet");
+        .ssh(
+          "journalctl --sync; journalctl --identifier=cdktf-ha-cassandra --output=short-unix --no-pager --quiet",
+        );
       return stdout.split("\n").flatMap((line) => {
         const [, at, text] = /^(\d+\.\d+) .*?cdktf-ha-cassandra(?:\[\d+\])?: (.*)$/.exec(line) ?? [];
         return text === undefined ? [] : [{ at: Number(at), node, text }];
