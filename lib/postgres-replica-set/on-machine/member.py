@@ -421,7 +421,10 @@ def leave():
     if is_active() and (leads() or stands_by()):
         if not any(member["name"] != NAME and member["state"] in RUNNING and may_lead(member) for member in members()):
             raise Refused(f"this member leads, and no other one runs that could. {REMEDY}")
-        switch_over()
+        try:
+            switch_over()
+        except Refused as refused:  # one that is just gone is known for a moment as one that runs
+            raise Refused(f"this member leads, and could not hand over: {refused}. {REMEDY}") from refused
     others, was_active = other_addresses(), is_active()
     if os.path.isdir(DATA):
         must_lead_elsewhere(others, 30)
