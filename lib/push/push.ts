@@ -16,6 +16,7 @@ import { isToken } from "../problem";
 import { shellQuoted } from "../script-text";
 import { makeBundle, type Bundle } from "./bundle";
 import { carry, type Provisioner } from "./carrier";
+import { CommonContents } from "./common-contents";
 import { escapeTemplate } from "./escape";
 import { pushProgramOf, type SharedText } from "./program";
 import type { Service, ServiceDescription } from "./service";
@@ -46,6 +47,12 @@ interface Described {
   readonly bundle: Bundle;
 }
 
+/** The blocks of a stack's JSON that say what is pushed. */
+export interface SynthesizedJson {
+  readonly locals?: Readonly<Record<string, unknown>>;
+  readonly resource?: Readonly<Record<string, Readonly<Record<string, Readonly<Record<string, unknown>>>>>>;
+}
+
 const PUSH = Symbol.for("cdktf-ha-clusters/Push");
 
 /** One service onto one machine: one upload and one run, and nothing at all when nothing changed. */
@@ -55,6 +62,7 @@ export class Push extends Construct {
   readonly service: Service;
   private readonly contents: TerraformLocal;
   private readonly program: string;
+  private readonly common: CommonContents;
   private described?: Described;
 
   /** By a symbol: several copies of this package may be loaded. */
@@ -73,10 +81,12 @@ export class Push extends Construct {
     this.machine = machine;
     this.service = service;
     this.program = pushProgramOf(this);
+    this.common = CommonContents.of(this);
+    this.common.pushes.push(this);
     this.contents = new TerraformLocal(
       this,
       "contents",
-      atSynth(({ preparing }) => (preparing ? this.values() : this.renew().contents)),
+      atSynth(({ preparing }) => (preparing ? this.values() : this.own())),
     );
     this.resource = carry(this, "run", machine.platform.carrier, {
       connection: scriptNamed(machine, service.name),
@@ -93,13 +103,31 @@ export class Push extends Construct {
     ]);
   }
 
-  /** Name of the local in the synthesized JSON that holds this push's files. */
-  get contentsName(): string {
-    return this.contents.friendlyUniqueId;
+  /** What is pushed, as it stands in a stack's synthesized JSON: by path, and by key where it is no file. */
+  contentsIn(json: SynthesizedJson): Bundle["contents"] {
+    const triggers = this.triggersIn(json);
+    const common = this.common.pushes.flatMap((other) => {
+      const others = other.triggersIn(json);
+      return Object.entries(other.ownIn(json)).filter(
+        ([key]) => key in triggers && triggers[key] === others[key],
+      );
+    });
+    return { ...Object.fromEntries(common), ...this.ownIn(json) };
+  }
+
+  private ownIn({ locals = {} }: SynthesizedJson): Bundle["contents"] {
+    return (locals[this.contents.friendlyUniqueId] ?? {}) as Bundle["contents"];
+  }
+
+  private triggersIn({ resource = {} }: SynthesizedJson): Bundle["triggers"] {
+    const { terraformResourceType, friendlyUniqueId } = this.resource;
+    const { triggers, triggers_replace } = resource[terraformResourceType]?.[friendlyUniqueId] ?? {};
+    return (triggers ?? triggers_replace ?? {}) as Bundle["triggers"];
   }
 
   /** A synth's first pass only looks for values of other stacks: there is no need to encode everything for it. */
   private values(): unknown {
+    this.common.forget();
     const { machine, service } = this.props;
     const { files, hooks = {}, sysctls = {}, secrets = [] } = service.describe(machine);
     const texts = [...files.map(({ text }) => text), ...Object.values({ ...hooks, ...sysctls })];
@@ -111,11 +139,17 @@ export class Push extends Construct {
     ];
   }
 
-  /**
-   * A pass over the stack asks for the contents first, since they stand first, and then for the triggers and the
-   * provisioners: what is described for the first serves them all.
-   */
-  private renew(): Bundle {
+  /** What stands here: all but what another push has as well, and before this one. */
+  private own(): Bundle["contents"] {
+    const { bundle } = this.asked("contents");
+    const own = Object.entries(bundle.contents).filter(
+      ([key]) => this.common.holder(this, bundle, key) === this,
+    );
+    return Object.fromEntries(own);
+  }
+
+  /** Describes the service as of now: once for a pass over the stack. */
+  renew(): Bundle {
     const { machine, service, defer } = this.props;
     const description = service.describe(machine);
     const bundle = makeBundle(
@@ -133,24 +167,26 @@ export class Push extends Construct {
     return bundle;
   }
 
-  private get current(): Described {
-    if (!this.described) this.renew();
+  private asked(question: string): Described {
+    this.common.note(this, question);
     return this.described!;
   }
 
   private triggers(): Record<string, string> {
     const { machine } = this.props;
-    const hashed = Object.entries(this.current.bundle.triggers).map(([key, trigger]): [string, string] => [
-      key,
-      typeof trigger === "string" ? trigger : `\${sha256(${this.contentReference(trigger.content)})}`,
-    ]);
+    const hashed = Object.entries(this.asked("triggers").bundle.triggers).map(
+      ([key, trigger]): [string, string] => [
+        key,
+        typeof trigger === "string" ? trigger : `\${sha256(${this.contentReference(trigger.content)})}`,
+      ],
+    );
     return { machine: machine.identity, ...Object.fromEntries(hashed) };
   }
 
   private provisioners(): Provisioner[] {
     const { machine, service } = this.props;
     const around = this.around();
-    const { bundle, description } = this.current;
+    const { bundle, description } = this.asked("provisioners");
     const uploads = (description.secrets ?? []).filter(({ upload }) => upload !== undefined);
     // The secrets travel in a provisioner of their own: Terraform prints nothing of one that holds a sensitive value.
     const secrets: Provisioner[] = uploads.length
@@ -200,7 +236,8 @@ export class Push extends Construct {
   }
 
   private contentReference(key: string): string {
-    return `join("\\n", local.${this.contentsName}[${JSON.stringify(key)}])`;
+    const { contents } = this.common.holder(this, this.described!.bundle, key);
+    return `join("\\n", local.${contents.friendlyUniqueId}[${JSON.stringify(key)}])`;
   }
 }
 

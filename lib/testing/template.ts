@@ -79,9 +79,7 @@ export class Template {
         `nothing is pushed to '${machine}'; there are ${[...new Set(pushes.map((push) => push.machine.name))].join(", ")}`,
       );
     }
-    const contents = onMachine.map(
-      (push) => (this.json.locals?.[push.contentsName] ?? {}) as Record<string, string[]>,
-    );
+    const contents = onMachine.map((push) => push.contentsIn(this.json));
     const text = contents.find((content) => path in content)?.[path];
     if (text === undefined) {
       const paths = contents.flatMap((content) => Object.keys(content)).filter((key) => key.startsWith("/"));
