@@ -60,7 +60,10 @@ export class Push extends Construct {
   readonly resource: TerraformResource;
   readonly machine: Machine;
   readonly service: Service;
+  /** Texts, of which some may be other pushes' as well: nothing that Terraform fills in, for which these would wait. */
   private readonly contents: TerraformLocal;
+  /** What holds values of Terraform's. */
+  private readonly filled: TerraformLocal;
   private readonly program: string;
   private readonly common: CommonContents;
   private described?: Described;
@@ -86,7 +89,12 @@ export class Push extends Construct {
     this.contents = new TerraformLocal(
       this,
       "contents",
-      atSynth(({ preparing }) => (preparing ? this.values() : this.own())),
+      atSynth(({ preparing }) => (preparing ? this.values() : this.own("contents"))),
+    );
+    this.filled = new TerraformLocal(
+      this,
+      "filled",
+      atSynth(({ preparing }) => (preparing ? undefined : this.own("filled"))),
     );
     this.resource = carry(this, "run", machine.platform.carrier, {
       connection: scriptNamed(machine, service.name),
@@ -116,7 +124,8 @@ export class Push extends Construct {
   }
 
   private ownIn({ locals = {} }: SynthesizedJson): Bundle["contents"] {
-    return (locals[this.contents.friendlyUniqueId] ?? {}) as Bundle["contents"];
+    const both = [this.contents, this.filled].map(({ friendlyUniqueId }) => locals[friendlyUniqueId]);
+    return Object.assign({}, ...both) as Bundle["contents"];
   }
 
   private triggersIn({ resource = {} }: SynthesizedJson): Bundle["triggers"] {
@@ -139,13 +148,18 @@ export class Push extends Construct {
     ];
   }
 
-  /** What stands here: all but what another push has as well, and before this one. */
-  private own(): Bundle["contents"] {
-    const { bundle } = this.asked("contents");
-    const own = Object.entries(bundle.contents).filter(
-      ([key]) => this.common.holder(this, bundle, key) === this,
-    );
-    return Object.fromEntries(own);
+  /** What stands in a local of this push: not what another push before this one has as well. */
+  private own(local: "contents" | "filled"): Bundle["contents"] | undefined {
+    const { bundle } = this.asked(local);
+    const own = Object.entries(bundle.contents).filter(([key]) => this.placeOf(key) === this[local]);
+    return own.length ? Object.fromEntries(own) : undefined;
+  }
+
+  private placeOf(key: string): TerraformLocal {
+    const { bundle } = this.described!;
+    return typeof bundle.triggers[key] === "string"
+      ? this.common.holder(this, bundle, key).contents
+      : this.filled;
   }
 
   /** Describes the service as of now: once for a pass over the stack. */
@@ -236,8 +250,7 @@ export class Push extends Construct {
   }
 
   private contentReference(key: string): string {
-    const { contents } = this.common.holder(this, this.described!.bundle, key);
-    return `join("\\n", local.${contents.friendlyUniqueId}[${JSON.stringify(key)}])`;
+    return `join("\\n", local.${this.placeOf(key).friendlyUniqueId}[${JSON.stringify(key)}])`;
   }
 }
 

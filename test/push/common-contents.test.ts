@@ -48,10 +48,13 @@ test("a text that several machines have stands in the JSON once, a short one bes
   }
 });
 
-test("what Terraform fills in stays at its machine: nothing waits for another one's values", () => {
+test("what Terraform fills in stays at its machine, and apart: nothing waits for another one's values", () => {
   const stack = new TerraformStack(new App(), "stack");
-  const locals = JSON.stringify(Template.synth(build(new Counted(), stack, newAws(stack))).json.locals);
-  expect(times(locals, '"/etc/address":')).toBe(3);
+  const { locals = {} } = Template.synth(build(new Counted(), stack, newAws(stack))).json;
+  expect(times(JSON.stringify(locals), '"/etc/address":')).toBe(3);
+  const alike = Object.values(locals).filter((local) => JSON.stringify(local).includes('"/etc/long":'));
+  expect(alike).toHaveLength(1);
+  expect(JSON.stringify(alike)).not.toMatch(/[^$]\$\{(?!HOME)/);
 });
 
 test("what changes between two syntheses is there in the second one, and one describes each machine as often as another", () => {
