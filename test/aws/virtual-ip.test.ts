@@ -204,7 +204,6 @@ test("two masters at once: the claim that comes again puts right what the last c
     DestinationCidrBlock: `${ROUTED}/32`,
     NetworkInterfaceId: loser.NetworkInterfaceId,
   });
-  expect(await holders.elastic()).toEqual([standby.name]);
   expect((await roles("edge")).active).toBe(active);
   report("two masters, the wrong one holds", `healed after ${(now() - wrong).toFixed(1)} s`);
 });

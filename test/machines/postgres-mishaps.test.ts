@@ -55,6 +55,15 @@ async function holders(members: readonly string[] = THREE): Promise<string[]> {
   );
   return members.filter((_, index) => found[index]);
 }
+/** Until a new connection writes, and by this server. */
+async function written(target: typeof WRITES, server: string): Promise<void> {
+  const insert = "insert into numbers values (0) returning host(inet_server_addr())";
+  await waitUntil(
+    async () => (await psql(lab.machine("client"), target, insert).catch(() => "")) === server,
+    90,
+    () => `${server} does not write`,
+  );
+}
 /** The other set, with its only member. */
 const reports = async (): Promise<unknown> => {
   const [only, ...others] = await membersOf(lab.machine("db-4"));
@@ -140,12 +149,13 @@ test("the address of the primary moves with it, by a switchover and by a power c
         500,
       );
       // it leads before it has been promoted, and a commit waits for another member's copy
-      await delay(10_000);
+      await written(LEADER, LEADERS_ADDRESS);
+      await delay(3000);
     },
     LEADER,
   );
   const [next] = await holders(others);
-  const again = done.find(({ at, ms }) => at + ms > cut + 5000)!;
+  const again = done.find(({ at, ms }) => at + ms > cut + 5000)!; // what was under way is done
   figure(
     `power cut: a write by the primary's address ${((again.at + again.ms - cut) / 1000).toFixed(1)} s after`,
   );
@@ -210,6 +220,7 @@ test("two members and votes elsewhere: a primary whose disk is full hands over b
       .ssh("timeout 20 /usr/local/lib/cdktf-ha/postgres/member switchover", { allowFailure: true });
     expect(stdout).toContain("switched over in");
     await leadsAt(standby);
+    await written(WRITES, lab.machine(standby).address);
     await delay(3000);
   });
   expect(done.at(-1)!.server).toBe(lab.machine(standby).address);

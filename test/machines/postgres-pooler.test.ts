@@ -239,6 +239,11 @@ test("an address of the primary is added: everybody restarts once, by one switch
     )
     .deploy();
   ({ leader } = await awaitMembers(lab.machine("db-1"), 3));
+  await waitUntil(
+    async () => (await switchovers()) > before,
+    30,
+    () => "no switchover is in the history",
+  );
   expect((await switchovers()) - before).toBe(1);
   expect(await ask("select host(inet_server_addr())", { ...POOLED, host: address })).toBe(
     lab.machine(leader).address,

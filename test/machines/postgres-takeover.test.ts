@@ -128,7 +128,13 @@ test("over to Patroni 4 from a mirror of the repository: one member at a time, b
     .ssh("/usr/local/lib/cdktf-ha/postgres/member switchover", { timeoutSeconds: 120 });
   expect(await awaitMembers(lab.machine("db-1"), 2)).toEqual({ leader: "db-1", standby: "db-2" });
   await local("db-1", "insert into numbers values (3)");
-  expect(await local("db-2", "select string_agg(n::text, ',' order by n) from numbers")).toBe("1,2,3");
+  let rows = "";
+  await waitUntil(
+    async () =>
+      (rows = await local("db-2", "select string_agg(n::text, ',' order by n) from numbers")) === "1,2,3",
+    30,
+    () => `db-2 has ${rows}`,
+  );
   expect(await setOf({ packages: pgdg(PostgresVersion.V15) }).isUpToDate()).toBe(true);
 }, 600_000);
 

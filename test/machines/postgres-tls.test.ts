@@ -9,6 +9,7 @@ import { awaitMembers, MEMBERS, PASSWORDS, replicaSet, WRITES, type SetProps } f
 import { figure } from "./support/ring-site";
 import { startSite, VIP } from "./support/site";
 import { localSql, psql, serverStarts, SqlClient, type Statements } from "./support/sql-client";
+import { waitUntil } from "../../machines/run";
 
 /** A live set goes from plain connections to TLS, and from one authority to the next, while an application writes. */
 let lab: Lab;
@@ -73,8 +74,18 @@ async function connect(options: string, files: Readonly<Record<string, string>> 
 const VERIFIED = `host=${VIP} sslmode=verify-full sslrootcert=/root/trusted.pem`;
 
 /** Connections of members that follow, by whether they are encrypted. */
-const followers = async (): Promise<string[]> =>
-  (await local(leader, "select ssl from pg_stat_replication join pg_stat_ssl using (pid)")).split("\n");
+/** Of each of so many replicas, whether it follows by TLS. One that runs may still be looking for a new primary. */
+const followers = async (count: number): Promise<string[]> => {
+  const streaming = "select count(*) from pg_stat_replication where state = 'streaming'";
+  await waitUntil(
+    async () => (await local(leader, streaming)) === String(count),
+    60,
+    () => `not ${count} replicas follow ${leader}`,
+  );
+  return (await local(leader, "select ssl from pg_stat_replication join pg_stat_ssl using (pid)")).split(
+    "\n",
+  );
+};
 
 const issuerOf = async (name: string, where = "-starttls postgres", port = 5432): Promise<string> => {
   const machine = lab.machine(name);
@@ -97,7 +108,7 @@ afterAll(() => lab.stop());
 
 test("a set without TLS speaks plainly", async () => {
   expect(await connect(`host=${VIP} sslmode=prefer`)).toBe("f");
-  expect(await followers()).toEqual(["f", "f"]);
+  expect(await followers(2)).toEqual(["f", "f"]);
 });
 
 test("members understand TLS: who wants it has it, nobody is refused, nobody restarts", async () => {
@@ -122,7 +133,7 @@ test("nothing but TLS: between members too, and nobody restarts", async () => {
   expect(result.failed).toEqual([]);
   expect(await startsOf(MEMBERS)).toEqual(before);
   ({ leader } = await awaitMembers(lab.machine("db-1"), 3, leader));
-  expect(await followers()).toEqual(["t", "t"]);
+  expect(await followers(2)).toEqual(["t", "t"]);
   const { stdout } = await lab
     .machine("db-1")
     .ssh(
@@ -273,6 +284,7 @@ test("members log in by their certificates alone: nobody restarts, and neither t
   expect(result.failed).toEqual([]);
   expect(await startsOf(MEMBERS)).toEqual(before);
   ({ leader } = await awaitMembers(lab.machine("db-1"), 3, leader));
+  expect(await followers(2)).toEqual(["t", "t"]);
   const names = await local(
     leader,
     "select client_dn from pg_stat_replication join pg_stat_ssl using (pid) order by 1",
@@ -334,12 +346,12 @@ test("a fourth member copies by TLS, leads, and is followed by TLS", async () =>
   const { result } = await underWrites("a fourth member", () => larger.deploy());
   expect(result.failed).toEqual([]);
   ({ leader } = await awaitMembers(lab.machine("db-1"), 4, leader));
-  expect(await followers()).toEqual(["t", "t", "t"]);
+  expect(await followers(3)).toEqual(["t", "t", "t"]);
   await lab
     .machine(leader)
     .ssh("/usr/local/lib/cdktf-ha/postgres/member switchover", { timeoutSeconds: 120 });
   ({ leader } = await awaitMembers(lab.machine("db-1"), 4));
-  expect(await followers()).toEqual(["t", "t", "t"]);
+  expect(await followers(3)).toEqual(["t", "t", "t"]);
 }, 400_000);
 
 test("another authority: trusted first, then in use, then the old one is dropped; nobody restarts or is refused", async () => {

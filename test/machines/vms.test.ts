@@ -35,7 +35,7 @@ describe("two virtual machines and a container in one lab", () => {
       address: "10.78.0.1",
       password: "secret",
       machines: ["a", "b"],
-      firmwareSeconds: 1,
+      firmwareSeconds: 10,
     });
   });
   afterAll(async () => {
@@ -168,7 +168,7 @@ describe("two virtual machines and a container in one lab", () => {
     expect(a.isOn).toBe(false); // its firmware is at work
     await waitUntil(
       () => a.isOn,
-      10,
+      60,
       () => "a is not switched on",
     );
     await b.ssh(

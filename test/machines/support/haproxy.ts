@@ -1,19 +1,19 @@
-import type { LabMachine } from "../../../machines/lab";
+import type { LabMachine, SshOptions } from "../../../machines/lab";
 import type { LoadResult } from "../../../machines/load";
 import { waitUntil } from "../../../machines/run";
 
 /** Rows of the statistics, by the names that HAProxy's first line has. */
-async function statistics(node: LabMachine): Promise<Record<string, string>[]> {
-  const { stdout } = await node.ssh("echo 'show stat' | socat - /run/haproxy/admin.sock");
+async function statistics(node: LabMachine, options?: SshOptions): Promise<Record<string, string>[]> {
+  const { stdout } = await node.ssh("echo 'show stat' | socat - /run/haproxy/admin.sock", options);
   const [header = "", ...rows] = stdout.trim().split("\n");
   const names = header.replace(/^# /, "").split(",");
   return rows.map((row) => Object.fromEntries(row.split(",").map((field, index) => [names[index]!, field])));
 }
 
 /** What a node thinks of each server, by `backend/server`: UP, DOWN, DRAIN, MAINT, without the count of checks. */
-export async function serverStates(node: LabMachine): Promise<Record<string, string>> {
+export async function serverStates(node: LabMachine, options?: SshOptions): Promise<Record<string, string>> {
   return Object.fromEntries(
-    (await statistics(node))
+    (await statistics(node, options))
       .filter(({ svname }) => !["FRONTEND", "BACKEND"].includes(svname!))
       .map(({ pxname, svname, status }) => [`${pxname}/${svname}`, status!.split(" ")[0]!]),
   );
@@ -21,7 +21,7 @@ export async function serverStates(node: LabMachine): Promise<Record<string, str
 
 /** How often the nodes have tried once more to reach a server of a backend, each time a second later. */
 export async function connectionRetries(nodes: readonly LabMachine[], backend: string): Promise<number> {
-  const rows = await Promise.all(nodes.map(statistics));
+  const rows = await Promise.all(nodes.map((node) => statistics(node)));
   const ofBackend = rows.map((all) =>
     all.find(({ pxname, svname }) => pxname === backend && svname === "BACKEND")!,
   );
@@ -39,7 +39,8 @@ export async function awaitServers(
     let states: Record<string, string> = {};
     await waitUntil(
       async () => {
-        states = await serverStates(node);
+        // one that has just come back may not have its socket yet
+        states = await serverStates(node, { allowFailure: true });
         return Object.entries(wanted).every(([server, state]) => states[server] === state);
       },
       seconds,
