@@ -441,6 +441,22 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
           },
         }),
     ],
+    [
+      "two pairs of one route table",
+      (stack) => {
+        const platform = newAws(stack);
+        for (const [id, table] of [
+          ["one", "rtb-1"],
+          ["two", "rtb-2"],
+          ["three", "rtb-1"],
+        ] as const)
+          new HaproxyKeepalivedPair(stack, id, {
+            platform,
+            nodes: [`${id}-1`, `${id}-2`],
+            virtualIp: VirtualIp.routeTable("192.168.90.1", { routeTableIds: [table] }),
+          }).balance("web", { port: 80, to });
+      },
+    ],
   ],
   "listener-clash": [
     ["where sshd listens", balance({ port: 22 })],

@@ -3,7 +3,7 @@ import { Ec2SubnetCidrReservation } from "@cdktf/provider-aws/lib/ec2-subnet-cid
 import { Eip } from "@cdktf/provider-aws/lib/eip";
 import { Route } from "@cdktf/provider-aws/lib/route";
 import { TerraformStack } from "cdktf";
-import type { Construct } from "constructs";
+import type { Construct, IConstruct } from "constructs";
 import { canonicalIp, contains, isIp, isIpv6 } from "../net";
 import type { AwsMachine } from "../platform/aws/instance";
 import type { Machine } from "../platform/machine";
@@ -178,6 +178,26 @@ export class SecondaryPrivateAddress extends AwsAddress {
   }
 }
 
+/** Who has the route to an address, by table and address, in the whole app. */
+const routed = new WeakMap<IConstruct, Map<string, string>>();
+
+/** A table has one route to an address: a second one would fail at apply, when the first half is made. */
+function refuseRouted(scope: Construct, table: string, address: string): void {
+  const app = scope.node.root;
+  const routes = routed.get(app) ?? new Map<string, string>();
+  routed.set(app, routes);
+  const owner = routes.get(`${table} ${address}`);
+  if (owner !== undefined) {
+    refuse(scope, {
+      code: "virtual-ip-taken",
+      what: `the route table '${table}' leads ${address} to ${owner} already`,
+      allowed: "one construct for one address of a table",
+      fix: "choose another address",
+    });
+  }
+  routes.set(`${table} ${address}`, scope.node.path);
+}
+
 /** An address outside of the VPC's network, to which route tables lead: across zones, and inside the VPC only. */
 export class RoutedAddress extends AwsAddress {
   readonly mode = "routeTable";
@@ -220,6 +240,7 @@ export class RoutedAddress extends AwsAddress {
     const first: AwsMachine = machines[0]!.aws!;
     first.expectOutsideVpc(this.address);
     this.routeTableIds.forEach((routeTableId, index) => {
+      refuseRouted(scope, routeTableId, this.address);
       new Route(scope, `route-${this.address.replace(/\W/g, "-")}-${index + 1}`, {
         routeTableId,
         destinationCidrBlock: `${this.address}/32`,
