@@ -52,6 +52,7 @@ export type { Tolerance } from "./cassandra-ring/tolerance";
 export { EtcdCluster, type EtcdClusterProps } from "./etcd/etcd-cluster";
 export { EtcdTls, type EtcdTlsProps } from "./etcd/tls";
 export * from "./postgres-replica-set/postgres-replica-set";
+export * from "./postgres-replica-set/replica-set-props";
 export type { Access, DatabaseProps, DatabaseRoleProps } from "./postgres-replica-set/databases";
 export {
   Backups,

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Lab } from "../../machines/lab";
+import type { Lab, LabMachine } from "../../machines/lab";
 import { Load, type LoadResult } from "../../machines/load";
 import { waitUntil } from "../../machines/run";
 import { Deployment } from "../support/deployment";
@@ -148,6 +148,30 @@ test("a region is added: its visitors come when its proxies are there, nobody mi
   expect(au!.requests.at(-1)!.body).toBe("au");
   expect(await sentTo("uk", "us", "au", "apps")).toEqual({ uk: "uk", us: "us", au: "au", apps: "us" });
 }, 400_000);
+
+test("read anew while its sibling hangs: whoever waits for the sibling's answer is served all the same", async () => {
+  const [one, two] = proxiesOf("uk").map((name) => lab.machine(name)) as [LabMachine, LabMachine];
+  await two.ssh("pkill -STOP -x squid");
+  const load = Load.start({
+    perSecond: 50,
+    timeoutMs: 15_000,
+    request: async (signal) => {
+      const { status } = await ask({ path: fresh("/page/waits-"), name: NAME, address: one.address, signal });
+      return { ok: status === 200, status };
+    },
+  });
+  try {
+    await delay(300);
+    for (let i = 0; i < 3; i++) await one.ssh("systemctl reload squid");
+    await delay(300);
+  } finally {
+    await load.stop();
+    await two.ssh("pkill -CONT -x squid");
+  }
+  const result = await load.stop();
+  report("read anew while the sibling hangs", result);
+  expect(result.failed).toEqual([]);
+}, 100_000);
 
 test("a page asked for at both nodes of a pair is fetched once, in each region", () => siblingsShare(ALL));
 
