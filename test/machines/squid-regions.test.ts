@@ -150,6 +150,9 @@ test("a region is added: its visitors come when its proxies are there, nobody mi
 }, 400_000);
 
 test("read anew while its sibling hangs: whoever waits for the sibling's answer is served all the same", async () => {
+  // in milliseconds: each request waits as long as the longest do elsewhere
+  const tier = { extraLines: ["minimum_icp_query_timeout 100"] };
+  await (await changed({ regions: ALL, tier })).deploy();
   const [one, two] = proxiesOf("uk").map((name) => lab.machine(name)) as [LabMachine, LabMachine];
   await two.ssh("pkill -STOP -x squid");
   const load = Load.start({
