@@ -1,6 +1,5 @@
 import { TerraformStack } from "cdktf";
 import type { Construct } from "constructs";
-import type { Bundle } from "./bundle";
 import type { Push } from "./push";
 
 /** Lines from which on a text is worth it: a shorter one is read better beside what uses it. */
@@ -45,22 +44,22 @@ export class CommonContents {
     for (const push of this.pushes) {
       const { contents, triggers } = push.renew();
       for (const [key, lines] of Object.entries(contents)) {
-        const name = nameOf(triggers, key);
-        if (name !== undefined && lines.length >= WORTH_IT && !this.holders.has(name)) {
-          this.holders.set(name, push);
-        }
+        const trigger = triggers[key];
+        // none that Terraform fills in: one machine's values must not wait for another's
+        if (typeof trigger !== "string" || lines.length < WORTH_IT) continue;
+        const name = nameOf(key, trigger);
+        if (!this.holders.has(name)) this.holders.set(name, push);
       }
     }
   }
 
-  /** The push whose local holds this content of a push's bundle. */
-  holder(push: Push, { triggers }: Bundle, key: string): Push {
-    return this.holders.get(nameOf(triggers, key) ?? "") ?? push;
+  /** The push whose local holds this content of a push. */
+  holder(push: Push, key: string, trigger: string): Push {
+    return this.holders.get(nameOf(key, trigger)) ?? push;
   }
 }
 
-/** What is the same has the same name. None for what Terraform fills in: one machine's values must not wait for another's. */
-function nameOf(triggers: Bundle["triggers"], key: string): string | undefined {
-  const trigger = triggers[key];
-  return typeof trigger === "string" ? `${key} ${trigger}` : undefined;
+/** What is the same has the same name. */
+function nameOf(key: string, trigger: string): string {
+  return `${key} ${trigger}`;
 }

@@ -111,16 +111,20 @@ export class Push extends Construct {
     ]);
   }
 
-  /** What is pushed, as it stands in a stack's synthesized JSON: by path, and by key where it is no file. */
-  contentsIn(json: SynthesizedJson): Bundle["contents"] {
-    const triggers = this.triggersIn(json);
-    const common = this.common.pushes.flatMap((other) => {
-      const others = other.triggersIn(json);
-      return Object.entries(other.ownIn(json)).filter(
-        ([key]) => key in triggers && triggers[key] === others[key],
-      );
-    });
-    return { ...Object.fromEntries(common), ...this.ownIn(json) };
+  /** Lines of a file, or of another part, as they stand in a stack's synthesized JSON. */
+  contentIn(json: SynthesizedJson, key: string): readonly string[] | undefined {
+    const trigger = this.triggersIn(json)[key];
+    const own = this.ownIn(json)[key];
+    if (own || trigger === undefined) return own;
+    const holder = this.common.pushes.find(
+      (other) => other.triggersIn(json)[key] === trigger && key in other.ownIn(json),
+    );
+    return holder?.ownIn(json)[key];
+  }
+
+  /** Paths of all files that are pushed, by a stack's synthesized JSON. */
+  pathsIn(json: SynthesizedJson): string[] {
+    return Object.keys(this.triggersIn(json)).filter((key) => key.startsWith("/"));
   }
 
   private ownIn({ locals = {} }: SynthesizedJson): Bundle["contents"] {
@@ -156,10 +160,8 @@ export class Push extends Construct {
   }
 
   private placeOf(key: string): TerraformLocal {
-    const { bundle } = this.described!;
-    return typeof bundle.triggers[key] === "string"
-      ? this.common.holder(this, bundle, key).contents
-      : this.filled;
+    const trigger = this.described!.bundle.triggers[key];
+    return typeof trigger === "string" ? this.common.holder(this, key, trigger).contents : this.filled;
   }
 
   /** Describes the service as of now: once for a pass over the stack. */

@@ -79,10 +79,11 @@ export class Template {
         `nothing is pushed to '${machine}'; there are ${[...new Set(pushes.map((push) => push.machine.name))].join(", ")}`,
       );
     }
-    const contents = onMachine.map((push) => push.contentsIn(this.json));
-    const text = contents.find((content) => path in content)?.[path];
+    const text = onMachine
+      .map((push) => push.contentIn(this.json, path))
+      .find((lines) => lines !== undefined);
     if (text === undefined) {
-      const paths = contents.flatMap((content) => Object.keys(content)).filter((key) => key.startsWith("/"));
+      const paths = onMachine.flatMap((push) => push.pathsIn(this.json));
       fail(`${machine} gets no ${path}; it gets: ${paths.join(", ")}`);
     }
     return unescapeTemplate(text.join("\n"));

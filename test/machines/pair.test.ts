@@ -100,23 +100,13 @@ test("a server is drained by code and gets no request, then comes back", async (
       })(stack),
     );
   await drained("drain").deploy();
-  const state = async (name: string): Promise<string> => {
-    const { stdout } = await lab.machine(name).ssh("echo 'show stat' | socat - /run/haproxy/admin.sock");
-    return stdout
-      .split("\n")
-      .find((line) => line.startsWith("again,web-1,"))!
-      .split(",")[17]!
-      .split(" ")[0]!; // without the count of checks: "DRAIN 1/2"
-  };
-  expect([await state("lb-1"), await state("lb-2")]).toEqual(["DRAIN", "DRAIN"]);
+  const balancers = ["lb-1", "lb-2"].map((name) => lab.machine(name));
+  const states = await Promise.all(balancers.map((node) => serverStates(node)));
+  expect(states.map((all) => all["again/web-1"])).toEqual(["DRAIN", "DRAIN"]);
   // a change somewhere else reloads, and the state stays
   await drained("drain").deploy();
   await drained().deploy();
-  await waitUntil(
-    async () => (await state("lb-1")) === "UP" && (await state("lb-2")) === "UP",
-    10,
-    () => "not up again",
-  );
+  await awaitServers(balancers, { "again/web-1": "UP" }, 10);
   await deployment.deploy();
 });
 

@@ -20,10 +20,7 @@ trap squid_release EXIT
 squid_hold
 # Whoever still waits for a sibling's answer, 100 ms at most, gets an error when the siblings are read anew. Those who are held send again
 # after a second anyway.
-for ((i = 0; i < 25; i++)); do
-  [[ $(squid_clients) != 0 ]] || break
-  sleep 0.02
-done
+squid_let_end 10
 kill -HUP "$MAINPID"
 same=0
 for ((i = 0; i < 500; i++)); do

@@ -7,10 +7,7 @@ set -uo pipefail
 is_master() { grep --quiet --line-regexp MASTER /run/cdktf-ha-vrrp/* 2>/dev/null; }
 trap squid_release EXIT
 squid_hold
-for ((i = 0; i < 40; i++)); do # short requests end; a connection that is only kept open is given up
-  [[ $(squid_clients) != 0 ]] || break
-  sleep 0.05
-done
+squid_let_end 40
 if is_master; then
   /usr/local/lib/cdktf-ha/vrrp-unit squid.service 1
   for ((i = 0; i < 60; i++)); do

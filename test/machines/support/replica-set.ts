@@ -12,6 +12,7 @@ import {
 import type { TerraformStack } from "cdktf";
 import type { Lab, LabMachine } from "../../../machines/lab";
 import { waitUntil } from "../../../machines/run";
+import { notesBy } from "./notes";
 import { ADDRESSES, OPERATOR, VIP } from "./site";
 
 export const MEMBERS = ["db-1", "db-2", "db-3"] as const;
@@ -165,24 +166,6 @@ export async function awaitMembers(
   return { leader: named("leader")!, standby: named("sync_standby") ?? "" };
 }
 
-/** What the machines noted, in the order of time. */
-export async function notes(
-  lab: Lab,
-  names: readonly string[],
-  identifier = "cdktf-ha-postgres",
-): Promise<{ at: number; name: string; text: string }[]> {
-  const all = await Promise.all(
-    names.map(async (name) => {
-      const { stdout } = await lab
-        .machine(name)
-        .ssh(
-          `journalctl --sync; journalctl --identifier=${identifier} --output=short-unix --no-pager --quiet`,
-        );
-      return stdout.split("\n").flatMap((line) => {
-        const [, at, text] = /^(\d+\.\d+) \S+ [\w-]+(?:\[\d+\])?: (.*)$/.exec(line) ?? [];
-        return text === undefined ? [] : [{ at: Number(at), name, text }];
-      });
-    }),
-  );
-  return all.flat().sort((a, b) => a.at - b.at);
-}
+/** What the members' programs noted. */
+export const notes = (lab: Lab, names: readonly string[]): ReturnType<typeof notesBy> =>
+  notesBy("cdktf-ha-postgres", lab, names);

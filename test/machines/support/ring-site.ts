@@ -21,6 +21,7 @@ import {
 } from "../../../machines/lab";
 import { waitUntil } from "../../../machines/run";
 import type { Outcome } from "../../support/deployment";
+import { notesBy } from "./notes";
 import { OPERATOR } from "./site";
 
 export const RELEASE = "5.0.6";
@@ -265,20 +266,8 @@ export async function notesOf(
   lab: Lab,
   names: readonly string[],
 ): Promise<{ at: number; node: string; text: string }[]> {
-  const notes = await Promise.all(
-    names.map(async (node) => {
-      const { stdout } = await lab
-        .machine(node)
-        .ssh(
-          "journalctl --sync; journalctl --identifier=cdktf-ha-cassandra --output=short-unix --no-pager --quiet",
-        );
-      return stdout.split("\n").flatMap((line) => {
-        const [, at, text] = /^(\d+\.\d+) .*?cdktf-ha-cassandra(?:\[\d+\])?: (.*)$/.exec(line) ?? [];
-        return text === undefined ? [] : [{ at: Number(at), node, text }];
-      });
-    }),
-  );
-  return notes.flat().sort((a, b) => a.at - b.at);
+  const all = await notesBy("cdktf-ha-cassandra", lab, names);
+  return all.map(({ at, name, text }) => ({ at, node: name, text }));
 }
 
 /** From when to when each node did something, by what it noted; fails where two did it at once. */
