@@ -52,6 +52,7 @@ export class HeartbeatService implements Service {
           onChange: "none",
         },
         program("heartbeat-begin.sh"),
+        program("heartbeat-shellfuncs.sh"),
       ],
       secrets: [pair.secret],
       units: ["heartbeat.service"],

@@ -117,6 +117,57 @@ describe("heartbeat", () => {
   });
 });
 
+describe("what several of Heartbeat's scripts tell it at once", () => {
+  const withScripts = testWithNeeds([program("dash"), program(HEARTBEAT)]);
+  // one has begun, the other one tells all of its message, the first one goes on
+  const told = (functions: string, begun: string): string =>
+    run(
+      [
+        `cd ${directory} && rm -f fifo begun told heard && mkfifo fifo`,
+        `cat fifo >heard & reader=$!`,
+        `exec 3>fifo`,
+        `tell() { HA_FIFO=fifo dash -c '. ${functions}; { echo t=$0; '"$2"'; echo from=$0; } | ha_clustermsg' "$1" 3>&-; }`,
+        "until_is() { timeout 30 sh -c 'until '\"$1\"'; do sleep 0.05; done'; }",
+        "tell slow 'touch begun; timeout 30 sh -c \"until test -e told; do sleep 0.05; done\"' & slow=$!",
+        `until_is '${begun}'`,
+        "tell quick : && touch told && wait $slow && exec 3>&- && wait $reader && cat heard",
+      ].join("\n"),
+    ).words;
+  const whole = [">>>\nt=quick\nfrom=quick\n<<<\n", ">>>\nt=slow\nfrom=slow\n<<<\n"];
+
+  withScripts("arrives one after the other, and gets mixed up with the package's functions", () => {
+    const ours = readFileSync(join(onMachine, "heartbeat-shellfuncs.sh"), "utf8");
+    const words = told(
+      write("shellfuncs", ours.replace("/etc/ha.d/shellfuncs.package", "/etc/ha.d/shellfuncs")),
+      "test -e begun",
+    );
+    expect(words).toBe(whole.join(""));
+    const packages = told("/etc/ha.d/shellfuncs", "test -s heard");
+    for (const message of whole) expect(packages).toContain(message.slice(0, 8));
+    expect(whole.every((message) => packages.includes(message))).toBe(false);
+  });
+
+  withScripts("ours stands in the package's place, which has it back when the pair goes", () => {
+    const functions = write(
+      "functions.sh",
+      readFileSync(join(onMachine, "heartbeat-functions.sh"), "utf8")
+        .replaceAll("/etc/ha.d", `${directory}/ha.d`)
+        .replaceAll("dpkg-divert", `dpkg-divert --admindir ${directory}/dpkg`),
+    );
+    const { words } = run(
+      [
+        `mkdir -p ${directory}/dpkg/info ${directory}/ha.d && touch ${directory}/dpkg/status && echo theirs >${directory}/ha.d/shellfuncs`,
+        `. ${functions}; cd ${directory}/ha.d`,
+        "pair_own_shellfuncs; pair_own_shellfuncs; readlink shellfuncs; cat shellfuncs.package",
+        "pair_packages_shellfuncs; pair_packages_shellfuncs; cat shellfuncs; ls",
+      ].join("\n"),
+    );
+    expect(words).toBe(
+      "/usr/local/lib/cdktf-ha/drbd-nfs/heartbeat-shellfuncs.sh\ntheirs\ntheirs\nshellfuncs\n",
+    );
+  });
+});
+
 describe("drbdadm dump", () => {
   const withDrbd = testWithNeeds([program("drbdadm"), program("unshare"), root]);
 

@@ -21,6 +21,7 @@ if ! pair_is_managed && [[ $PAIR_NODE == "$PAIR_FOUNDER" ]]; then
     *' Inconsistent/Inconsistent' | *' Inconsistent/DUnknown' | 'Secondary/Secondary UpToDate/UpToDate') make_volume ;;
   esac
 fi
+pair_own_shellfuncs
 systemctl enable --quiet heartbeat.service
 systemctl reset-failed heartbeat.service 2>/dev/null || true
 # the drain has seen to it that nothing is served here

@@ -24,3 +24,13 @@ pair_hand_over() {
 pair_is_handed_over() {
   ! pair_serves && [[ $(drbdadm role "$PAIR_RESOURCE") == Secondary/Primary && $(cl_status rscstatus) == none ]]
 }
+
+# Ours in the place of the package's file, which goes on beside it, by each upgrade too.
+pair_own_shellfuncs() {
+  dpkg-divert --quiet --local --rename --divert /etc/ha.d/shellfuncs.package --add /etc/ha.d/shellfuncs
+  ln --symbolic --force /usr/local/lib/cdktf-ha/drbd-nfs/heartbeat-shellfuncs.sh /etc/ha.d/shellfuncs
+}
+pair_packages_shellfuncs() {
+  [[ ! -L /etc/ha.d/shellfuncs ]] || rm /etc/ha.d/shellfuncs
+  dpkg-divert --quiet --local --rename --remove /etc/ha.d/shellfuncs
+}
