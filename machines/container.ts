@@ -116,6 +116,10 @@ export class Container implements Hardware {
     if (this.disks.delete(path)) await this.inside(`umount ${path} 2>/dev/null; rm -f ${path}`);
   }
 
+  growDataDisk(): Promise<void> {
+    return Promise.reject(new Error("the disks of a container are this computer's: make them larger here"));
+  }
+
   async fillDisk(): Promise<void> {
     await this.disk?.fill();
   }

@@ -19,6 +19,7 @@ export interface Hardware {
   memoryMiB(): Promise<number>;
   plugDisk(device: string, path: string): Promise<void>;
   unplugDisk(path: string): Promise<void>;
+  growDataDisk(sizeMiB: number): Promise<void>;
   fillDisk(): Promise<void>;
   freeDisk(): Promise<void>;
   /** Disk gone. It is off already. */

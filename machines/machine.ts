@@ -191,6 +191,11 @@ export class LabMachine {
     return this.hardware.unplugDisk(path);
   }
 
+  /** The first of a virtual machine's `dataDisks` gets larger, also while it runs. */
+  growDataDisk(sizeMiB: number): Promise<void> {
+    return this.hardware.growDataDisk(sizeMiB);
+  }
+
   /** Leaves no free block on the root file system: ENOSPC, for root too, until `freeDisk()`. */
   fillDisk(): Promise<void> {
     return this.hardware.fillDisk();

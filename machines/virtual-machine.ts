@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { open, readFile, truncate, writeFile } from "node:fs/promises";
+import { open, readFile, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { acceleration, processorOptions, type Acceleration } from "./acceleration";
 import { processMemoryMiB } from "./container";
@@ -116,6 +116,16 @@ export class VirtualMachine implements Hardware {
 
   unplugDisk(): Promise<void> {
     return this.plugDisk();
+  }
+
+  async growDataDisk(sizeMiB: number): Promise<void> {
+    const [disk] = this.dataDisks;
+    if (!disk) throw new Error(`${this.machine.name} has no data disk`);
+    const size = sizeMiB * 1024 * 1024;
+    const now = (await stat(disk.file)).size;
+    if (size < now) throw new Error(`the disk has ${now / 1024 / 1024} MiB already`);
+    if (this.isOn) await qmp(this.monitor, "block_resize", { device: "data1", size });
+    else await truncate(disk.file, size);
   }
 
   async fillDisk(): Promise<void> {

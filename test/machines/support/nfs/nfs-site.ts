@@ -4,7 +4,7 @@ import { Peer, Secret, ServiceTier, SshPlatform, VirtualIp } from "cdktf-ha-clus
 import type { TerraformStack } from "cdktf";
 import { DrbdNfsPair, type DrbdNfsPairProps } from "../../../../lib/drbd-nfs-pair/drbd-nfs-pair";
 import { Fencing } from "../../../../lib/drbd-nfs-pair/fencing";
-import { Lab, type LabMachine } from "../../../../machines/lab";
+import { Lab, type LabMachine, type MachineSpec } from "../../../../machines/lab";
 import { waitUntil } from "../../../../machines/run";
 import { OPERATOR, VIP } from "../site";
 
@@ -25,16 +25,20 @@ export const SECRETS = {
 /** Where the client has the export. */
 export const MOUNTED = "/srv/assets";
 
+export type NodeName = (typeof NODES)[number];
+
+/** A node's machine, with an empty disk. */
+export const nodeMachine = (name: NodeName, sizeMiB = 128): MachineSpec => ({
+  address: `${ADDRESSES[name]}/24`,
+  moreAddresses: [`${SECOND_LINK[name]}/24`],
+  vm: { dataDisks: [{ sizeMiB }] },
+});
+
 export function startNfsLab(): Promise<Lab> {
-  const node = (name: keyof typeof SECOND_LINK) => ({
-    address: `${ADDRESSES[name]}/24`,
-    moreAddresses: [`${SECOND_LINK[name]}/24`],
-    vm: { dataDisks: [{ sizeMiB: 128 }] },
-  });
   return Lab.start(
     {
-      "nfs-1": node("nfs-1"),
-      "nfs-2": node("nfs-2"),
+      "nfs-1": nodeMachine("nfs-1"),
+      "nfs-2": nodeMachine("nfs-2"),
       vote: { address: `${ADDRESSES.vote}/24` },
       client: { address: `${ADDRESSES.client}/24`, vm: { memoryMiB: 320 } },
     },
@@ -45,17 +49,19 @@ export function startNfsLab(): Promise<Lab> {
 export interface NfsSiteProps extends Partial<DrbdNfsPairProps> {
   /** Counted up with a new secret of the pair. */
   readonly secretVersion?: string;
+  /** A machine that was put in another one's place. */
+  readonly generations?: Partial<Record<NodeName, string>>;
 }
 
 /** As a user would write it. */
 export const nfsSite =
-  (lab: Lab, { secretVersion: version, ...props }: NfsSiteProps = {}) =>
+  (lab: Lab, { secretVersion: version, generations = {}, ...props }: NfsSiteProps = {}) =>
   (stack: TerraformStack): void => {
     const rack = new SshPlatform(stack, "rack", {
       hosts: Object.fromEntries(
         Object.entries(ADDRESSES).map(([name, address], index) => [
           name,
-          { address: `${address}/24`, zone: `rack-${index + 1}` },
+          { address: `${address}/24`, zone: `rack-${index + 1}`, generation: generations[name as NodeName] },
         ]),
       ),
       ssh: { user: "admin", privateKeyFile: lab.privateKeyFile, timeoutSeconds: 60 },

@@ -28,26 +28,26 @@ export class NodeWatch {
     });
     await new Promise<void>((resolve) => socket.bind(PORT, resolve));
     socket.unref();
-    const program = readFileSync(join(__dirname, "watch.sh"), "utf8");
-    await Promise.all(
-      nodes.map((node) =>
-        node.ssh(
-          `set -e
-          cat >/usr/local/sbin/lab-watch
-          chmod 755 /usr/local/sbin/lab-watch
-          cat >/etc/systemd/system/lab-watch.service <<'END'
+    await Promise.all(nodes.map((node) => watch.of(node)));
+    return watch;
+  }
+
+  /** One more node, or one in another one's place. */
+  async of(node: LabMachine): Promise<void> {
+    await node.ssh(
+      `set -e
+      cat >/usr/local/sbin/lab-watch
+      chmod 755 /usr/local/sbin/lab-watch
+      cat >/etc/systemd/system/lab-watch.service <<'END'
 [Service]
 ExecStart=/usr/local/sbin/lab-watch ${node.name}
 [Install]
 WantedBy=multi-user.target
 END
-          systemctl enable --quiet --now lab-watch.service
-          sync`,
-          { input: program },
-        ),
-      ),
+      systemctl enable --quiet --now lab-watch.service
+      sync`,
+      { input: readFileSync(join(__dirname, "watch.sh"), "utf8") },
     );
-    return watch;
   }
 
   stop(): void {
