@@ -55,6 +55,7 @@ export function renderDrbdResource(model: DrbdResourceModel): string {
   const fencing = `    fencing ${model.fencing};`;
   const nine = version === "9";
   const { timeout, pingInterval, pingTimeout } = times(model.silence);
+  const third = Math.ceil(model.resyncRate / 3);
   return [
     "# Managed by cdktf-ha-clusters.",
     `resource ${name} {`,
@@ -84,6 +85,11 @@ export function renderDrbdResource(model: DrbdResourceModel): string {
     "    on-io-error detach;",
     ...(nine ? [] : [fencing]),
     `    c-max-rate ${model.resyncRate}M;`,
+    "    # a third of it while clients write (LINBIT's rule): DRBD's own 250 KiB/s would take days",
+    `    resync-rate ${third}M;`,
+    `    c-min-rate ${third}M;`,
+    "    # what 8 ms of the link carry",
+    `    c-fill-target ${model.link}k;`,
     "  }",
     ...(model.fencing === "dont-care"
       ? []

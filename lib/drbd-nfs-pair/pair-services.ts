@@ -108,7 +108,7 @@ export class DrbdService implements Service {
         program("adopt.sh"),
         program("notify.sh"),
         ...(heartbeat ? [] : [program("fence-peer.sh")]),
-        ...(heartbeat ? [program("heartbeat-functions.sh")] : []),
+        program(heartbeat ? "heartbeat-functions.sh" : "cluster-key.sh"),
       ],
       secrets: [pair.secret],
       hooks: {
@@ -196,7 +196,8 @@ export class PacemakerService implements Service {
         ...fencing.files(machine),
         ...address.files,
       ],
-      secrets: fencing.secrets,
+      // the cluster's key is made of it
+      secrets: [...new Set([this.pair.secret, ...fencing.secrets])],
       units: ["corosync.service", "corosync-qdevice.service", "pacemaker.service"],
       hooks: {
         check: script("pacemaker-check.sh"),
@@ -206,7 +207,8 @@ export class PacemakerService implements Service {
         leave: script("pacemaker-leave.sh"),
       },
       checker: "corosync -t",
-      healthyWithin: 2 * this.pair.operationTimeout,
+      // to another secret both nodes go in steps, a minute apart
+      healthyWithin: 2 * this.pair.operationTimeout + 120,
     };
   }
 }

@@ -57,6 +57,7 @@ function upkeep({ verifySchedule }: UpkeepModel): NodePart {
   });
   return {
     files: [
+      program("change-key.sh"),
       program("grow.sh"),
       program("verify.sh"),
       {
@@ -69,7 +70,7 @@ function upkeep({ verifySchedule }: UpkeepModel): NodePart {
     ],
     units: [verify.unit],
     // last: it fails, aloud and again and again, where a disk has shrunk
-    everyMinute: ["grow.sh"],
+    everyMinute: ["change-key.sh", "grow.sh"],
     leave: "rm --recursive --force /var/lib/cdktf-ha-nfs/verified",
   };
 }

@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { MachineImage, type NodeProps } from "cdktf-ha-clusters";
+import { MachineImage } from "cdktf-ha-clusters";
 import type { Cloud } from "../../machines/aws/cloud";
 import type { Lab } from "../../machines/lab";
 import { waitUntil } from "../../machines/run";
@@ -8,7 +8,15 @@ import { report } from "../machines/support/haproxy";
 import { Account } from "./support/account";
 import { DeployerPolicy, refusals } from "./support/deployer";
 import { AwsDeployment } from "./support/deployment";
-import { ADDRESS, CLIENT, fileServers, NODES, SECRET, type Node } from "./support/file-servers";
+import {
+  ADDRESS,
+  CLIENT,
+  fileServers,
+  NODES,
+  SECRET,
+  type FileServersProps,
+  type Node,
+} from "./support/file-servers";
 import { rightsOf } from "./support/rights";
 import { ADMINISTRATION, startCloud, type Network } from "./support/site";
 
@@ -17,6 +25,7 @@ import { ADMINISTRATION, startCloud, type Network } from "./support/site";
  * (support/nfs-stand-ins): shown here are volumes, addresses, fencing and rights, with the real corosync, quorum and Pacemaker.
  */
 const STAND_INS = join(__dirname, "support", "nfs-stand-ins", "prepare.sh");
+const NEXT_SECRET = "the-pairs-next-secret-4567";
 const OTHER_IMAGE = "ami-0d12000000000aaaa";
 const ROUTES = ["ChangeInterfaces", "RouteTableAddress", "LookAtRoutes"];
 let lab: Lab;
@@ -28,8 +37,8 @@ let before: Record<string, number>;
 let policy: DeployerPolicy;
 
 const now = (): number => Date.now() / 1000;
-const pair = (names: readonly string[], nodes: Partial<Record<Node, NodeProps>> = {}) =>
-  fileServers(lab, network, names, nodes);
+const pair = (props: FileServersProps) => fileServers(lab, network, props);
+const EXPORTS = ["assets", "pictures"];
 const other = (name: Node): Node => (name === "nfs-1" ? "nfs-2" : "nfs-1");
 
 /** Who answers at the address that clients mount from. */
@@ -112,7 +121,9 @@ beforeAll(async () => {
   account = new Account(cloud);
   before = await account.counts();
   policy = new DeployerPolicy([...DeployerPolicy.MACHINES, ...ROUTES], network);
-  deployment = await AwsDeployment.create(lab, cloud, pair(["assets"]), { policy: policy.document });
+  deployment = await AwsDeployment.create(lab, cloud, pair({ exports: ["assets"] }), {
+    policy: policy.document,
+  });
 }, 120_000);
 afterAll(async () => {
   await cloud.stop();
@@ -152,7 +163,7 @@ test("an export more: no machine of AWS's changes, and the server goes on", asyn
       .ssh("systemctl show --property=ActiveEnterTimestampMonotonic nfs-server")
       .then(({ stdout }) => stdout);
   const started = await since();
-  deployment = deployment.changed(pair(["assets", "pictures"]));
+  deployment = deployment.changed(pair({ exports: EXPORTS }));
   expect((await deployment.plan()).actions).toEqual({});
   await deployment.carryOut();
   for (const name of ["nfs-1", "nfs-2"])
@@ -161,6 +172,38 @@ test("an export more: no machine of AWS's changes, and the server goes on", asyn
     );
   expect((await lab.machine("nfs-1").ssh("ls /srv/nfs/exports")).stdout).toBe("assets\npictures\n");
   expect(await since()).toBe(started);
+}, 600_000);
+
+test("another secret: both go over to it at once, nobody is missed, and the server goes on", async () => {
+  const of = async (command: string): Promise<string[]> =>
+    Promise.all((["nfs-1", "nfs-2"] as const).map((name) => lab.machine(name).ssh(command))).then((all) =>
+      all.map(({ stdout }) => stdout),
+    );
+  // who has left, and whose quorum was lost: a change of both is in the ring's number
+  const ring = "corosync-quorumtool -s | grep '^Ring ID'; true";
+  const [rings, keys, since] = [await of(ring), await of("sha256sum /etc/corosync/authkey"), now()];
+  await cloud.call("secretsmanager", "put_secret_value", {
+    SecretId: "files/pair",
+    SecretString: NEXT_SECRET,
+  });
+  deployment = deployment.changed(pair({ exports: EXPORTS, secretVersion: "2" }));
+  const { seconds } = await deployment.carryOut();
+  report("AWS: another secret of a pair of file servers", `${seconds.toFixed(0)} s`);
+  const [one, two] = await of("sha256sum /etc/corosync/authkey");
+  expect(two).toBe(one);
+  expect(keys).not.toContain(one);
+  // the second one looks once more, a minute later
+  await waitUntil(
+    async () => (await of("ls /etc/corosync/ | grep authkey")).every((files) => files === "authkey\n"),
+    120,
+    () => "not through",
+    2000,
+  );
+  expect(await of(ring)).toEqual(rings);
+  expect(switching(since)).toEqual([]);
+  expect(await server()).toBe("nfs-1");
+  await awaitPair();
+  expect((await deployment.plan()).actions).toEqual({});
 }, 600_000);
 
 test("the serving node loses power: it is stopped by the other one's role, known to be off, and the address moves", async () => {
@@ -218,7 +261,9 @@ test("the standby's instance is replaced by one of another image: its volume and
   const replaced = other(serving);
   const had = (await account.instances())[replaced]!.InstanceId;
   const image = MachineImage.id(OTHER_IMAGE, { user: "admin" });
-  deployment = deployment.changed(pair(["assets", "pictures"], { [replaced]: { image } }));
+  deployment = deployment.changed(
+    pair({ exports: EXPORTS, secretVersion: "2", nodes: { [replaced]: { image } } }),
+  );
   const { actions } = await deployment.plan();
   // AWS lets an instance shut down before it is gone; the emulator would cut its power
   await lab.machine(replaced).shutdown();

@@ -1,7 +1,7 @@
 import { figure } from "./support/ring-site";
 import { NfsLab } from "./support/nfs/nfs-lab";
 import { NfsWriter } from "./support/nfs/nfs-writer";
-import { nodeMachine, nfsSite, other, serving, type NodeName } from "./support/nfs/nfs-site";
+import { nodeMachine, nfsSite, other, SECRETS, serving, type NodeName } from "./support/nfs/nfs-site";
 import { waitUntil } from "../../machines/run";
 
 /** An NFS pair's life on virtual machines: what is done to real disks and to DRBD itself while a client writes. */
@@ -9,6 +9,7 @@ import { waitUntil } from "../../machines/run";
 jest.setTimeout(1_500_000);
 
 let nfs: NfsLab;
+const replaced: Partial<Record<NodeName, string>> = {};
 
 beforeAll(async () => {
   nfs = await NfsLab.start();
@@ -87,9 +88,8 @@ test("copies that have gone apart: an apply says so, and a person decides by the
   await standby.ssh("crm_attribute --name maintenance-mode --delete");
   await writer.untilWrites(60);
   expect(await writer.stop()).toMatchObject({ error: "", lost: [] });
-  const refused = await nfs.deployment
-    .changed(nfsSite(nfs.lab, { generations: { [standby.name]: "looked at" } }))
-    .apply();
+  replaced[standby.name as NodeName] = "looked at";
+  const refused = await nfs.deployment.changed(nfsSite(nfs.lab, { generations: replaced })).apply();
   expect(refused.ok).toBe(false);
   expect(refused.output).toContain("StandAlone");
   const shown = await standby.ssh("nfs-pair-split", { timeoutSeconds: 120 });
@@ -106,20 +106,19 @@ test("copies that have gone apart: an apply says so, and a person decides by the
   expect(switched).toEqual([]);
   expect((await active.ssh("ls /srv/nfs/exports/assets")).stdout).not.toContain("apart");
   await nfs.copiesAreEqual();
-  await nfs.deployment.changed(nfsSite(nfs.lab, { generations: { [standby.name]: "looked at" } })).deploy();
+  await nfs.deployment.changed(nfsSite(nfs.lab, { generations: replaced })).deploy();
 });
 
 test("another machine in the standby's place, with an empty disk, copies everything and can serve", async () => {
   const standby = other(await serving(nfs.lab), nfs.lab);
   const name = standby.name as NodeName;
+  replaced[name] = "2";
   const { switched } = await nfs.trial("the standby is replaced", async () => {
     await standby.ssh("systemctl stop pacemaker corosync-qdevice corosync", { timeoutSeconds: 300 });
     await nfs.lab.remove(name);
     const next = await nfs.lab.add(name, nodeMachine(name, 192));
     await nfs.watch.of(next);
-    const { seconds } = await nfs.deployment
-      .changed(nfsSite(nfs.lab, { generations: { [name]: "2" } }))
-      .deploy();
+    const { seconds } = await nfs.deployment.changed(nfsSite(nfs.lab, { generations: replaced })).deploy();
     figure(`another machine in ${name}'s place: ${seconds.toFixed(0)} s`);
     await nfs.settled();
   });
@@ -130,4 +129,47 @@ test("another machine in the standby's place, with an empty disk, copies everyth
   );
   expect((await serving(nfs.lab)).name).toBe(name);
   await nfs.settled();
+});
+
+test("another secret: the apply is killed half way, the standby loses power, and the apply is done again", async () => {
+  const secrets = { ...SECRETS, "pair-secret": "what-both-nodes-prove-from-now-on" };
+  const keys = (): Promise<string[]> =>
+    Promise.all(nfs.nodes.map(async (node) => (await node.ssh("sha256sum /etc/corosync/authkey*")).stdout));
+  const before = await keys();
+  const { active, written, switched } = await nfs.trial("another secret", async (_, two) => {
+    const changed = nfs.deployment.changed(
+      nfsSite(nfs.lab, { generations: replaced, secretVersion: "2" }),
+      secrets,
+    );
+    await changed.prepare();
+    await changed.killedWhen((output) => output.includes(`[${two.name} pacemaker] `), { seconds: 900 });
+    const since = Date.now();
+    await two.cutPower();
+    await nfs.switchedOff(two, since);
+    await waitUntil(
+      () => two.isOn,
+      120,
+      () => `${two.name} is not switched on`,
+    );
+    await two.untilReady();
+    const { seconds } = await changed.deploy();
+    figure(`another secret: ${seconds.toFixed(0)} s`);
+    await nfs.settled();
+  });
+  expect(switched).toEqual([`off ${other(active, nfs.lab).name}`]);
+  expect((await serving(nfs.lab)).name).toBe(active.name);
+  figure(`another secret: the client's longest gap is ${written.longestGap.toFixed(1)} s`);
+  await waitUntil(
+    async () => (await keys()).every((files) => files.trim().split("\n").length === 1),
+    200,
+    () => "not through",
+    3000,
+  );
+  const [one, two] = await keys();
+  expect(two).toBe(one);
+  expect(before).not.toContain(one);
+  // DRBD proves the new one
+  await other(active, nfs.lab).ssh("drbdadm disconnect nfs; drbdadm connect nfs");
+  await nfs.settled();
+  await nfs.copiesAreEqual();
 });

@@ -9,7 +9,7 @@ for disk in "$PAIR_DISK" ${PAIR_META_DISK:+"$PAIR_META_DISK"}; do
   # one that was just attached takes a moment
   pair_wait 30 test -b "$disk" || pair_fail "there is no disk $disk here"
 done
-if pair_has_other_secret; then pair_fail "the secret is another one: it cannot be changed while the pair runs"; fi
+pair_fail_if_secret_refused
 # shellcheck source-path=SCRIPTDIR source=sizes.sh
 . /usr/local/lib/cdktf-ha/drbd-nfs/sizes.sh
 pair_fail_if_shrunk

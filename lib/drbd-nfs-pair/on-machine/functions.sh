@@ -44,11 +44,6 @@ pair_where() { # RESOURCE
   crm_resource --quiet --resource "$1" --locate 2>/dev/null | awk 'NR == 1 { print $1 }' || true
 }
 
-# One node would not understand the other, and would be switched off.
-pair_has_other_secret() {
-  [[ -s /etc/corosync/authkey ]] && systemctl is-active --quiet corosync && ! cmp --quiet /etc/corosync/authkey <(pair_cluster_key)
-}
-
 # DRBD forbids a node to take over as long as its copy is behind, and lifts that when it is whole.
 pair_is_fenced() { cibadmin --query --scope constraints | grep "drbd-fence-by-handler-$PAIR_RESOURCE-" >/dev/null; }
 
@@ -101,15 +96,10 @@ pair_fill_volume() {
   trap - EXIT
 }
 
-# The cluster's key, made of the pair's secret: as long as corosync wants it, and the secret itself cannot be found from it.
-pair_cluster_key() {
-  local part
-  for part in 1 2; do
-    { printf 'corosync %s ' "$part" && cat /etc/cdktf-ha/drbd-nfs.key; } | sha512sum | cut -d ' ' -f 1 | tr -d '\n'
-  done
-}
-
 if [[ ${PAIR_MANAGER:-} == heartbeat ]]; then
   # shellcheck source-path=SCRIPTDIR source=heartbeat-functions.sh
   . /usr/local/lib/cdktf-ha/drbd-nfs/heartbeat-functions.sh
+else
+  # shellcheck source-path=SCRIPTDIR source=cluster-key.sh
+  . /usr/local/lib/cdktf-ha/drbd-nfs/cluster-key.sh
 fi

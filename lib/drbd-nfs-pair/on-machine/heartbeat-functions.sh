@@ -7,8 +7,9 @@ pair_is_managed() { systemctl is-active --quiet heartbeat.service; }
 pair_sees_both() { [[ $(cl_status nodestatus "$PAIR_PEER" 2>/dev/null) == active ]]; }
 
 # A node that signs otherwise is not heard: both would serve.
-pair_has_other_secret() {
-  pair_is_managed && ! cmp --quiet /etc/cdktf-ha/drbd-nfs.key /proc/1/root/etc/cdktf-ha/drbd-nfs.key
+pair_fail_if_secret_refused() {
+  ! pair_is_managed || cmp --quiet /etc/cdktf-ha/drbd-nfs.key /proc/1/root/etc/cdktf-ha/drbd-nfs.key ||
+    pair_fail "the secret is another one: it cannot be changed while Heartbeat runs"
 }
 
 # whoever is up may take over

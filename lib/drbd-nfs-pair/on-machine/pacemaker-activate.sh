@@ -3,12 +3,9 @@
 # changes in corosync.conf is read while it runs.
 # shellcheck source-path=SCRIPTDIR source=functions.sh
 . /usr/local/lib/cdktf-ha/drbd-nfs/functions.sh
-umask 077
-pair_cluster_key >/etc/corosync/authkey.new
-mv /etc/corosync/authkey.new /etc/corosync/authkey
-if systemctl is-active --quiet corosync.service; then
-  [[ $HA_ACTION == none ]] || corosync-cfgtool -R
-fi
+pair_take_key
+# on the way to another key what is new is read together with it
+if [[ $HA_ACTION != none ]] && ! pair_key_changes && systemctl is-active --quiet corosync.service; then corosync-cfgtool -R; fi
 # their init scripts are of no use here, and looked at for half a minute on a slow machine
 export SYSTEMCTL_SKIP_SYSV=1
 units=(corosync.service corosync-qdevice.service pacemaker.service)

@@ -14,3 +14,5 @@ for program in /usr/local/lib/cdktf-ha/drbd-nfs/{claim,fence-try}; do
   [[ ! -x $program ]] || words=$("$program" try 2>&1) || pair_fail "this machine's role may not do all that a failover takes: $words"
 done
 crm_node --partition >/dev/null 2>&1 || pair_fail "Pacemaker does not answer yet"
+pair_change_key || true
+if pair_key_changes && pair_peer_has_key; then pair_fail "the pair is going over to its new secret: $PAIR_PEER takes its next step within a minute"; fi

@@ -3,4 +3,4 @@
 # with it: a node that comes back is told by the other one, and a pair that is made anew by the code.
 systemctl disable --quiet --now pacemaker.service
 systemctl disable --quiet --now corosync-qdevice.service corosync.service
-rm --force /var/lib/pacemaker/cib/cib* /etc/corosync/authkey
+rm --force /var/lib/pacemaker/cib/cib* /etc/corosync/authkey*

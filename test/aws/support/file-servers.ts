@@ -12,9 +12,16 @@ export const NODES = { "nfs-1": "10.77.1.71", "nfs-2": "10.77.2.72", "vote-1": "
 export type Node = "nfs-1" | "nfs-2";
 export const SECRET = "the-pairs-own-secret-0123";
 
+export interface FileServersProps {
+  readonly exports: readonly string[];
+  readonly nodes?: Partial<Record<Node, NodeProps>>;
+  /** Counted up with a new secret. */
+  readonly secretVersion?: string;
+}
+
 /** Two servers and the third vote, each in a zone of its own. */
 export const fileServers =
-  (lab: Lab, network: Network, names: readonly string[], nodes: Partial<Record<Node, NodeProps>> = {}) =>
+  (lab: Lab, network: Network, { exports: names, nodes = {}, secretVersion: version }: FileServersProps) =>
   (stack: TerraformStack): void => {
     const node = (name: Node): NodeProps => ({ privateAddress: NODES[name], ...nodes[name] });
     new DrbdNfsPair(stack, "files", {
@@ -24,7 +31,7 @@ export const fileServers =
       fencing: Fencing.aws(),
       virtualIp: VirtualIp.routeTable(ADDRESS, { routeTableIds: [network.routeTableId] }),
       dataVolume: { sizeGiB: 1, protected: false, finalSnapshot: false },
-      secret: Secret.awsSecretsManager("files/pair"),
+      secret: Secret.awsSecretsManager("files/pair", { version }),
       exports: names.map((name) => ({ name, clients: [Peer.cidr(`${CLIENT}/32`)] })),
     });
   };
