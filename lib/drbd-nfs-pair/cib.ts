@@ -5,8 +5,10 @@ import { ADDRESS_AGENT } from "./moving-address";
 export interface CibModel {
   readonly nodes: readonly string[];
   readonly fencing: readonly FenceDevice[];
+  /** Seconds after which a node that is not heard has switched itself off, where nobody else does. */
+  readonly offAfter?: number;
   readonly drbdResource: string;
-  readonly fileSystem: { readonly device: string; readonly directory: string; readonly type: string };
+  readonly fileSystem: MountModel;
   readonly nfsState: string;
   /** Who can be reached from a node says whether its clients can reach it. */
   readonly pingHosts: readonly string[];
@@ -23,6 +25,14 @@ export interface CibModel {
   readonly operationTimeout: number;
   /** Program that is told of whatever happens. */
   readonly alertAgent?: string;
+}
+
+/** Where the volume is, on whoever serves. */
+export interface MountModel {
+  readonly device: string;
+  readonly directory: string;
+  readonly type: string;
+  readonly options: string;
 }
 
 /** A way to switch nodes off. */
@@ -51,9 +61,11 @@ export function renderCib(model: CibModel): string {
     "<configuration>",
     "  <crm_config>",
     ...settings("cluster_property_set", "properties", "    ", {
-      "stonith-enabled": String(model.fencing.length > 0),
+      "stonith-enabled": String(model.fencing.length > 0 || model.offAfter !== undefined),
+      ...(model.offAfter === undefined ? {} : { "stonith-watchdog-timeout": `${model.offAfter}s` }),
       "stonith-action": "reboot",
-      "stonith-timeout": seconds(1.5),
+      // a node that switches itself off has the time for it
+      "stonith-timeout": `${Math.max(whole(1.5), (model.offAfter ?? 0) + 30)}s`,
       "no-quorum-policy": "stop",
       // a start that fails once is tried again: where the other node is dead there is nowhere better to be
       "start-failure-is-fatal": "false",
@@ -73,7 +85,7 @@ export function renderCib(model: CibModel): string {
         device: model.fileSystem.device,
         directory: model.fileSystem.directory,
         fstype: model.fileSystem.type,
-        options: "noatime",
+        options: model.fileSystem.options,
       },
       operations: { ...usual, monitor: [whole(1 / 3), seconds(1)] },
     }),

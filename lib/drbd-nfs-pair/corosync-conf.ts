@@ -17,14 +17,18 @@ export interface CorosyncModel {
   readonly keeper: string;
 }
 
+/** Milliseconds: the quorum host takes a node for dead after 1.2 times of it, the other node after 2.2 times of the token: about then. */
+const patience = (token: number): number => Math.round((token * 5) / 3);
+
+/** Seconds for which a change of the membership may wait for the quorum host, at a token of so many seconds. */
+export const syncTimeout = (token: number): number => Math.ceil((3 * patience(1000 * token)) / 1000);
+
 /**
  * The pair's membership: pure. There is no `two_node`, in which each half alone would be a quorum: with the device's vote
  * there are three, and two of them are one.
  */
 export function renderCorosyncConf(model: CorosyncModel): string {
   const links = model.nodes[0]!.addresses.length;
-  // the quorum host takes a node for dead after 1.2 times of it, the other node after 2.2 times of the token: about then
-  const patience = Math.round((model.token * 5) / 3);
   return [
     "# Managed by cdktf-ha-clusters.",
     "totem {",
@@ -59,8 +63,8 @@ export function renderCorosyncConf(model: CorosyncModel): string {
     "    model: net",
     "    votes: 1",
     "    # how long the quorum host may not have heard of a node that is dead",
-    `    timeout: ${patience}`,
-    `    sync_timeout: ${3 * patience}`,
+    `    timeout: ${patience(model.token)}`,
+    `    sync_timeout: ${3 * patience(model.token)}`,
     "    net {",
     `      host: ${model.quorumHost}`,
     `      port: ${model.quorumPort}`,

@@ -227,6 +227,15 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
               seconds: 2.2 * this.token,
               because: `the token of ${this.token} s, and 1.2 times of it until the rest agrees on who is there`,
             },
+        ...(this.offAfter === undefined
+          ? []
+          : [
+              {
+                name: "it has switched itself off",
+                seconds: this.offAfter,
+                because: "twice the time-out of its watchdog",
+              },
+            ]),
       ],
     };
   }
@@ -253,12 +262,21 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
     return this.props.fileSystem ?? "xfs";
   }
 
+  get mountOptions(): string {
+    // not every kernel can count: only where it has to
+    return this.exports().some(({ quotaGiB }) => quotaGiB) ? "noatime,prjquota" : "noatime";
+  }
+
   get secret(): Secret {
     return this.props.secret;
   }
 
   get fencing(): Fencing {
     return this.props.fencing ?? Fencing.none({ iAcceptSplitBrain: true });
+  }
+
+  get token(): number {
+    return this.props.token ?? 3;
   }
 
   get operationTimeout(): number {
@@ -288,6 +306,8 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
         : this.fencing.isCertain
           ? "resource-and-stonith"
           : "resource-only",
+      // a minute for whoever is late
+      fenceWithin: this.offAfter === undefined ? undefined : Math.max(90, this.offAfter + 60),
     };
   }
 
@@ -312,8 +332,14 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
     return {
       nodes: names,
       fencing: this.fencing.devices(names),
+      offAfter: this.offAfter,
       drbdResource: RESOURCE,
-      fileSystem: { device: DEVICE, directory: DIRECTORY, type: this.fileSystem },
+      fileSystem: {
+        device: DEVICE,
+        directory: DIRECTORY,
+        type: this.fileSystem,
+        options: this.mountOptions,
+      },
       nfsState: STATE,
       pingHosts: this.pingHosts,
       virtualIp: {
@@ -342,7 +368,12 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
     return {
       preferred: this.machines[0]!.name,
       drbdResource: RESOURCE,
-      fileSystem: { device: DEVICE, directory: DIRECTORY, type: this.fileSystem },
+      fileSystem: {
+        device: DEVICE,
+        directory: DIRECTORY,
+        type: this.fileSystem,
+        options: this.mountOptions,
+      },
       virtualIp: {
         address: this.address,
         prefix: this.prefix!, // layer 2 has one
@@ -378,8 +409,8 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
     return this.props.linkMbit ?? 1000;
   }
 
-  private get token(): number {
-    return this.props.token ?? 3;
+  private get offAfter(): number | undefined {
+    return this.fencing.offAfter(this.token);
   }
 
   private replicationAddress({ name, privateAddress }: Machine): string {

@@ -29,6 +29,8 @@ export interface DrbdResourceModel {
    * peer's copy is stale, or goes on alone without a word.
    */
   readonly fencing: "resource-and-stonith" | "resource-only" | "dont-care";
+  /** Seconds that its handler waits for a peer to be off. @default 90 - DRBD's own */
+  readonly fenceWithin?: number;
 }
 
 /** Seconds of silence until a ping, unless told otherwise. */
@@ -95,7 +97,7 @@ export function renderDrbdResource(model: DrbdResourceModel): string {
       ? []
       : [
           "  handlers {",
-          ...handlers(nine),
+          ...handlers(nine, model.fenceWithin),
           ...Object.entries(TOLD).map(
             ([handler, words]) => `    ${handler} "${PROGRAMS}/notify.sh ${words}";`,
           ),
@@ -124,14 +126,15 @@ const TOLD: Readonly<Record<string, string>> = {
  * They ask Pacemaker: who is cut off must not be promoted before it has caught up. What is forbidden so is allowed again as the copy is whole; and, where
  * Pacemaker was away at that moment, by its agent, which calls `unfence-peer`.
  */
-function handlers(nine: boolean): string[] {
+function handlers(nine: boolean, fenceWithin?: number): string[] {
+  const within = fenceWithin === undefined ? "" : ` --timeout ${fenceWithin}`;
   return nine
     ? [
-        `    fence-peer "${PROGRAMS}/fence-peer.sh ${HANDLERS}/crm-fence-peer.9.sh";`,
+        `    fence-peer "${PROGRAMS}/fence-peer.sh ${HANDLERS}/crm-fence-peer.9.sh${within}";`,
         `    unfence-peer "${HANDLERS}/crm-unfence-peer.9.sh";`,
       ]
     : [
-        `    fence-peer "${PROGRAMS}/fence-peer.sh ${HANDLERS}/crm-fence-peer.sh";`,
+        `    fence-peer "${PROGRAMS}/fence-peer.sh ${HANDLERS}/crm-fence-peer.sh${within}";`,
         `    after-resync-target "${HANDLERS}/crm-unfence-peer.sh";`,
         `    unfence-peer "${HANDLERS}/crm-unfence-peer.sh";`,
       ];

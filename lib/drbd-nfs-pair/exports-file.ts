@@ -10,6 +10,7 @@ export interface ExportModel {
   readonly squash: Squash;
   /** User and group of whoever is squashed. */
   readonly anonymous?: { readonly user: number; readonly group: number };
+  readonly quotaGiB?: number;
   /** Networks, at least one. */
   readonly clients: readonly string[];
 }
@@ -42,9 +43,22 @@ export function renderExports(exports: readonly ExportModel[], mountPoint: strin
   ].join("\n");
 }
 
+/** What the nodes know of each export's directory, a line each: quota in MiB or 0, the number by which the file system counts, path. Pure. */
+export function renderExportList(exports: readonly ExportModel[]): string {
+  return exports
+    .map(({ path, quotaGiB = 0 }) => `${Math.ceil(1024 * quotaGiB)} ${projectOf(path)} ${path}\n`)
+    .join("");
+}
+
+const hexOf = (name: string): string =>
+  createHash("sha256").update(`cdktf-ha-clusters nfs export ${name}`).digest("hex");
+
+/** A number that follows from the export's path, for XFS's project quotas: above 0. */
+const projectOf = (path: string): number => (parseInt(hexOf(path).slice(0, 8), 16) % 0x7ffffffe) + 1;
+
 /** An id that follows from the export's name, so it never changes and no two are alike. */
 export function fsidOf(name: string): string {
-  const hex = createHash("sha256").update(`cdktf-ha-clusters nfs export ${name}`).digest("hex");
+  const hex = hexOf(name);
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join(
     "-",
   );

@@ -7,6 +7,7 @@ import type { ServiceFile, ServicePackage } from "../push/service";
 import type { Secret } from "../secret/secret";
 import { AWS_PACKAGES, awsProgram } from "../virtual-ip/aws-program";
 import type { FenceDevice } from "./cib";
+import { syncTimeout } from "./corosync-conf";
 
 /** A machine's management board, which has power while the machine has none. */
 export interface ManagementBoard {
@@ -38,6 +39,22 @@ export interface AwsFencingProps {
   readonly delay?: number;
 }
 
+export interface WatchdogFencingProps {
+  /** @default "/dev/watchdog" - the first one that the kernel has */
+  readonly device?: string;
+  /**
+   * The machines have none, so the kernel's own timer (softdog) is used. It switches off a node that is cut off or whose programs hang, and not one
+   * whose kernel hangs: that one may wake up later and write what it had under way.
+   * @default false
+   */
+  readonly software?: boolean;
+  /**
+   * Seconds without a sign of life from SBD after which the watchdog resets the machine. The other node takes over after twice of it.
+   * @default - five times the pair's `token`, and 5: for five times of it a membership that changes may wait for the quorum host
+   */
+  readonly timeout?: number;
+}
+
 /** How a node that may still be writing is made to stop, before the other one begins: its power is cut. */
 export abstract class Fencing {
   /** Boards that speak IPMI 2.0, by node. A board that has its power from its own machine dies with it. */
@@ -53,6 +70,14 @@ export abstract class Fencing {
   /** AWS: each node stops the other one's instance by its own role, which allows nothing else, and starts it again. */
   static aws(props: AwsFencingProps = {}): Fencing {
     return new AwsFencing(props);
+  }
+
+  /**
+   * Nobody else switches a node off: it does so itself, by its watchdog, when it has lost the quorum or its cluster software hangs (SBD without a
+   * disk). For machines whose power nothing else can be asked to cut. The other node waits until that has certainly happened.
+   */
+  static watchdog(props: WatchdogFencingProps = {}): Fencing {
+    return new WatchdogFencing(props);
   }
 
   /** A program of your own that switches each node's power. */
@@ -71,8 +96,18 @@ export abstract class Fencing {
   /** Seconds that the node which serves is ahead, should each node be about to switch the other one off. */
   readonly delay: number = 0;
 
-  /** Refuses nodes that nobody could switch off. */
-  abstract check(scope: Construct, nodes: readonly string[], machines: readonly Machine[]): void;
+  /** Seconds after which a node that is not heard has switched itself off; nothing where others do that. */
+  offAfter(_token: number): number | undefined {
+    return undefined;
+  }
+
+  /** Refuses nodes that nobody could switch off; `token` in seconds. */
+  abstract check(
+    scope: Construct,
+    nodes: readonly string[],
+    machines: readonly Machine[],
+    token: number,
+  ): void;
 
   /** Gives the machines what they need for it. */
   prepare(_machines: readonly Machine[]): void {
@@ -81,8 +116,8 @@ export abstract class Fencing {
 
   abstract devices(nodes: readonly string[]): FenceDevice[];
 
-  /** Programs and passwords, on a node. */
-  abstract files(machine: Machine): ServiceFile[];
+  /** Programs and passwords, on a node; `token` in seconds. */
+  abstract files(machine: Machine, token: number): ServiceFile[];
 
   abstract readonly secrets: readonly Secret[];
 }
@@ -290,6 +325,86 @@ class AwsFencing extends Fencing {
         onChange: "none",
       },
     ];
+  }
+}
+
+/** SBD without a disk: https://github.com/ClusterLabs/sbd, "watchdog-only". */
+class WatchdogFencing extends Fencing {
+  override readonly packages = [{ name: "sbd" }];
+  readonly secrets: readonly Secret[] = [];
+
+  constructor(private readonly props: WatchdogFencingProps) {
+    super();
+    const { device, timeout } = props;
+    if (device !== undefined && !isToken(device) && !/^\/dev\/[A-Za-z0-9_/-]+$/.test(device)) {
+      refuse("Fencing.watchdog", {
+        code: "bad-path",
+        what: `'device' is '${device}'`,
+        allowed: "the path of a device, below /dev",
+        fix: "leave it out for /dev/watchdog",
+      });
+    }
+    checkRange(
+      "Fencing.watchdog",
+      "timeout",
+      timeout,
+      5,
+      600,
+      "seconds, of which twice pass until the other node takes over",
+    );
+  }
+
+  check(scope: Construct, _nodes: readonly string[], _machines: readonly Machine[], token: number): void {
+    const least = syncTimeout(token) + 1;
+    const timeout = this.timeout(token);
+    if (timeout >= least) return;
+    refuse(scope, {
+      code: "watchdog-too-short",
+      what: `the watchdog's 'timeout' is ${timeout} s`,
+      allowed: `from ${least} s on: for so long a node may wait for the quorum host, and would be reset meanwhile`,
+      fix: "leave it out, or choose a shorter 'token'",
+    });
+  }
+
+  override offAfter(token: number): number {
+    return 2 * this.timeout(token);
+  }
+
+  devices(): FenceDevice[] {
+    return [];
+  }
+
+  files(_machine: Machine, token: number): ServiceFile[] {
+    const { device = "/dev/watchdog", software } = this.props;
+    return [
+      {
+        path: "/etc/default/sbd",
+        text: [
+          "# Managed by cdktf-ha-clusters.",
+          "SBD_PACEMAKER=yes",
+          "SBD_STARTMODE=always",
+          "SBD_DELAY_START=no",
+          `SBD_WATCHDOG_DEV=${device}`,
+          `SBD_WATCHDOG_TIMEOUT=${this.timeout(token)}`,
+          "SBD_TIMEOUT_ACTION=flush,reboot",
+          "",
+        ].join("\n"),
+        onChange: "restart",
+      },
+      ...(software
+        ? [
+            {
+              path: "/etc/modules-load.d/cdktf-ha-watchdog.conf",
+              text: "# Managed by cdktf-ha-clusters.\nsoftdog\n",
+              onChange: "none" as const,
+            },
+          ]
+        : []),
+    ];
+  }
+
+  private timeout(token: number): number {
+    return this.props.timeout ?? syncTimeout(token) + 5;
   }
 }
 

@@ -1,3 +1,4 @@
+import type { MountModel } from "./cib";
 import type { HeartbeatProps, HeartbeatTimes } from "./manager";
 
 export interface HaCfModel extends HeartbeatTimes {
@@ -34,7 +35,7 @@ export interface HaresourcesModel {
   /** Who serves when both start at once. */
   readonly preferred: string;
   readonly drbdResource: string;
-  readonly fileSystem: { readonly device: string; readonly directory: string; readonly type: string };
+  readonly fileSystem: MountModel;
   readonly virtualIp: { readonly address: string; readonly prefix: number };
 }
 
@@ -42,12 +43,12 @@ export interface HaresourcesModel {
 export function renderHaresources({
   preferred,
   drbdResource,
-  fileSystem: { device, directory, type },
+  fileSystem: { device, directory, type, options },
   virtualIp: { address, prefix },
 }: HaresourcesModel): string {
   const resources = [
     `drbddisk::${drbdResource}`,
-    `Filesystem::${device}::${directory}::${type}::noatime`,
+    `Filesystem::${device}::${directory}::${type}::${options}`,
     "nfsserver",
     `IPaddr2::${address}/${prefix}`,
   ];

@@ -6,7 +6,7 @@ import {
   type HaCfModel,
   type HaresourcesModel,
 } from "./heartbeat-files";
-import { ACTIVE, PROGRAMS } from "./layout";
+import { ACTIVE, HAND_OVER, PROGRAMS } from "./layout";
 import { program, script } from "./node-part";
 import type { PairSource } from "./pair-services";
 
@@ -62,7 +62,7 @@ export class HeartbeatService implements Service {
         healthy: script("heartbeat-healthy.sh"),
         active: ACTIVE,
         // what Heartbeat reads at its start it reads where there is nothing to serve
-        drain: `if ${ACTIVE}; then /usr/local/sbin/nfs-pair-switchover; fi`,
+        drain: HAND_OVER,
         leave: script("heartbeat-leave.sh"),
       },
       checker: "heartbeat",

@@ -6,6 +6,8 @@ export const DEVICE = `/dev/drbd${MINOR}`;
 export const DIRECTORY = "/srv/nfs";
 /** The node that has the volume is changed last. */
 export const ACTIVE = `mountpoint --quiet ${DIRECTORY}`;
+/** Shell: what has to begin anew does so on the node that has nothing to serve; a push may have changed the other one just before. */
+export const HAND_OVER = `if ${ACTIVE}; then HA_PATIENCE=120 /usr/local/sbin/nfs-pair-switchover; fi`;
 /** Below it a directory for each export: what the 2008 pair exported was the whole volume. */
 export const EXPORTS = `${DIRECTORY}/exports`;
 /** What the NFS server knows of its clients, outside of every export: recovery and locks move with the volume. */

@@ -73,7 +73,7 @@ export function checkManager(pair: Construct, props: DrbdNfsPairProps): void {
       code: "no-fencing",
       what: "'fencing' is not given",
       allowed: "a way to switch each node off: one that nobody can stop may go on writing",
-      fix: "Fencing.ipmi, Fencing.redfish or Fencing.command",
+      fix: "Fencing.ipmi, Fencing.redfish or Fencing.command; Fencing.watchdog where nobody can be asked to cut their power",
     });
   }
 }

@@ -1,7 +1,7 @@
 import { Construct } from "constructs";
 import { asPeer, Connections, singleNetwork, type Connectable } from "../firewall/connections";
 import type { Peer } from "../firewall/peer";
-import { refuse } from "../problem";
+import { checkRange, refuse } from "../problem";
 import { Rollout, RolloutOrder } from "../push/rollout";
 import type { DrbdNfsPair } from "./drbd-nfs-pair";
 import { fsidOf, type ExportModel, type Squash } from "./exports-file";
@@ -23,6 +23,13 @@ export interface NfsExportProps {
   readonly squash?: Squash;
   /** User and group id of whoever is squashed. @default - nobody's (65534) */
   readonly anonymous?: { readonly user: number; readonly group: number };
+  /**
+   * GiB that all files below it may take; a client that writes more is told that the disk is full, and `df` there shows this size. Needs XFS.
+   * The first one of a pair that runs mounts the volume anew, a gap like a switchover's, and XFS counts all files meanwhile: where there are millions
+   * give it a longer `operationTimeout`.
+   * @default - as much as the volume has
+   */
+  readonly quotaGiB?: number;
   /** Number or UUID by which clients know the file system. @default - a UUID that follows from the name */
   readonly fsid?: string;
 }
@@ -60,6 +67,7 @@ export class NfsExport {
         fix: "leave it out: one follows from the name",
       });
     }
+    checkRange(pair, `quotaGiB' of '${name}`, props.quotaGiB, 0.01, 1_000_000, "GiB");
     this.fsid = props.fsid ?? fsidOf(name);
     for (const client of props.clients ?? []) this.allowFrom(client);
   }
@@ -96,7 +104,7 @@ export class NfsExport {
 
   /** For the pair's files. */
   model(): ExportModel {
-    const { readOnly = false, squash = "root", anonymous } = this.props;
+    const { readOnly = false, squash = "root", anonymous, quotaGiB } = this.props;
     const clients = this.clients.flatMap((peer) =>
       peer instanceof Connections
         ? peer.machines.map(({ privateAddress }) => singleNetwork(privateAddress))
@@ -108,6 +116,7 @@ export class NfsExport {
       readOnly,
       squash,
       anonymous,
+      quotaGiB,
       clients: [...new Set(clients)].sort(),
     };
   }

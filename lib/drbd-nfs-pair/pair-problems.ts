@@ -19,6 +19,7 @@ export function checkPair(
     pair,
     machines.map(({ name }) => name),
     machines,
+    props.token ?? 3,
   );
   checkAddress(pair, machines, props);
   checkDisks(pair, machines, props);
@@ -30,6 +31,7 @@ export function checkPair(
   checkSecondLink(pair, machines, props);
   checkPingHosts(pair, props);
   warnOfRisks(pair, machines, quorum, props);
+  checkQuotas(pair, props);
   checkAtSynth(pair, () =>
     props.exports.length
       ? []
@@ -42,6 +44,17 @@ export function checkPair(
           },
         ],
   );
+}
+
+function checkQuotas(pair: Construct, { exports, fileSystem = "xfs" }: DrbdNfsPairProps): void {
+  const limited = exports.find(({ quotaGiB }) => quotaGiB !== undefined);
+  if (!limited || fileSystem === "xfs") return;
+  refuse(pair, {
+    code: "conflicting-setting",
+    what: `'quotaGiB' of export '${limited.name}' on ${fileSystem}`,
+    allowed: "xfs, which counts by directory: ext4 would have to be made for it",
+    fix: "leave 'quotaGiB' out, or 'fileSystem' where the volume is new",
+  });
 }
 
 function checkNodes(pair: Construct, machines: readonly Machine[]): void {
@@ -233,7 +246,7 @@ function warnOfRisks(
     warn(pair, {
       code: "split-brain-accepted",
       what: "nobody can switch a node off: one that hangs or is cut off may go on writing while the other one has taken over",
-      allowed: "Fencing.aws, Fencing.ipmi, Fencing.redfish or Fencing.command",
+      allowed: "Fencing.aws, Fencing.ipmi, Fencing.redfish, Fencing.watchdog or Fencing.command",
       fix: "as it is, what one of the two has written since is lost: DRBD stops, and a person has to choose",
     });
   }

@@ -6,12 +6,13 @@ import type { VirtualIp } from "../virtual-ip/virtual-ip";
 import { renderCib, type CibModel } from "./cib";
 import { renderCorosyncConf, type CorosyncModel } from "./corosync-conf";
 import { renderDrbdCommon, renderDrbdResource, type DrbdResourceModel } from "./drbd-resource";
-import { renderExports, type ExportModel } from "./exports-file";
+import { renderExportList, renderExports, type ExportModel } from "./exports-file";
 import type { Fencing } from "./fencing";
 import {
   ACTIVE,
   DEVICE,
   DIRECTORY,
+  HAND_OVER,
   PROGRAMS,
   RESOURCE,
   SERVER_AGENT_FILE,
@@ -39,12 +40,15 @@ export interface PairSource {
   readonly founder: string;
   readonly adopt?: AdoptProps;
   readonly fileSystem: "xfs" | "ext4";
+  readonly mountOptions: string;
   readonly secret: Secret;
   readonly fencing: Fencing;
   readonly manager: Manager;
   readonly address: string;
   readonly virtualIp: VirtualIp;
   readonly operationTimeout: number;
+  /** Seconds. */
+  readonly token: number;
   drbd(): DrbdResourceModel;
   corosync(): CorosyncModel;
   cib(): CibModel;
@@ -88,6 +92,7 @@ export class DrbdService implements Service {
             PAIR_DISK: pair.diskOf(machine),
             PAIR_META_DISK: pair.drbd().metaDisk ?? "",
             PAIR_FILE_SYSTEM: pair.fileSystem,
+            PAIR_MOUNT_OPTIONS: pair.mountOptions,
             PAIR_DIRECTORY: DIRECTORY,
             PAIR_STATE: STATE,
             ...(heartbeat
@@ -148,7 +153,7 @@ export class NfsServerService implements Service {
           text: renderExports(exports, DIRECTORY),
           onChange: "none",
         },
-        { path: EXPORT_LIST, text: exports.map(({ path }) => `${path}\n`).join(""), onChange: "none" },
+        { path: EXPORT_LIST, text: renderExportList(exports), onChange: "none" },
         program("directories.sh", "nfs-directories.sh"),
         { path: SERVER_AGENT_FILE, text: script("nfs-server.sh"), mode: "0755", onChange: "none" },
         {
@@ -164,7 +169,7 @@ export class NfsServerService implements Service {
         healthy: script("nfs-healthy.sh"),
         active: ACTIVE,
         // a server that has to start anew does so on the node that has nothing to serve
-        drain: `if ${ACTIVE}; then /usr/local/sbin/nfs-pair-switchover; fi`,
+        drain: HAND_OVER,
         leave: script("nfs-leave.sh"),
       },
     };
@@ -193,7 +198,7 @@ export class PacemakerService implements Service {
       onPackageChange: "none",
       files: [
         { path: "/etc/corosync/corosync.conf", text: renderCorosyncConf(this.pair.corosync()) },
-        ...fencing.files(machine),
+        ...fencing.files(machine, this.pair.token),
         ...address.files,
       ],
       // the cluster's key is made of it
@@ -204,6 +209,8 @@ export class PacemakerService implements Service {
         activate: script("pacemaker-activate.sh"),
         healthy: script("pacemaker-healthy.sh"),
         active: ACTIVE,
+        // what starts and ends with the whole cluster software does so on the node that has nothing to serve
+        drain: HAND_OVER,
         leave: script("pacemaker-leave.sh"),
       },
       checker: "corosync -t",

@@ -61,6 +61,15 @@ export function nfsPairCases(): { name: string; files: Record<string, string> }[
       return pair;
     }),
     pairCase("nfs-aws", (stack) => newAwsPair(stack)),
+    pairCase("nfs-watchdog", (stack) =>
+      newPair(stack, {
+        fencing: Fencing.watchdog({ software: true }),
+        exports: [
+          { name: "assets", clients: [Peer.cidr("10.0.7.0/24")], quotaGiB: 1.5 },
+          { name: "uploads", clients: [Peer.cidr("10.0.7.0/24")] },
+        ],
+      }),
+    ),
   ];
 }
 
@@ -96,6 +105,13 @@ function pairCase(
             claim: file("/usr/local/lib/cdktf-ha/drbd-nfs/claim"),
             "fence-try": file("/usr/local/lib/cdktf-ha/drbd-nfs/fence-try"),
             "poweroff.conf": file("/etc/systemd/system/poweroff.target.d/cdktf-ha.conf"),
+          }
+        : {}),
+      ...(name === "nfs-watchdog"
+        ? {
+            "drbd-nfs-exports": file("/etc/cdktf-ha/drbd-nfs-exports"),
+            sbd: file("/etc/default/sbd"),
+            "watchdog.conf": file("/etc/modules-load.d/cdktf-ha-watchdog.conf"),
           }
         : {}),
       ...(everything

@@ -35,6 +35,10 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
       ["none", pair({ fencing: undefined })],
       ["AWS's on hosts", pair({ fencing: Fencing.aws() })],
     ],
+    "watchdog-too-short": [
+      ["for the usual token", pair({ fencing: Fencing.watchdog({ timeout: 15 }) })],
+      ["for a slow one", pair({ fencing: Fencing.watchdog({ timeout: 30 }), token: 9 })],
+    ],
     "deadtime-too-short": [
       ["of DRBD's", heartbeat({ deadtime: 5 })],
       ["with a slow keepalive", heartbeat({ keepalive: 2, deadtime: 6 })],
@@ -53,6 +57,7 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
         heartbeat({}, { secondLink: { "nfs-1": "192.168.7.1", "nfs-2": "192.168.7.2" } }),
       ],
       ["no disk on hosts", pair({ disk: undefined })],
+      ["a quota on ext4", pair({ fileSystem: "ext4", exports: [{ name: "a", quotaGiB: 1 }] })],
       ["a volume on hosts", pair({ dataVolume: { sizeGiB: 1 } })],
       ["a disk on AWS", (stack) => newAwsPair(stack, { disk: "/dev/nvme1n1" })],
       ["no volume on AWS", (stack) => newAwsPair(stack, { dataVolume: undefined })],
@@ -90,6 +95,7 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
     "virtual-ip-is-a-node": [["a pair", pair({ virtualIp: VirtualIp.layer2("10.0.1.92/24") })]],
     "bad-path": [
       ["a disk", pair({ disk: "nfs" })],
+      ["a watchdog", () => Fencing.watchdog({ device: "watchdog" })],
       ["a disk for notes", pair({ metaDisk: "/srv/notes" })],
       ["notes on the data", pair({ metaDisk: "/dev/vg0/nfs" })],
       ["metrics", pair({ metrics: { directory: "var/metrics" } })],
@@ -139,7 +145,9 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
     ],
     "number-out-of-range": [
       ["a token", pair({ token: 0.2 })],
+      ["a quota", pair({ exports: [{ name: "a", quotaGiB: 0 }] })],
       ["a delay", () => Fencing.aws({ delay: 90 })],
+      ["a watchdog", () => Fencing.watchdog({ timeout: 601 })],
       ["a rate", pair({ resyncRate: 0 })],
       ["a link", pair({ linkMbit: 1 })],
       ["metrics", pair({ metrics: { interval: 0 } })],

@@ -26,17 +26,17 @@ const bytes = async (node: string, device: string): Promise<number> =>
 test("once both disks are larger the volume and its file system are, while they serve", async () => {
   const before = await bytes("nfs-1", "/dev/drbd0");
   const { active, written, switched } = await nfs.trial("both disks grow", async (one, two) => {
-    await one.growDataDisk(192);
+    await one.growDataDisk(448);
     await one.ssh("systemctl start cdktf-ha-nfs-upkeep.service", { timeoutSeconds: 300 });
     expect(await bytes(one.name, "/dev/drbd0")).toBe(before);
-    await two.growDataDisk(192);
+    await two.growDataDisk(448);
     const larger = async (): Promise<boolean> =>
       (await bytes(one.name, "/dev/drbd0")) > before + 60 * 1024 * 1024;
     await waitUntil(larger, 400, () => "the volume has not grown", 3000);
     await nfs.settled();
     expect(await bytes(two.name, "/dev/drbd0")).toBe(await bytes(one.name, "/dev/drbd0"));
     const fileSystem = async (): Promise<boolean> =>
-      Number((await one.ssh("df --output=size --block-size=1M /srv/nfs | tail -n 1")).stdout) > 160;
+      Number((await one.ssh("df --output=size --block-size=1M /srv/nfs | tail -n 1")).stdout) > 400;
     await waitUntil(fileSystem, 200, () => "the file system has not grown", 3000);
   });
   expect(switched).toEqual([]);
@@ -116,7 +116,7 @@ test("another machine in the standby's place, with an empty disk, copies everyth
   const { switched } = await nfs.trial("the standby is replaced", async () => {
     await standby.ssh("systemctl stop pacemaker corosync-qdevice corosync", { timeoutSeconds: 300 });
     await nfs.lab.remove(name);
-    const next = await nfs.lab.add(name, nodeMachine(name, 192));
+    const next = await nfs.lab.add(name, nodeMachine(name, 448));
     await nfs.watch.of(next);
     const { seconds } = await nfs.deployment.changed(nfsSite(nfs.lab, { generations: replaced })).deploy();
     figure(`another machine in ${name}'s place: ${seconds.toFixed(0)} s`);

@@ -69,6 +69,9 @@ pair_forbid() {
 pair_allow() { cibadmin --delete --scope constraints --xml-text '<rsc_location id="hand-over"/>' >/dev/null 2>&1 || true; }
 pair_is_handed_over() { [[ $(pair_where ha-vip) == "$PAIR_PEER" ]]; }
 
+# Does a node switch itself off? The package has a file of this name too.
+pair_has_watchdog() { grep '^# Managed by cdktf-ha-clusters' /etc/default/sbd >/dev/null 2>&1; }
+
 # pair_wait SECONDS COMMAND...: until the command's status is 0
 pair_wait() {
   local until=$((SECONDS + $1))
@@ -88,7 +91,7 @@ pair_fill_volume() {
     pair_note "makes a file system ($PAIR_FILE_SYSTEM) on the volume"
     "mkfs.$PAIR_FILE_SYSTEM" -q "$PAIR_DEVICE"
   fi
-  mount --types "$PAIR_FILE_SYSTEM" "$PAIR_DEVICE" "$PAIR_DIRECTORY"
+  mount --types "$PAIR_FILE_SYSTEM" --options "$PAIR_MOUNT_OPTIONS" "$PAIR_DEVICE" "$PAIR_DIRECTORY"
   "$@"
   bash /usr/local/lib/cdktf-ha/drbd-nfs/directories.sh
   umount "$PAIR_DIRECTORY"

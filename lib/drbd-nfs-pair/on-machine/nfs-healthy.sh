@@ -5,6 +5,6 @@
 ! systemctl is-enabled --quiet nfs-server.service || pair_fail "nfs-server.service would start at boot, with nothing to export"
 pair_serves && systemctl is-active --quiet nfs-server.service || exit 0
 offered=$(exportfs -s)
-while read -r path; do
+while read -r _ _ path; do
   [[ -z $path || $offered == *"$path "* ]] || pair_fail "$path is not exported"
 done </etc/cdktf-ha/drbd-nfs-exports

@@ -7,9 +7,11 @@ if ! pair_serves; then
   echo "this node does not serve"
   exit 0
 fi
-pair_sees_both || pair_fail "$PAIR_PEER is not there to take over"
-[[ $(pair_disks) == UpToDate/UpToDate ]] || pair_fail "$PAIR_PEER has not caught up ($(pair_disks)): a switchover would wait for it"
-if pair_is_fenced; then
+may_take_over() { pair_sees_both && [[ $(pair_disks) == UpToDate/UpToDate ]] && ! pair_is_fenced; }
+# a push has just changed the other node, which may be on its way up still
+if ! pair_wait "${HA_PATIENCE:-0}" may_take_over; then
+  pair_sees_both || pair_fail "$PAIR_PEER is not there to take over"
+  [[ $(pair_disks) == UpToDate/UpToDate ]] || pair_fail "$PAIR_PEER has not caught up ($(pair_disks)): a switchover would wait for it"
   pair_fail "$PAIR_PEER may not take over yet: DRBD has a constraint against it, which its agent lifts within a minute of both copies being whole"
 fi
 pair_note "gives the service to $PAIR_PEER"

@@ -2,7 +2,9 @@
 # A member of a quorum that counts the third vote.
 # shellcheck source-path=SCRIPTDIR source=functions.sh
 . /usr/local/lib/cdktf-ha/drbd-nfs/functions.sh
-for unit in corosync.service corosync-qdevice.service pacemaker.service; do
+units=(corosync.service corosync-qdevice.service pacemaker.service)
+if pair_has_watchdog; then units+=(sbd.service); fi
+for unit in "${units[@]}"; do
   systemctl is-active --quiet "$unit" || pair_fail "$unit is not active"
 done
 words=$(corosync-quorumtool -s 2>&1) || true # its status is no 0 for a quorum

@@ -3,7 +3,17 @@ import type { Lab, LabMachine } from "../../../../machines/lab";
 import { waitUntil } from "../../../../machines/run";
 import { Deployment } from "../../../support/deployment";
 import { figure } from "../ring-site";
-import { hasVolume, nfsSite, NODES, other, SECRETS, serving, startNfsLab, SWITCH } from "./nfs-site";
+import {
+  hasVolume,
+  nfsSite,
+  NODES,
+  other,
+  SECRETS,
+  serving,
+  startNfsLab,
+  SWITCH,
+  type NfsSiteProps,
+} from "./nfs-site";
 import { NfsWriter, type Written } from "./nfs-writer";
 import { NodeWatch } from "./node-watch";
 
@@ -17,7 +27,7 @@ export interface Trial {
 
 /** The pair on its machines, a power switch that switches them, and who looks at both all along. */
 export class NfsLab {
-  static async start(): Promise<NfsLab> {
+  static async start(props: NfsSiteProps = {}): Promise<NfsLab> {
     const lab = await startNfsLab();
     const power = await PowerSwitch.start(lab, {
       address: SWITCH,
@@ -27,7 +37,7 @@ export class NfsLab {
       firmwareSeconds: 25,
     });
     const watch = await NodeWatch.start(NODES.map((name) => lab.machine(name)));
-    return new NfsLab(lab, power, watch);
+    return new NfsLab(lab, power, watch, props);
   }
 
   readonly deployment: Deployment;
@@ -36,8 +46,9 @@ export class NfsLab {
     readonly lab: Lab,
     readonly power: PowerSwitch,
     readonly watch: NodeWatch,
+    props: NfsSiteProps,
   ) {
-    this.deployment = new Deployment(`${lab.directory}/deployment`, nfsSite(lab), SECRETS);
+    this.deployment = new Deployment(`${lab.directory}/deployment`, nfsSite(lab, props), SECRETS);
   }
 
   async stop(): Promise<void> {

@@ -1,0 +1,96 @@
+import type { LabMachine } from "../../machines/lab";
+import { waitUntil } from "../../machines/run";
+import { Fencing } from "../../lib/drbd-nfs-pair/fencing";
+import { figure } from "./support/ring-site";
+import { NfsLab } from "./support/nfs/nfs-lab";
+import { MOUNTED, serving } from "./support/nfs/nfs-site";
+
+/** An NFS pair whose nodes nobody can switch off but their own watchdogs, on virtual machines. */
+// Translated by QEMU: ten times slower than real machines.
+jest.setTimeout(1_500_000);
+
+/** MiB, of a volume of more than 300. */
+const QUOTA = 64;
+let nfs: NfsLab;
+
+beforeAll(async () => {
+  nfs = await NfsLab.start({
+    fencing: Fencing.watchdog({ software: true }),
+    fileSystem: "xfs",
+    exports: [{ name: "assets", squash: "none", quotaGiB: QUOTA / 1024 }],
+  });
+});
+afterAll(() => nfs.stop());
+
+const bootOf = async (node: LabMachine): Promise<string> =>
+  (await node.ssh("cat /proc/sys/kernel/random/boot_id", { allowFailure: true })).stdout;
+
+/** Waits until a node has reset itself and is up again. */
+async function resets(node: LabMachine, before: string): Promise<void> {
+  await waitUntil(
+    async () => !["", before].includes(await bootOf(node)),
+    400,
+    () => `${node.name} has not reset itself`,
+    2000,
+  );
+}
+
+test("it is deployed, each node feeds its watchdog, and a second plan finds nothing to do", async () => {
+  const { seconds } = await nfs.deployment.deploy();
+  figure(`deployed in ${seconds.toFixed(0)} s`);
+  await nfs.settled();
+  for (const node of nfs.nodes) {
+    const { stdout } = await node.ssh(
+      "systemctl is-active sbd; sed -n 's/^SBD_WATCHDOG_TIMEOUT=//p' /etc/default/sbd",
+    );
+    expect(stdout).toBe("active\n50\n");
+  }
+  expect(await nfs.deployment.isUpToDate()).toBe(true);
+});
+
+test.each([
+  [
+    "every path of the serving node is cut",
+    (node: LabMachine): Promise<unknown> =>
+      nfs.lab.partition(
+        [node.name],
+        ["nfs-1", "nfs-2", "vote", "client"].filter((name) => name !== node.name),
+      ),
+  ],
+  [
+    "corosync hangs on the serving node",
+    (node: LabMachine): Promise<unknown> => node.ssh("pkill -STOP -x corosync"),
+  ],
+])("%s: its watchdog resets it, and then the other one serves", async (what, happens) => {
+  const { standby, written } = await nfs.trial(what, async (active) => {
+    const before = await bootOf(active);
+    await happens(active);
+    await resets(active, before);
+  });
+  figure(`${what}: the client's longest gap is ${written.longestGap.toFixed(1)} s`);
+  expect((await serving(nfs.lab)).name).toBe(standby.name);
+  await nfs.lab.heal();
+  await nfs.settled();
+  await nfs.copiesAreEqual();
+});
+
+test("the serving node loses power: the other one waits for what its watchdog would have done, and serves", async () => {
+  const { active, standby } = await nfs.trial("power cut, with watchdogs", (node) => node.cutPower());
+  expect((await serving(nfs.lab)).name).toBe(standby.name);
+  await active.powerOn();
+  await nfs.settled();
+  await nfs.copiesAreEqual();
+});
+
+test("an export is full when its quota is, whoever serves, and its clients see its size", async () => {
+  const client = nfs.lab.machine("client");
+  const { stdout } = await client.ssh(`df --output=size --block-size=1M ${MOUNTED} | tail -n 1`);
+  expect(Number(stdout)).toBe(QUOTA);
+  const { code, stderr } = await client.ssh(
+    `dd if=/dev/zero of=${MOUNTED}/large bs=1M count=${QUOTA + 16} conv=fsync`,
+    { allowFailure: true, timeoutSeconds: 300 },
+  );
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/No space left on device|Disk quota exceeded/);
+  await client.ssh(`rm ${MOUNTED}/large && echo again >${MOUNTED}/small && sync ${MOUNTED}/small`);
+});
