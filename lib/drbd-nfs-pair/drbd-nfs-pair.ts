@@ -77,7 +77,7 @@ export interface DrbdNfsPairProps {
    * @default - both disks are empty: one that holds something is refused
    */
   readonly adopt?: AdoptProps;
-  /** What the nodes prove to know to each other: 16 to 64 characters. It cannot be changed while the pair runs. */
+  /** What the nodes prove to know to each other: 16 to 64 characters. Another one is taken over by an apply, while the pair serves. */
   readonly secret: Secret;
   readonly exports: readonly NfsExportProps[];
   /** Made once, on an empty disk. @default "xfs" */

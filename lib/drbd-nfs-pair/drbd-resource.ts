@@ -93,16 +93,11 @@ export function renderDrbdResource(model: DrbdResourceModel): string {
     "    # what 8 ms of the link carry",
     `    c-fill-target ${model.link}k;`,
     "  }",
-    ...(model.fencing === "dont-care"
-      ? []
-      : [
-          "  handlers {",
-          ...handlers(nine, model.fenceWithin),
-          ...Object.entries(TOLD).map(
-            ([handler, words]) => `    ${handler} "${PROGRAMS}/notify.sh ${words}";`,
-          ),
-          "  }",
-        ]),
+    "  handlers {",
+    ...(model.fencing === "dont-care" ? [] : handlers(nine, model.fenceWithin)),
+    `    split-brain "${PROGRAMS}/split-found.sh";`,
+    ...Object.entries(TOLD).map(([handler, words]) => `    ${handler} "${PROGRAMS}/notify.sh ${words}";`),
+    "  }",
     ...nodes.flatMap(({ name: node, address, disk }, index) => [
       `  on ${node} {`,
       ...(nine ? [`    node-id ${index};`] : []),
@@ -117,7 +112,6 @@ export function renderDrbdResource(model: DrbdResourceModel): string {
 
 /** What a person has to know of; its kind, and in words. */
 const TOLD: Readonly<Record<string, string>> = {
-  "split-brain": "split 'the copies have gone apart: nfs-pair-split shows this side'",
   "pri-lost-after-sb": "split 'this copy is given up while it is in use'",
   "out-of-sync": "out-of-sync 'the copies differ: journalctl --unit cdktf-ha-nfs-verify shows by how much'",
 };

@@ -112,6 +112,7 @@ export class DrbdService implements Service {
         program("sizes.sh"),
         program("adopt.sh"),
         program("notify.sh"),
+        program("split-found.sh"),
         ...(heartbeat ? [] : [program("fence-peer.sh")]),
         program(heartbeat ? "heartbeat-functions.sh" : "cluster-key.sh"),
       ],
@@ -209,8 +210,6 @@ export class PacemakerService implements Service {
         activate: script("pacemaker-activate.sh"),
         healthy: script("pacemaker-healthy.sh"),
         active: ACTIVE,
-        // what starts and ends with the whole cluster software does so on the node that has nothing to serve
-        drain: HAND_OVER,
         leave: script("pacemaker-leave.sh"),
       },
       checker: "corosync -t",

@@ -81,7 +81,7 @@ function minutely(programs: readonly string[]): ServiceDescription["files"] {
   return [
     {
       path: `/etc/systemd/system/${UNIT}.service`,
-      text: `${head}\n[Service]\nType=oneshot\n${lines.join("")}`,
+      text: `${head}\n[Service]\nType=oneshot\nTimeoutStartSec=10min\n${lines.join("")}`,
       onChange: "none",
     },
     {

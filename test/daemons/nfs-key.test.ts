@@ -1,5 +1,5 @@
 import { program, root, testWithNeeds } from "../support/needs";
-import { CorosyncPair } from "./support/corosync-pair";
+import { CorosyncPair, until } from "./support/corosync-pair";
 
 /** Two real corosyncs that serve go over to another key, whatever happens on the way. */
 const withCorosync = testWithNeeds([program("corosync"), program("nsenter"), root]);
@@ -14,9 +14,9 @@ async function begin(votes: 1 | 2 = 2): Promise<CorosyncPair> {
 }
 afterEach(() => pair.stop());
 
-async function isThrough(): Promise<void> {
+async function isThrough(secret = NEW): Promise<void> {
   for (const node of [pair.one, pair.two]) {
-    expect([node.keyOf(OLD, NEW), node.isGoingOver]).toEqual([NEW, false]);
+    expect([node.keyOf(OLD, NEW), node.isGoingOver]).toEqual([secret, false]);
     expect(node.must("ls /etc/corosync")).toBe("authkey\ncorosync.conf\n");
     expect(node.must("stat --format %a /etc/corosync/authkey")).toBe("600\n");
   }
@@ -46,7 +46,7 @@ async function cutShort(steps: number, votes: 1 | 2, ...names: readonly ("one" |
   await pair.reboot(...names.map((name) => pair[name]));
 }
 
-withCorosync.each([0, 1, 2, 3, 4])(
+withCorosync.each([1, 2, 3])(
   "%d steps done, and the second node loses power: the first one, which serves, waits for it with its key",
   async (steps) => {
     await cutShort(steps, 2, "two");
@@ -69,7 +69,7 @@ withCorosync.each([2, 3])(
   },
 );
 
-withCorosync.each([2, 3])(
+withCorosync.each([2])(
   "%d steps done, and both lose power, with no third vote: they find each other",
   async (steps) => {
     await cutShort(steps, 1, "one", "two");
@@ -83,7 +83,7 @@ withCorosync(
   async () => {
     const { one, two } = await begin();
     two.take(NEW);
-    two.step();
+    for (const node of [two, one]) node.step();
     const refused = two.shell(
       `printf %s '${THIRD}' >/etc/cdktf-ha/drbd-nfs.key; pair_fail_if_secret_refused`,
     );
@@ -101,6 +101,39 @@ withCorosync(
     expect(one.isGoingOver).toBe(true);
     expect(one.shell("pair_fail_if_secret_refused").status).toBe(1);
     one.take(NEW);
+    await pair.untilThrough();
+    await isThrough();
+  },
+);
+
+withCorosync(
+  "a new machine that got the wrong secret finds the pair when it gets the right one",
+  async () => {
+    const { two } = await begin();
+    await two.isReplaced();
+    two.take(NEW);
+    await two.start();
+    two.take(OLD);
+    await pair.untilThrough();
+    await isThrough(OLD);
+  },
+);
+
+withCorosync(
+  "a node is ready, and a new machine comes in the other one's place: it goes over alone, in time",
+  async () => {
+    const { one, two } = await begin();
+    for (const node of [two, one]) node.take(NEW);
+    for (const node of [two, one]) node.step();
+    await two.isReplaced();
+    two.take(NEW);
+    await two.start();
+    await until(() => !one.hearsTheOther, "nobody is missed");
+    one.step();
+    one.step();
+    expect([one.keyOf(OLD, NEW), one.hearsTheOther]).toEqual([NEW, false]);
+    one.must("touch --date '6 minutes ago' /run/cdktf-ha-nfs-key-alone");
+    one.step();
     await pair.untilThrough();
     await isThrough();
   },

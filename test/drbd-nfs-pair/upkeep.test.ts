@@ -227,8 +227,46 @@ describe("nfs-pair-split", () => {
   });
 });
 
+describe("copies that have gone apart", () => {
+  const isKnown = (cstate: string): boolean => {
+    node.is({ cstate });
+    return node.shell("pair_has_split").status === 0;
+  };
+
+  test("it is known on both sides, also on the one that tries to connect, until they are one again", () => {
+    expect(isKnown("StandAlone")).toBe(false);
+    expect(node.run("split-found.sh").status).toBe(0);
+    for (const cstate of ["StandAlone", "WFConnection", "Unconnected", ""])
+      expect(isKnown(cstate)).toBe(true);
+    expect(isKnown("SyncTarget")).toBe(false);
+    expect(isKnown("StandAlone")).toBe(false);
+  });
+
+  test("no push changes anything then", () => {
+    node.program("uname", "[[ $1 == --nodename ]] && echo nfs-1 || echo 6.1");
+    node.program("modprobe", "exit 0");
+    node.is({ cstate: "WFConnection" });
+    const check = () => node.run("drbd-check.sh");
+    node.run("split-found.sh");
+    expect(check()).toEqual({
+      status: 1,
+      words: expect.stringContaining(
+        "the copies have gone apart (WFConnection, UpToDate/UpToDate): nothing is changed",
+      ),
+    });
+    expect(node.done()).toEqual([]);
+  });
+});
+
 describe("alerts", () => {
   beforeEach(() => mkdirSync(node.path("run/alerts")));
+
+  test("a split is told as one, also by the side that tries to connect", () => {
+    node.run("split-found.sh");
+    node.is({ cstate: "WFConnection", dstate: "UpToDate/DUnknown" });
+    expect(node.run("watch.sh").status).toBe(0);
+    expect(node.messages().map((one) => one.split(":")[0])).toEqual(["split", "split"]);
+  });
 
   test("a change is told once", () => {
     const messages: string[] = [];

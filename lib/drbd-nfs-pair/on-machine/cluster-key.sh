@@ -3,7 +3,7 @@
 # The cluster's key, and how a pair that serves goes over to another one. Corosync reads its file at its start, and at a reload, which is one moment
 # for both nodes: by then both have to have the new key. So each tells the other that it has it, then puts it in place and tells that, and whoever
 # knows that both have it in place reloads. Wherever that is cut short:
-# - the node that serves, and any with a vote, never changes its key alone;
+# - a node with a vote, as the one that serves, changes its key alone only if the other one has it as well and has been away for minutes;
 # - a node that hears nobody and has no vote has nothing to lose: it tries both keys until the other one hears it.
 
 pair_key=/etc/corosync/authkey
@@ -32,17 +32,16 @@ pair_fail_if_secret_refused() {
 # The code's key: the first one is used from the start, another one as soon as both nodes have it.
 pair_take_key() {
   local wanted=$pair_key.wanted
-  (umask 077 && pair_cluster_key >"$wanted")
+  (umask 077 && pair_cluster_key >"$wanted") || return
   if [[ ! -s $pair_key ]]; then
-    pair_put_key "$wanted"
+    pair_put_key "$wanted" || return
   elif pair_key_changes; then
-    # the code has taken it back, and the other node knows nothing of it
-    if cmp --quiet "$wanted" "$pair_key" && cmp --quiet "$pair_key" "$pair_last_key" && ! pair_peer_has_key; then
+    # the code has taken it back, and the other node, which has one key as well, has not begun
+    if cmp --quiet "$wanted" "$pair_last_key" && cmp --quiet "$pair_key" "$pair_last_key" && pair_peer_says uses "$pair_last_key"; then
       rm --force "$pair_next_key" "$pair_last_key"
     fi
   elif ! cmp --quiet "$wanted" "$pair_key"; then
-    (umask 077 && cp "$pair_key" "$pair_last_key")
-    mv "$wanted" "$pair_next_key"
+    (umask 077 && cp "$pair_key" "$pair_last_key") && sync "$pair_last_key" "$wanted" && mv "$wanted" "$pair_next_key" && sync /etc/corosync || return
   fi
   rm --force "$wanted"
 }
@@ -52,36 +51,51 @@ pair_put_key() { # FILE
   (umask 077 && cp "$1" "$pair_key.new") && sync "$pair_key.new" && mv "$pair_key.new" "$pair_key" && sync /etc/corosync
 }
 
-# What a node has told of its keys: `has-HASH` and then `ready-HASH` of a new one, and `uses-HASH` where there is none, with enough of a hash for both to mean
-# the same key, and too little to guess it by. The cluster forgets it when the node is gone.
+# What a node tells of its keys: `has-HASH` and then `ready-HASH` of a new one, and `uses-HASH` where there is none. Of the hash there is just enough to
+# notice two keys that differ. Only the running cluster knows it, and forgets it when the node is gone.
 pair_key_told() { # NODE
-  attrd_updater --name ha-key --query --node "$1" 2>/dev/null | sed -nE 's/.* value="([^"]+)".*/\1/p' || true
+  timeout 20 attrd_updater --name ha-key --query --node "$1" 2>/dev/null | sed -nE 's/.* value="([^"]+)".*/\1/p' || true
 }
-pair_key_hash() { sha256sum <"$1" | cut -c 1-8; }
-pair_tell_key() { attrd_updater --name ha-key --update "$1-$(pair_key_hash "$2")" >/dev/null; }
-pair_peer_has_key() { [[ $(pair_key_told "$PAIR_PEER") == *-"$(pair_key_hash "$pair_next_key")" ]]; }
-pair_peer_is_ready() { pair_peer_has_key && [[ $(pair_key_told "$PAIR_PEER") != has-* ]]; }
+pair_key_hash() { sha256sum <"$1" | cut -c 1-4; }
+pair_tell_key() { timeout 20 attrd_updater --name ha-key --private --update "$1-$(pair_key_hash "$2")" >/dev/null; }
+pair_peer_says() { [[ $(pair_key_told "$PAIR_PEER") == $1-"$(pair_key_hash "$2")" ]]; } # PATTERN KEY
 
-# both: the two hear each other. lone: this node hears nobody, and has no vote. Nothing: neither is so, or it cannot be told.
+# both: the two hear each other. alone, lone: this node hears nobody, and has a vote more, or none. Nothing: it cannot be told.
 pair_membership() {
   local words
   words=$(timeout 30 corosync-quorumtool -s 2>/dev/null) || true # its status is no 0 for a quorum
-  if grep -E '^Nodes: +2$' <<<"$words" >/dev/null; then
-    echo both
-  elif grep -E '^Nodes: +1$' <<<"$words" >/dev/null && grep -E '^Quorate: +No$' <<<"$words" >/dev/null; then
-    echo lone
-  fi
+  case $(sed -nE 's/^(Nodes|Quorate): +//p' <<<"$words" | tr '\n' ' ') in
+    '2 '*) echo both ;;
+    '1 Yes ') echo alone ;;
+    '1 No ') echo lone ;;
+  esac
 }
-pair_hears_peer() { [[ $(pair_membership) == both ]]; }
+pair_counts_third_vote() { timeout 30 corosync-quorumtool -s 2>/dev/null | grep ' A,V,' >/dev/null; }
 
-# One step of the way. Both nodes do it once a minute, and a push until it is through.
-pair_change_key() {
+# One step of the way, if the code's key is another one. Both nodes do it once a minute, and a push until it is through.
+pair_change_key() { (flock --timeout 120 9 && pair_change_key_alone) 9>/run/cdktf-ha-nfs-key; }
+pair_change_key_alone() {
+  local alone=/run/cdktf-ha-nfs-key-alone
+  pair_take_key || return
   if ! pair_key_changes; then
     pair_tell_key uses "$pair_key" 2>/dev/null || true
     return 0
   fi
+  # a connection that breaks meanwhile is refused: one node has the new secret, the other one the old one
+  if [[ $(pair_connection) == StandAlone ]] && ! pair_has_split; then drbdadm adjust "$PAIR_RESOURCE" || true; fi
   case $(pair_membership) in
-    both) pair_go_over ;;
+    both)
+      rm --force "$alone"
+      pair_go_over
+      ;;
+    alone)
+      [[ -e $alone ]] || touch "$alone"
+      # who is ready knows that the other one has both keys; or a new machine is in its place, which has this one
+      if cmp --quiet "$pair_key" "$pair_next_key" && [[ -n $(find "$alone" -mmin +5) ]]; then
+        rm "$alone"
+        timeout 30 corosync-cfgtool -R
+      fi
+      ;;
     lone) pair_try_a_key ;;
   esac
 }
@@ -89,15 +103,22 @@ pair_change_key() {
 pair_go_over() {
   if ! cmp --quiet "$pair_key" "$pair_next_key"; then
     pair_tell_key has "$pair_next_key" || return
-    pair_peer_has_key || return 0
+    pair_peer_says '*' "$pair_next_key" || return 0
     pair_put_key "$pair_next_key" || return
+  elif pair_peer_says uses "$pair_last_key"; then
+    # the other node's code has taken it back
+    pair_put_key "$pair_last_key" || return
+    pair_tell_key has "$pair_next_key"
+    return
   fi
   pair_tell_key ready "$pair_next_key" || return
-  pair_peer_is_ready || return 0
+  pair_peer_says '@(ready|uses)' "$pair_next_key" || return 0
+  # whatever goes wrong now, the third vote says who goes on
+  pair_counts_third_vote || return 0
   timeout 30 corosync-cfgtool -R || return
-  pair_wait 30 pair_hears_peer || return
-  # a connection that broke meanwhile was refused: one node had the new secret, the other one the old one
-  if [[ $(pair_connection) == StandAlone ]]; then drbdadm adjust "$PAIR_RESOURCE"; fi
+  # a node that has not taken it is missed after 2.2 times of the token
+  sleep $((3 * $(sed -n 's/^ *token: //p' /etc/corosync/corosync.conf) / 1000 + 1))
+  [[ $(pair_membership) == both ]] || return 0
   rm --force "$pair_next_key" "$pair_last_key"
   pair_tell_key uses "$pair_key" || true
   pair_note "the cluster uses its new key"
@@ -105,13 +126,20 @@ pair_go_over() {
 
 # By the clock: one node takes the other key every minute, the other one every two, so sooner or later they have the same one.
 pair_try_a_key() {
-  local turn=$((EPOCHSECONDS / 60)) file=$pair_last_key
+  local turn=$((EPOCHSECONDS / 60)) file=$pair_last_key other=$pair_next_key
   [[ $PAIR_NODE != "$PAIR_FOUNDER" ]] || turn=$((turn / 2))
-  ((turn % 2)) || file=$pair_next_key
+  if ((turn % 2 == 0)); then file=$pair_next_key other=$pair_last_key; fi
   if cmp --quiet "$file" "$pair_key"; then return; fi
-  # what was told before does not hold any more
+  # after a boot each is so for a moment
+  sleep 20
+  [[ $(pair_membership) == lone ]] || return 0
   pair_tell_key has "$pair_next_key" || true
   pair_put_key "$file" || return
+  # a reload would be the other node's too
+  if [[ $(pair_membership) != lone ]]; then
+    pair_put_key "$other"
+    return
+  fi
   timeout 30 corosync-cfgtool -R || return
   pair_note "hears nobody, and tries the other one of the cluster's keys"
 }

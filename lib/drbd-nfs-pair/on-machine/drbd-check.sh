@@ -9,6 +9,9 @@ for disk in "$PAIR_DISK" ${PAIR_META_DISK:+"$PAIR_META_DISK"}; do
   # one that was just attached takes a moment
   pair_wait 30 test -b "$disk" || pair_fail "there is no disk $disk here"
 done
+if pair_has_split; then
+  pair_fail "the copies have gone apart ($(pair_connection), $(pair_disks)): nothing is changed before a person has decided which one stays; nfs-pair-split shows this side"
+fi
 pair_fail_if_secret_refused
 # shellcheck source-path=SCRIPTDIR source=sizes.sh
 . /usr/local/lib/cdktf-ha/drbd-nfs/sizes.sh

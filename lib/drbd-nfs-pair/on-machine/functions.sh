@@ -25,6 +25,18 @@ pair_out_of_sync() { sed -nE 's/.* oos:([0-9]+).*/\1/p' /proc/drbd | head -n 1; 
 pair_volume_bytes() { lsblk --bytes --nodeps --noheadings --output SIZE "$PAIR_DEVICE" | tr -d ' '; }
 pair_is_up() { [[ -n $(pair_connection) ]]; }
 
+# DRBD has found that the copies have gone apart, and they are not one again: whatever the connection is at this moment.
+pair_has_split() {
+  local noted=/var/lib/cdktf-ha-nfs/split
+  [[ -e $noted ]] || return 1
+  case $(pair_connection) in
+    Connected | *Sync* | *BitMap* | Verify* | Ahead | Behind)
+      rm --force "$noted"
+      return 1
+      ;;
+  esac
+}
+
 # Does this node have the volume, so that it serves or is about to?
 pair_serves() { mountpoint --quiet "$PAIR_DIRECTORY"; }
 

@@ -5,6 +5,7 @@
 pair_is_managed || pair_fail "heartbeat.service is not active"
 cl_status hbstatus >/dev/null || pair_fail "Heartbeat does not answer yet"
 [[ $(pair_connection) != StandAlone ]] || pair_fail "this node does not listen to the other one (StandAlone)"
+! pair_has_split || pair_fail "the copies have gone apart: a person has to decide which one stays"
 case $(pair_disks) in
   UpToDate/* | Inconsistent/UpToDate) ;;
   *) pair_fail "this node's copy is $(pair_disks)" ;;

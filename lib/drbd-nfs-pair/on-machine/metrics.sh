@@ -12,6 +12,7 @@ gauge() { # NAME VALUE [LABELS]
 }
 truth() { if "$@" >/dev/null 2>&1; then echo 1; else echo 0; fi; }
 is() { [[ $1 == "$2" ]]; }
+split() { is "$connection" StandAlone || pair_has_split; }
 quorate() { corosync-quorumtool -s 2>/dev/null | grep -E '^Quorate: +Yes' >/dev/null; }
 
 metrics() {
@@ -22,7 +23,7 @@ metrics() {
   gauge quorate "$(truth quorate)"
   gauge primary "$(truth is "${role%%/*}" Primary)"
   gauge connected "$(truth is "$connection" Connected)"
-  gauge split "$(truth is "$connection" StandAlone)"
+  gauge split "$(truth split)"
   gauge connection 1 "state=\"${connection:-Unconfigured}\""
   gauge up_to_date "$(truth is "${disks%%/*}" UpToDate)" 'copy="own"'
   gauge up_to_date "$(truth is "${disks##*/}" UpToDate)" 'copy="peer"'

@@ -12,11 +12,12 @@ case $connection/$disks in
   StandAlone/*) now="split" ;;
   *) now="${connection:-DRBD is down} ${disks}" ;;
 esac
+if pair_has_split; then now="split"; fi
 before=$(cat "$last" 2>/dev/null || echo good)
 [[ $now != "$before" ]] || exit 0
 case $now in
   good) notify recovered "both copies are there and equal" ;;
-  split) notify split "this node does not listen to $PAIR_PEER any more (StandAlone): nfs-pair-split shows this side" ;;
+  split) notify split "this node and $PAIR_PEER do not listen to each other any more (${connection:-DRBD is down}): nfs-pair-split shows this side" ;;
   *) notify degraded "DRBD: $now" ;;
 esac
 printf '%s\n' "$now" >"$last"

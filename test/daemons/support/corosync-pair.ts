@@ -70,6 +70,13 @@ export class CorosyncNode {
     return this.home!.pid!;
   }
 
+  /** Another machine is in its place, with an empty disk. */
+  async isReplaced(): Promise<void> {
+    await this.stop();
+    rmSync(join(this.pair.directory, "told", this.name), { force: true });
+    this.must("rm --force /etc/corosync/authkey*");
+  }
+
   /** What the code says of the secret arrives, as a push does it. */
   take(secret: string): void {
     writeFileSync(join(this.directory, "cdktf-ha/drbd-nfs.key"), secret);
@@ -172,12 +179,19 @@ export class CorosyncPair {
     cpSync(PROGRAMS, join(this.directory, "lib"), { recursive: true });
     this.program("logger", "exit 0");
     this.program("drbdadm", "[[ $1 != cstate ]] || echo Connected");
+    // a glance that is looked at again after a while
+    this.program("sleep", 'exec /bin/sleep "${1/#20/1}"');
+    // the third vote, which is part of the first node's here
+    this.program(
+      "corosync-quorumtool",
+      '/usr/sbin/corosync-quorumtool "$@"; status=$?; echo "0 1 A,V,NMW"; exit "$status"',
+    );
     // as Pacemaker's: known to both as long as they hear each other
     this.program(
       "attrd_updater",
-      `heard() { corosync-quorumtool -s | grep -E '^Nodes: +2$' >/dev/null; }
+      `heard() { /usr/sbin/corosync-quorumtool -s | grep -E '^Nodes: +2$' >/dev/null; }
 case "$*" in
-  *--update*) echo "$4" >"$TOLD/$SELF" ;;
+  *--update*) echo "\${!#}" >"$TOLD/$SELF" ;;
   *--delete*) rm -f "$TOLD/$SELF" ;;
   *) if [[ -e $TOLD/$5 ]] && { [[ $5 == "$SELF" ]] || heard; }; then echo "name=\\"ha-key\\" host=\\"$5\\" value=\\"$(cat "$TOLD/$5")\\""; fi ;;
 esac`,
@@ -275,7 +289,7 @@ esac`,
 
 const ADDRESSES = ["10.77.0.11", "10.77.0.12"] as const;
 
-async function until(isSo: () => boolean, otherwise: string, seconds = 60): Promise<void> {
+export async function until(isSo: () => boolean, otherwise: string, seconds = 60): Promise<void> {
   const end = performance.now() + seconds * 1000;
   while (!isSo()) {
     if (performance.now() > end) throw new Error(otherwise);
