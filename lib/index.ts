@@ -93,6 +93,7 @@ export {
   Fencing,
   type AwsFencingProps,
   type CommandFencingProps,
+  type WatchdogFencingProps,
   type ManagementBoard,
 } from "./drbd-nfs-pair/fencing";
 export type { NfsMetricsProps } from "./drbd-nfs-pair/metrics";

@@ -8,6 +8,7 @@ if [[ -z $connection ]]; then
   pair_is_managed || pair_fail "DRBD is not up"
   pair_fail "Pacemaker has not brought DRBD up on this node: crm_mon --one-shot shows why"
 fi
+! pair_has_split || pair_fail "the copies have gone apart ($connection): nfs-pair-split shows this side"
 [[ $connection != StandAlone ]] ||
   pair_fail "this node does not listen to the other one (StandAlone): the data may differ, and nothing is discarded by itself; journalctl --dmesg --grep drbd shows why"
 case ${disks%%/*} in
