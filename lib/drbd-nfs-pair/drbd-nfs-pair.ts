@@ -233,7 +233,8 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
               {
                 name: "it has switched itself off",
                 seconds: this.offAfter,
-                because: "twice the time-out of its watchdog",
+                because:
+                  "twice the time-out of its watchdog; if it was the standby, writes are held for so long",
               },
             ]),
       ],

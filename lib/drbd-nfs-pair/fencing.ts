@@ -50,7 +50,8 @@ export interface WatchdogFencingProps {
   readonly software?: boolean;
   /**
    * Seconds without a sign of life from SBD after which the watchdog resets the machine. The other node takes over after twice of it.
-   * @default - five times the pair's `token`, and 5: for five times of it a membership that changes may wait for the quorum host
+   * @default - five times the pair's `token`, and 10: for five times of it a membership that changes may wait for the quorum host, and until Pacemaker
+   * and SBD have noticed what came of it a few more pass
    */
   readonly timeout?: number;
 }
@@ -328,6 +329,9 @@ class AwsFencing extends Fencing {
   }
 }
 
+/** Seconds from a membership without a quorum until SBD has let the watchdog go: 4 of its own loops, and Pacemaker's answer. */
+const NOTICED_WITHIN = 8;
+
 /** SBD without a disk: https://github.com/ClusterLabs/sbd, "watchdog-only". */
 class WatchdogFencing extends Fencing {
   override readonly packages = [{ name: "sbd" }];
@@ -355,13 +359,13 @@ class WatchdogFencing extends Fencing {
   }
 
   check(scope: Construct, _nodes: readonly string[], _machines: readonly Machine[], token: number): void {
-    const least = syncTimeout(token) + 1;
+    const least = syncTimeout(token) + NOTICED_WITHIN;
     const timeout = this.timeout(token);
     if (timeout >= least) return;
     refuse(scope, {
       code: "watchdog-too-short",
       what: `the watchdog's 'timeout' is ${timeout} s`,
-      allowed: `from ${least} s on: for so long a node may wait for the quorum host, and would be reset meanwhile`,
+      allowed: `from ${least} s on: until then a node may wait for the quorum host, and would be reset meanwhile`,
       fix: "leave it out, or choose a shorter 'token'",
     });
   }
@@ -383,13 +387,22 @@ class WatchdogFencing extends Fencing {
           "# Managed by cdktf-ha-clusters.",
           "SBD_PACEMAKER=yes",
           "SBD_STARTMODE=always",
-          "SBD_DELAY_START=no",
+          // who is up again before the other one takes it for reset would be told that it is dead, and stop
+          "SBD_DELAY_START=yes",
+          // Pacemaker and SBD each have another default, and a Pacemaker that is stopped would not count as stopped
+          "SBD_SYNC_RESOURCE_STARTUP=yes",
           `SBD_WATCHDOG_DEV=${device}`,
           `SBD_WATCHDOG_TIMEOUT=${this.timeout(token)}`,
-          "SBD_TIMEOUT_ACTION=flush,reboot",
+          // to write first what is cached would wait for a volume that is frozen
+          "SBD_TIMEOUT_ACTION=noflush,reboot",
           "",
         ].join("\n"),
         onChange: "restart",
+      },
+      {
+        path: "/etc/systemd/system/sbd.service.d/cdktf-ha.conf",
+        text: `# Managed by cdktf-ha-clusters.\n[Service]\nTimeoutStartSec=${this.offAfter(token) + 60}\n`,
+        onChange: "none",
       },
       ...(software
         ? [
@@ -404,7 +417,7 @@ class WatchdogFencing extends Fencing {
   }
 
   private timeout(token: number): number {
-    return this.props.timeout ?? syncTimeout(token) + 5;
+    return this.props.timeout ?? syncTimeout(token) + 10;
   }
 }
 

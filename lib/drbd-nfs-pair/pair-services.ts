@@ -156,6 +156,7 @@ export class NfsServerService implements Service {
         },
         { path: EXPORT_LIST, text: renderExportList(exports), onChange: "none" },
         program("directories.sh", "nfs-directories.sh"),
+        program("quotas.sh"),
         { path: SERVER_AGENT_FILE, text: script("nfs-server.sh"), mode: "0755", onChange: "none" },
         {
           path: "/usr/local/sbin/nfs-pair-switchover",
@@ -214,7 +215,8 @@ export class PacemakerService implements Service {
       },
       checker: "corosync -t",
       // to another secret both nodes go in steps, a minute apart
-      healthyWithin: 2 * this.pair.operationTimeout + 120,
+      // and SBD begins as late as the other node takes over
+      healthyWithin: 2 * this.pair.operationTimeout + 120 + (fencing.offAfter(this.pair.token) ?? 0),
     };
   }
 }

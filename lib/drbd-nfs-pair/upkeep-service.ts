@@ -70,7 +70,7 @@ function upkeep({ verifySchedule }: UpkeepModel): NodePart {
     ],
     units: [verify.unit],
     // last: it fails, aloud and again and again, where a disk has shrunk
-    everyMinute: ["change-key.sh", "grow.sh"],
+    everyMinute: ["change-key.sh", "quotas.sh", "grow.sh"],
     leave: "rm --recursive --force /var/lib/cdktf-ha-nfs/verified",
   };
 }

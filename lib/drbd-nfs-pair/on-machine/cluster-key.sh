@@ -70,7 +70,9 @@ pair_membership() {
     '1 No ') echo lone ;;
   esac
 }
-pair_counts_third_vote() { timeout 30 corosync-quorumtool -s 2>/dev/null | grep ' A,V,' >/dev/null; }
+
+# Both nodes count the third vote: either could go on without the other one.
+pair_both_count_third_vote() { (($(timeout 30 corosync-quorumtool -s 2>/dev/null | grep -c ' A,V,') == 2)); }
 
 # One step of the way, if the code's key is another one. Both nodes do it once a minute, and a push until it is through.
 pair_change_key() { (flock --timeout 120 9 && pair_change_key_alone) 9>/run/cdktf-ha-nfs-key; }
@@ -114,7 +116,7 @@ pair_go_over() {
   pair_tell_key ready "$pair_next_key" || return
   pair_peer_says '@(ready|uses)' "$pair_next_key" || return 0
   # whatever goes wrong now, the third vote says who goes on
-  pair_counts_third_vote || return 0
+  pair_both_count_third_vote || return 0
   timeout 30 corosync-cfgtool -R || return
   # a node that has not taken it is missed after 2.2 times of the token
   sleep $((3 * $(sed -n 's/^ *token: //p' /etc/corosync/corosync.conf) / 1000 + 1))

@@ -27,12 +27,18 @@ pair_is_up() { [[ -n $(pair_connection) ]]; }
 
 # DRBD has found that the copies have gone apart, and they are not one again: whatever the connection is at this moment.
 pair_has_split() {
-  local noted=/var/lib/cdktf-ha-nfs/split
+  local noted=/var/lib/cdktf-ha-nfs/split words
   [[ -e $noted ]] || return 1
   case $(pair_connection) in
     Connected | *Sync* | *BitMap* | Verify* | Ahead | Behind)
       rm --force "$noted"
       return 1
+      ;;
+    '') # or of a disk that was wiped since
+      if ! words=$(drbdadm dump-md "$PAIR_RESOURCE" 2>&1) && [[ ${words,,} == *'no valid meta data found'* ]]; then
+        rm --force "$noted"
+        return 1
+      fi
       ;;
   esac
 }

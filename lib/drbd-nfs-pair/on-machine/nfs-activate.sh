@@ -19,4 +19,5 @@ mkdir --parents "$PAIR_DIRECTORY"
 if pair_serves && systemctl is-active --quiet nfs-server.service; then
   bash /usr/local/lib/cdktf-ha/drbd-nfs/directories.sh
   exportfs -ra
+  bash /usr/local/lib/cdktf-ha/drbd-nfs/quotas.sh
 fi

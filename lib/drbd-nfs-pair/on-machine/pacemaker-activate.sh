@@ -5,15 +5,36 @@
 . /usr/local/lib/cdktf-ha/drbd-nfs/functions.sh
 pair_take_key
 # on the way to another key what is new is read together with it
-if [[ $HA_ACTION != none ]] && ! pair_key_changes && systemctl is-active --quiet corosync.service; then corosync-cfgtool -R; fi
+if [[ $HA_ACTION == reload ]] && ! pair_key_changes && systemctl is-active --quiet corosync.service; then corosync-cfgtool -R; fi
+
 # SBD, which feeds the watchdog, begins and ends with corosync: where there is nothing to serve.
 begin_anew() {
+  # whoever is left must have a quorum
+  if pair_sees_both; then
+    pair_wait 60 pair_both_count_third_vote || pair_fail "the quorum host does not give its vote to both nodes: without it the one that is left would stop"
+  fi
   if pair_serves; then HA_PATIENCE=120 /usr/local/sbin/nfs-pair-switchover; fi
-  # with it, and without SBD, Pacemaker would not start
-  pair_has_watchdog || crm_attribute --type crm_config --name stonith-watchdog-timeout --update 0
+  wait_for_watchdogs
   systemctl stop pacemaker.service corosync-qdevice.service corosync.service
 }
 has_sbd() { systemctl is-active --quiet sbd.service; }
+
+# How long the cluster waits for a node to reset itself; nothing where it has never done so.
+waits() {
+  cibadmin --query --xpath "//nvpair[@id='ha-properties-stonith-watchdog-timeout']" 2>/dev/null | sed -nE 's/.* value="([0-9]+)s?".*/\1/p'
+}
+# Pacemaker does not start where that is less than this node's watchdog takes, or where there is none any more: before it has to. What is longer than
+# needed does no harm until the resources are told.
+wait_for_watchdogs() {
+  local now wanted=0
+  now=$(waits)
+  if pair_has_watchdog; then wanted=$((2 * $(sed -n 's/^SBD_WATCHDOG_TIMEOUT=//p' /etc/default/sbd))); fi
+  [[ -n $now ]] || return 0
+  if ((wanted == 0 || (now > 0 && now < wanted))); then
+    crm_attribute --type crm_config --name stonith-watchdog-timeout --update "$wanted" || true
+    ((wanted == 0)) || crm_attribute --type crm_config --name stonith-timeout --update $((wanted + 30)) || true
+  fi
+}
 if systemctl is-active --quiet corosync.service; then
   if [[ $HA_ACTION == restart ]] || { pair_has_watchdog && ! has_sbd; } || { ! pair_has_watchdog && has_sbd; }; then begin_anew; fi
 fi
@@ -32,3 +53,7 @@ for unit in "${units[@]}"; do
   systemctl is-active --quiet "$unit" || systemctl reset-failed "$unit" 2>/dev/null || true
   systemctl start "$unit"
 done
+# a change to another way that was taken back
+if pair_has_watchdog && pair_is_managed && [[ $(waits) == 0 ]]; then
+  bash /usr/local/lib/cdktf-ha/drbd-nfs/merge-cib.sh /etc/cdktf-ha/drbd-nfs-cib.xml
+fi

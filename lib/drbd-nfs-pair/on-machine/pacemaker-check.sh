@@ -8,8 +8,13 @@ corosync -t -c "$key.conf"
 
 # shellcheck source-path=SCRIPTDIR source=functions.sh
 . /usr/local/lib/cdktf-ha/drbd-nfs/functions.sh
+no_watchdog() {
+  # its package enables it, and at the next boot Pacemaker would wait for it
+  systemctl disable --quiet sbd.service 2>/dev/null || true
+  pair_fail "$*"
+}
 if pair_has_watchdog; then
-  if [[ -e /etc/modules-load.d/cdktf-ha-watchdog.conf ]]; then modprobe softdog || pair_fail "this machine's kernel ($(uname --kernel-release)) has no module softdog"; fi
+  if [[ -e /etc/modules-load.d/cdktf-ha-watchdog.conf ]]; then modprobe softdog || no_watchdog "this machine's kernel ($(uname --kernel-release)) has no module softdog"; fi
   watchdog=$(sed -n 's/^SBD_WATCHDOG_DEV=//p' /etc/default/sbd)
-  [[ -c $watchdog ]] || pair_fail "this machine has no watchdog $watchdog: Fencing.watchdog({ software: true }) uses the kernel's own timer"
+  [[ -c $watchdog ]] || no_watchdog "this machine has no watchdog $watchdog: Fencing.watchdog({ software: true }) uses the kernel's own timer"
 fi

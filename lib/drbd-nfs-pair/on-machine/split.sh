@@ -69,6 +69,8 @@ case ${1:-show} in
   keep)
     must_be_apart
     connect
+    # decided: should the other one still differ when it comes back, DRBD finds that again
+    rm --force /var/lib/cdktf-ha-nfs/split
     echo "$PAIR_NODE keeps its copy and listens"
     ;;
   discard)

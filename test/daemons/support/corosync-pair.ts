@@ -184,7 +184,7 @@ export class CorosyncPair {
     // the third vote, which is part of the first node's here
     this.program(
       "corosync-quorumtool",
-      '/usr/sbin/corosync-quorumtool "$@"; status=$?; echo "0 1 A,V,NMW"; exit "$status"',
+      '/usr/sbin/corosync-quorumtool "$@"; status=$?; echo "1 1 A,V,NMW nfs-1"; echo "2 1 A,V,NMW nfs-2"; exit "$status"',
     );
     // as Pacemaker's: known to both as long as they hear each other
     this.program(
