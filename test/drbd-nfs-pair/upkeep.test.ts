@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { StandInNode } from "./stand-ins";
 
 /** What the programs of a pair's nodes do (lib/drbd-nfs-pair/on-machine), against stand-ins for DRBD and the cluster. */
@@ -224,6 +224,62 @@ describe("nfs-pair-split", () => {
     node.is({ cstate: "WFConnection" });
     expect(node.run("split.sh", ["keep"]).status).toBe(0);
     expect(node.done()).toEqual([]);
+  });
+});
+
+describe("quotas", () => {
+  const assets = (): string => node.path("volume/exports/assets");
+  const list = (...lines: readonly string[]): void =>
+    writeFileSync(node.path("facts-exports"), lines.join(""));
+  const run = (): string[] => {
+    expect(node.run("quotas.sh").status).toBe(0);
+    return node.done();
+  };
+  beforeEach(() => {
+    mkdirSync(assets(), { recursive: true });
+    node.is({ serves: "yes", options: "rw,noatime,prjquota" });
+    node.program("findmnt", "is options");
+    node.program(
+      "xfs_quota",
+      `did "$3"; case $3 in project*) is words >&2; [[ ! -s '${node.path("is/words")}' ]] ;; esac`,
+    );
+    list(`1536 7 ${assets()}\n`);
+  });
+
+  test("what is there is counted once, and the limit is said each time", () => {
+    expect(run()).toEqual([`project -s -p ${assets()} 7`, "limit -p bhard=1536m 7"]);
+    expect(run()).toEqual(["limit -p bhard=1536m 7"]);
+    // another directory in its place
+    renameSync(assets(), `${assets()}-old`);
+    mkdirSync(assets());
+    expect(run()[0]).toBe(`project -s -p ${assets()} 7`);
+  });
+
+  test("a file that goes meanwhile is none that is missed; what else goes wrong is tried again", () => {
+    node.is({ words: "xfs_quota: cannot open a: Input/output error" });
+    expect(run()).toHaveLength(2);
+    node.is({ words: "xfs_quota: cannot open b: No such file or directory" });
+    expect(run()).toHaveLength(2);
+    expect(run()).toEqual(["limit -p bhard=1536m 7"]);
+  });
+
+  test("a quota that is taken away is lifted, and so is that of an export that goes", () => {
+    run();
+    list(`0 7 ${assets()}\n`);
+    expect(run()).toEqual(["limit -p bhard=0m 7"]);
+    list();
+    expect(run()).toEqual(["limit -p bhard=0 7"]);
+    expect(run()).toEqual([]);
+  });
+
+  test("nothing is done where the volume is not, or is not mounted for it, or nobody has a quota", () => {
+    node.is({ serves: "no" });
+    expect(run()).toEqual([]);
+    node.is({ serves: "yes", options: "rw,noatime" });
+    expect(run()).toEqual([]);
+    node.is({ options: "rw,noatime,prjquota" });
+    list(`0 7 ${assets()}\n`);
+    expect(run()).toEqual([]);
   });
 });
 

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { LabMachine } from "../../machines/lab";
 import { waitUntil } from "../../machines/run";
 import { Fencing } from "../../lib/drbd-nfs-pair/fencing";
@@ -9,6 +10,9 @@ import { MOUNTED, serving } from "./support/nfs/nfs-site";
 // Translated by QEMU: ten times slower than real machines.
 jest.setTimeout(1_500_000);
 
+const TOKEN = 6;
+/** Five times that, and 10. */
+const WATCHDOG = 40;
 /** MiB, of a volume of more than 300. */
 const QUOTA = 64;
 let nfs: NfsLab;
@@ -16,6 +20,7 @@ let nfs: NfsLab;
 beforeAll(async () => {
   nfs = await NfsLab.start({
     fencing: Fencing.watchdog({ software: true }),
+    token: TOKEN,
     fileSystem: "xfs",
     exports: [{ name: "assets", squash: "none", quotaGiB: QUOTA / 1024 }],
   });
@@ -43,9 +48,21 @@ test("it is deployed, each node feeds its watchdog, and a second plan finds noth
     const { stdout } = await node.ssh(
       "systemctl is-active sbd; sed -n 's/^SBD_WATCHDOG_TIMEOUT=//p' /etc/default/sbd",
     );
-    expect(stdout).toBe("active\n50\n");
+    expect(stdout).toBe(`active\n${WATCHDOG}\n`);
   }
   expect(await nfs.deployment.isUpToDate()).toBe(true);
+});
+
+test("Pacemaker is stopped on the standby for a while, as for maintenance: nothing is reset", async () => {
+  const { standby } = await nfs.trial("Pacemaker stopped on the standby", async (_, two) => {
+    const before = await bootOf(two);
+    await two.ssh("systemctl stop pacemaker", { timeoutSeconds: 200 });
+    await delay((WATCHDOG + 40) * 1000);
+    expect(await bootOf(two)).toBe(before);
+    await two.ssh("systemctl start pacemaker", { timeoutSeconds: 200 });
+  });
+  await nfs.settled();
+  expect((await serving(nfs.lab)).name).not.toBe(standby.name);
 });
 
 test.each([
