@@ -21,7 +21,7 @@ has_sbd() { systemctl is-active --quiet sbd.service; }
 
 # How long the cluster waits for a node to reset itself; nothing where it has never done so.
 waits() {
-  cibadmin --query --xpath "//nvpair[@id='ha-properties-stonith-watchdog-timeout']" 2>/dev/null | sed -nE 's/.* value="([0-9]+)s?".*/\1/p'
+  { cibadmin --query --xpath "//nvpair[@id='ha-properties-stonith-watchdog-timeout']" 2>/dev/null || true; } | sed -nE 's/.* value="([0-9]+)s?".*/\1/p'
 }
 # Pacemaker does not start where that is less than this node's watchdog takes, or where there is none any more: before it has to. What is longer than
 # needed does no harm until the resources are told.
