@@ -130,6 +130,7 @@ export const PROBLEM_CODES = {
   "no-third-vote": "With two votes neither half knows whether it may go on.",
   "no-fencing": "A node that nobody can stop may go on writing while the other one has taken over.",
   "split-brain-accepted": "Without fencing both nodes can write at once, and what one has written is lost.",
+  "software-watchdog": "A kernel that hangs does not run the timer that would reset it.",
   "watchdog-too-short": "A node that waits for the quorum host would be reset by its watchdog.",
   "deadtime-too-short": "A node that takes over before DRBD has missed the dead one cannot become primary.",
   "heartbeat-times": "A node would be taken for dead before a warning, or before its network is up.",

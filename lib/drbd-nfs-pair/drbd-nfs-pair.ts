@@ -175,7 +175,9 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
     checkManager(this, props);
     const quorum = props.quorum === undefined ? [] : machinesOf(this, platform, props.quorum);
     this.quorumMachine = quorum[0];
-    checkPair(this, this.machines, quorum, props);
+    checkPair(this, this.machines, quorum, props, () =>
+      [...this.known.values()].filter((one) => !one.model().clients.length).map(({ name }) => name),
+    );
     props.virtualIp.prepare(this, this.machines);
     props.fencing?.prepare(this.machines);
     this.connections = new Connections(this, { name: id, ports: { nfs: Port.tcp(NFS_PORT) } });

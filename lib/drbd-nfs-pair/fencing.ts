@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Construct } from "constructs";
 import type { Machine } from "../platform/machine";
-import { checkRange, isToken, refuse } from "../problem";
+import { checkCount, checkRange, isToken, refuse } from "../problem";
 import { shellQuoted } from "../script-text";
 import type { ServiceFile, ServicePackage } from "../push/service";
 import type { Secret } from "../secret/secret";
@@ -96,6 +96,9 @@ export abstract class Fencing {
   readonly packages: readonly ServicePackage[] = [];
   /** Seconds that the node which serves is ahead, should each node be about to switch the other one off. */
   readonly delay: number = 0;
+
+  /** Is a node stopped by nothing but its own kernel? */
+  readonly isSoftware: boolean = false;
 
   /** Seconds after which a node that is not heard has switched itself off; nothing where others do that. */
   offAfter(_token: number): number | undefined {
@@ -335,11 +338,13 @@ const NOTICED_WITHIN = 8;
 /** SBD without a disk: https://github.com/ClusterLabs/sbd, "watchdog-only". */
 class WatchdogFencing extends Fencing {
   override readonly packages = [{ name: "sbd" }];
+  override readonly isSoftware: boolean;
   readonly secrets: readonly Secret[] = [];
 
   constructor(private readonly props: WatchdogFencingProps) {
     super();
-    const { device, timeout } = props;
+    const { device, timeout, software = false } = props;
+    this.isSoftware = software;
     if (device !== undefined && !isToken(device) && !/^\/dev\/[A-Za-z0-9_/-]+$/.test(device)) {
       refuse("Fencing.watchdog", {
         code: "bad-path",
@@ -348,7 +353,7 @@ class WatchdogFencing extends Fencing {
         fix: "leave it out for /dev/watchdog",
       });
     }
-    checkRange(
+    checkCount(
       "Fencing.watchdog",
       "timeout",
       timeout,
@@ -365,7 +370,7 @@ class WatchdogFencing extends Fencing {
     refuse(scope, {
       code: "watchdog-too-short",
       what: `the watchdog's 'timeout' is ${timeout} s`,
-      allowed: `from ${least} s on: until then a node may wait for the quorum host, and would be reset meanwhile`,
+      allowed: `from ${least} s on: ${syncTimeout(token)} for which a node may wait for the quorum host, and ${NOTICED_WITHIN} until Pacemaker and SBD have noticed what came of it`,
       fix: "leave it out, or choose a shorter 'token'",
     });
   }

@@ -84,13 +84,13 @@ const PACEMAKERS = [
 ];
 
 function checkHeartbeat(pair: Construct, settings: HeartbeatProps, props: DrbdNfsPairProps): void {
-  const foreign = PACEMAKERS.find((name) => props[name] !== undefined);
-  if (foreign !== undefined) {
+  const foreign = PACEMAKERS.filter((name) => props[name] !== undefined).map((name) => `'${name}'`);
+  if (foreign.length) {
     refuse(pair, {
       code: "conflicting-setting",
-      what: `'${foreign}' beside Manager.heartbeat`,
+      what: `${foreign.join(", ")} beside Manager.heartbeat`,
       allowed: `none of ${PACEMAKERS.join(", ")}: Heartbeat has nothing that would use it`,
-      fix: `leave '${foreign}' out, or 'manager' for Pacemaker`,
+      fix: `leave ${foreign.join(", ")} out, or 'manager' for Pacemaker`,
     });
   }
   if (props.virtualIp.mode !== "layer2") {

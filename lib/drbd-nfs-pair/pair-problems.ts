@@ -1,7 +1,7 @@
 import type { Construct } from "constructs";
 import { isIp } from "../net";
 import type { Machine } from "../platform/machine";
-import { checkAtSynth, isToken, refuse, refuseToken, warn } from "../problem";
+import { checkAtSynth, isToken, refuse, refuseToken, warn, warnAtSynth } from "../problem";
 import { checkAlerts } from "./alerts";
 import type { DrbdNfsPairProps } from "./drbd-nfs-pair";
 import { checkMetrics } from "./metrics";
@@ -12,6 +12,7 @@ export function checkPair(
   machines: readonly Machine[],
   quorum: readonly Machine[],
   props: DrbdNfsPairProps,
+  unused: () => readonly string[],
 ): void {
   checkNodes(pair, machines);
   if (props.quorum !== undefined) checkVote(pair, machines, quorum);
@@ -32,6 +33,14 @@ export function checkPair(
   checkPingHosts(pair, props);
   warnOfRisks(pair, machines, quorum, props);
   checkQuotas(pair, props);
+  warnAtSynth(pair, () =>
+    unused().map((name) => ({
+      code: "nobody-admitted",
+      what: `nobody may mount export '${name}', so that it is not exported`,
+      allowed: "those whom 'clients' or mountOn name",
+      fix: `clients: [Peer.cidr("...")], or export("${name}").mountOn(...)`,
+    })),
+  );
   checkAtSynth(pair, () =>
     props.exports.length
       ? []
@@ -52,8 +61,9 @@ function checkQuotas(pair: Construct, { exports, fileSystem = "xfs" }: DrbdNfsPa
   refuse(pair, {
     code: "conflicting-setting",
     what: `'quotaGiB' of export '${limited.name}' on ${fileSystem}`,
-    allowed: "xfs, which counts by directory: ext4 would have to be made for it",
-    fix: "leave 'quotaGiB' out, or 'fileSystem' where the volume is new",
+    allowed:
+      "'fileSystem' xfs, which counts by directory and cannot be chosen any more for a volume that exists",
+    fix: "leave 'quotaGiB' out; on a new pair leave 'fileSystem' out",
   });
 }
 
@@ -248,6 +258,14 @@ function warnOfRisks(
       what: "nobody can switch a node off: one that hangs or is cut off may go on writing while the other one has taken over",
       allowed: "Fencing.aws, Fencing.ipmi, Fencing.redfish, Fencing.watchdog or Fencing.command",
       fix: "as it is, what one of the two has written since is lost: DRBD stops, and a person has to choose",
+    });
+  }
+  if (fencing?.isSoftware) {
+    warn(pair, {
+      code: "software-watchdog",
+      what: "a node whose kernel hangs is not reset by its own timer: should it wake up later, it may write what it had under way",
+      allowed: "a watchdog of the machine's own, or a power switch",
+      fix: "leave 'software' out where the machines have a watchdog; as it is, hangs of a kernel are not covered",
     });
   }
   const beside = machines.find(({ zone }) => zone !== undefined && zone === voter?.zone);

@@ -167,6 +167,7 @@ export class NfsServerService implements Service {
       ],
       directories: [{ path: "/etc/exports.d" }],
       hooks: {
+        check: script("split-check.sh"),
         activate: script("nfs-activate.sh"),
         healthy: script("nfs-healthy.sh"),
         active: ACTIVE,
@@ -234,6 +235,7 @@ export class ResourcesService implements Service {
         program("merge-cib.sh"),
       ],
       hooks: {
+        check: script("split-check.sh"),
         activate: script("resources-activate.sh"),
         healthy: script("resources-healthy.sh"),
       },

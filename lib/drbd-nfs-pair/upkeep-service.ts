@@ -39,7 +39,7 @@ export class UpkeepService implements Service {
       units: [`${UNIT}.timer`, ...all(({ units }) => units)],
       secrets: all(({ secrets }) => secrets),
       hooks: {
-        check: CALENDAR_CHECK,
+        check: `${script("split-check.sh")}\n${CALENDAR_CHECK}`,
         settle: shell(({ activate }) => activate),
         leave: shell(({ leave }) => leave),
       },

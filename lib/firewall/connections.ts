@@ -124,7 +124,7 @@ export class Connections {
         code: "nobody-admitted",
         what: `nobody may connect to '${name}' (${port.toString()})`,
         allowed: "those whom the code names",
-        fix: `'clients', or connections.allowFrom(Peer.cidr("..."), "${name}")`,
+        fix: `connections.allowFrom(Peer.cidr("..."), "${name}"), or 'clients' where the construct has them`,
       }));
   }
 

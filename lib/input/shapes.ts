@@ -494,6 +494,7 @@ export const SHAPES: Shapes = {
         "devices",
         "files",
         "isCertain",
+        "isSoftware",
         "offAfter",
         "packages",
         "prepare",

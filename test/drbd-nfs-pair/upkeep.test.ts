@@ -343,6 +343,21 @@ describe("alerts", () => {
     expect(messages[0]).toBe("degraded: DRBD: WFConnection UpToDate/DUnknown");
   });
 
+  test("a third vote that does not count is told before it is needed", () => {
+    node.program("crm_node", "echo nfs-1 nfs-2");
+    node.program("corosync-quorumtool", "is quorum");
+    const both = "1 1 A,V,NMW nfs-1 (local)\n2 1 A,V,NMW nfs-2";
+    const look = (quorum: string): string[] => {
+      node.is({ quorum });
+      expect(node.run("watch.sh").status).toBe(0);
+      return node.messages();
+    };
+    expect(look(both)).toEqual([]);
+    const [told] = look("1 1 NA,V,NMW nfs-1 (local)\n2 1 NA,V,NMW nfs-2");
+    expect(told).toMatch(/^degraded: the quorum host gives no vote/);
+    expect(look(both)).toHaveLength(2);
+  });
+
   const resource = { CRM_alert_kind: "resource", CRM_alert_node: "nfs-2", CRM_alert_target_rc: "0" };
   test.each([
     [

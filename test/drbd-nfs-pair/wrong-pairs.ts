@@ -148,6 +148,7 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
       ["a quota", pair({ exports: [{ name: "a", quotaGiB: 0 }] })],
       ["a delay", () => Fencing.aws({ delay: 90 })],
       ["a watchdog", () => Fencing.watchdog({ timeout: 601 })],
+      ["a watchdog of half a second", () => Fencing.watchdog({ timeout: 25.5 })],
       ["a rate", pair({ resyncRate: 0 })],
       ["a link", pair({ linkMbit: 1 })],
       ["metrics", pair({ metrics: { interval: 0 } })],
@@ -164,6 +165,7 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
 export function warnedPairs(): Partial<Record<ProblemCode, Build>> {
   return {
     "split-brain-accepted": pair({ fencing: Fencing.none({ iAcceptSplitBrain: true }) }),
+    "software-watchdog": pair({ fencing: Fencing.watchdog({ software: true }) }),
     "quorum-in-one-zone": pair({ quorum: ["app-1"] }),
     "one-zone": pair({ nodes: ["nfs-1", "app-1"] }),
     "not-durable": pair({ protocol: "A" }),

@@ -4,9 +4,7 @@
 # DRBD, corosync and Pacemaker find a node by the name that its kernel has.
 [[ $(uname --nodename) == "$PAIR_NODE" ]] ||
   pair_fail "this machine is called $(uname --nodename), and $PAIR_NODE in the code: hostnamectl set-hostname $PAIR_NODE, or rename it in the code"
-if pair_has_split; then
-  pair_fail "the copies have gone apart ($(pair_connection), $(pair_disks)): nothing is changed before a person has decided which one stays; nfs-pair-split shows this side"
-fi
+pair_fail_if_split
 modprobe drbd || pair_fail "this machine's kernel ($(uname --kernel-release)) has no module drbd"
 for disk in "$PAIR_DISK" ${PAIR_META_DISK:+"$PAIR_META_DISK"}; do
   # one that was just attached takes a moment

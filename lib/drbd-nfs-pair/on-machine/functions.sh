@@ -43,6 +43,12 @@ pair_has_split() {
   esac
 }
 
+# Before anything is changed by a push.
+pair_fail_if_split() {
+  ! pair_has_split ||
+    pair_fail "the copies have gone apart ($(pair_connection), $(pair_disks)): nothing is changed before a person has decided which one stays; nfs-pair-split shows this side"
+}
+
 # Does this node have the volume, so that it serves or is about to?
 pair_serves() { mountpoint --quiet "$PAIR_DIRECTORY"; }
 

@@ -21,6 +21,7 @@ metrics() {
   role=$(drbdadm role "$PAIR_RESOURCE" 2>/dev/null) || true
   gauge serves "$(truth pair_serves)"
   gauge quorate "$(truth quorate)"
+  gauge third_vote "$(truth pair_both_count_third_vote)"
   gauge primary "$(truth is "${role%%/*}" Primary)"
   gauge connected "$(truth is "$connection" Connected)"
   gauge split "$(truth split)"

@@ -8,6 +8,7 @@ corosync -t -c "$key.conf"
 
 # shellcheck source-path=SCRIPTDIR source=functions.sh
 . /usr/local/lib/cdktf-ha/drbd-nfs/functions.sh
+pair_fail_if_split
 no_watchdog() {
   # its package enables it, and at the next boot Pacemaker would wait for it
   systemctl disable --quiet sbd.service 2>/dev/null || true
