@@ -53,16 +53,17 @@ test("it is deployed, each node feeds its watchdog, and a second plan finds noth
   expect(await nfs.deployment.isUpToDate()).toBe(true);
 });
 
-test("Pacemaker is stopped on the standby for a while, as for maintenance: nothing is reset", async () => {
-  const { standby } = await nfs.trial("Pacemaker stopped on the standby", async (_, two) => {
-    const before = await bootOf(two);
-    await two.ssh("systemctl stop pacemaker", { timeoutSeconds: 200 });
-    await delay((WATCHDOG + 40) * 1000);
-    expect(await bootOf(two)).toBe(before);
-    await two.ssh("systemctl start pacemaker", { timeoutSeconds: 200 });
-  });
-  await nfs.settled();
-  expect((await serving(nfs.lab)).name).not.toBe(standby.name);
+test("an export is full when its quota is, whoever serves, and its clients see its size", async () => {
+  const client = nfs.lab.machine("client");
+  const { stdout } = await client.ssh(`df --output=size --block-size=1M ${MOUNTED} | tail -n 1`);
+  expect(Number(stdout)).toBe(QUOTA);
+  const { code, stderr } = await client.ssh(
+    `dd if=/dev/zero of=${MOUNTED}/large bs=1M count=${QUOTA + 16} conv=fsync`,
+    { allowFailure: true, timeoutSeconds: 300 },
+  );
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/No space left on device|Disk quota exceeded/);
+  await client.ssh(`rm ${MOUNTED}/large && echo again >${MOUNTED}/small && sync ${MOUNTED}/small`);
 });
 
 test.each([
@@ -99,15 +100,14 @@ test("the serving node loses power: the other one waits for what its watchdog wo
   await nfs.copiesAreEqual();
 });
 
-test("an export is full when its quota is, whoever serves, and its clients see its size", async () => {
-  const client = nfs.lab.machine("client");
-  const { stdout } = await client.ssh(`df --output=size --block-size=1M ${MOUNTED} | tail -n 1`);
-  expect(Number(stdout)).toBe(QUOTA);
-  const { code, stderr } = await client.ssh(
-    `dd if=/dev/zero of=${MOUNTED}/large bs=1M count=${QUOTA + 16} conv=fsync`,
-    { allowFailure: true, timeoutSeconds: 300 },
-  );
-  expect(code).toBe(1);
-  expect(stderr).toMatch(/No space left on device|Disk quota exceeded/);
-  await client.ssh(`rm ${MOUNTED}/large && echo again >${MOUNTED}/small && sync ${MOUNTED}/small`);
+test("Pacemaker is stopped on the standby for a while, as for maintenance: nothing is reset", async () => {
+  const { standby } = await nfs.trial("Pacemaker stopped on the standby", async (_, two) => {
+    const before = await bootOf(two);
+    await two.ssh("systemctl stop pacemaker", { timeoutSeconds: 200 });
+    await delay((WATCHDOG + 40) * 1000);
+    expect(await bootOf(two)).toBe(before);
+    await two.ssh("systemctl start pacemaker", { timeoutSeconds: 200 });
+  });
+  await nfs.settled();
+  expect((await serving(nfs.lab)).name).not.toBe(standby.name);
 });
