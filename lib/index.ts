@@ -86,6 +86,7 @@ export * from "./squid-geo-proxy-tier/splash-page";
 export * from "./squid-geo-proxy-tier/squid-geo-proxy-tier";
 export { SquidRegion, type SquidRegionProps } from "./squid-geo-proxy-tier/squid-region";
 export * from "./drbd-nfs-pair/drbd-nfs-pair";
+export * from "./drbd-nfs-pair/pair-props";
 export type { NfsAlertsProps } from "./drbd-nfs-pair/alerts";
 export type { ReplicationProtocol } from "./drbd-nfs-pair/drbd-resource";
 export type { Squash } from "./drbd-nfs-pair/exports-file";

@@ -1,6 +1,6 @@
 import type { Construct } from "constructs";
 import { checkCount, refuse, warn } from "../problem";
-import type { DrbdNfsPairProps } from "./drbd-nfs-pair";
+import type { DrbdNfsPairProps } from "./pair-props";
 import { MISSED_AFTER } from "./drbd-resource";
 
 export interface HeartbeatProps {

@@ -3,7 +3,7 @@ import { isIp } from "../net";
 import type { Machine } from "../platform/machine";
 import { checkAtSynth, isToken, refuse, refuseToken, warn, warnAtSynth } from "../problem";
 import { checkAlerts } from "./alerts";
-import type { DrbdNfsPairProps } from "./drbd-nfs-pair";
+import type { DrbdNfsPairProps } from "./pair-props";
 import { checkMetrics } from "./metrics";
 
 /** Refuses what can never work or never be safe, and warns of the rest. */

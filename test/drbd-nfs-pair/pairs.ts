@@ -1,6 +1,7 @@
 import type { TerraformStack } from "cdktf";
 import { Peer, Secret, VirtualIp, type SshPlatform } from "../../lib";
-import { DrbdNfsPair, type DrbdNfsPairProps } from "../../lib/drbd-nfs-pair/drbd-nfs-pair";
+import { DrbdNfsPair } from "../../lib/drbd-nfs-pair/drbd-nfs-pair";
+import type { DrbdNfsPairProps } from "../../lib/drbd-nfs-pair/pair-props";
 import { Fencing } from "../../lib/drbd-nfs-pair/fencing";
 import { Manager, type HeartbeatProps } from "../../lib/drbd-nfs-pair/manager";
 import { newAws, newRack } from "../support/stack";

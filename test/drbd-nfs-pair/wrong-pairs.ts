@@ -1,6 +1,7 @@
 import type { TerraformStack } from "cdktf";
 import { Peer, Secret, VirtualIp, type ProblemCode } from "../../lib";
-import type { DrbdNfsPair, DrbdNfsPairProps } from "../../lib/drbd-nfs-pair/drbd-nfs-pair";
+import type { DrbdNfsPair } from "../../lib/drbd-nfs-pair/drbd-nfs-pair";
+import type { DrbdNfsPairProps } from "../../lib/drbd-nfs-pair/pair-props";
 import { Fencing } from "../../lib/drbd-nfs-pair/fencing";
 import type { HeartbeatProps } from "../../lib/drbd-nfs-pair/manager";
 import { newAwsPair, newHeartbeatPair, newPair, pairHosts } from "./pairs";
