@@ -90,13 +90,11 @@ export * from "./drbd-nfs-pair/pair-props";
 export type { NfsAlertsProps } from "./drbd-nfs-pair/alerts";
 export type { ReplicationProtocol } from "./drbd-nfs-pair/drbd-resource";
 export type { Squash } from "./drbd-nfs-pair/exports-file";
-export {
-  Fencing,
-  type AwsFencingProps,
-  type CommandFencingProps,
-  type WatchdogFencingProps,
-  type ManagementBoard,
-} from "./drbd-nfs-pair/fencing";
+export { Fencing } from "./drbd-nfs-pair/fencing";
+export type { AwsFencingProps } from "./drbd-nfs-pair/aws-fencing";
+export type { ManagementBoard } from "./drbd-nfs-pair/board-fencing";
+export type { CommandFencingProps } from "./drbd-nfs-pair/command-fencing";
+export type { WatchdogFencingProps } from "./drbd-nfs-pair/watchdog-fencing";
 export type { NfsMetricsProps } from "./drbd-nfs-pair/metrics";
 export { NfsExport, NfsMount, type NfsExportProps } from "./drbd-nfs-pair/nfs-export";
 export type { AdoptProps } from "./drbd-nfs-pair/pair-services";

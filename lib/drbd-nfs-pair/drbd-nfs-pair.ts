@@ -17,6 +17,7 @@ import type { CibModel } from "./cib";
 import type { CorosyncModel } from "./corosync-conf";
 import type { DrbdResourceModel } from "./drbd-resource";
 import type { ExportModel } from "./exports-file";
+import type { FenceMethod } from "./fence-method";
 import { Fencing } from "./fencing";
 import type { HaCfModel, HaresourcesModel } from "./heartbeat-files";
 import { HeartbeatService, type HeartbeatSource } from "./heartbeat-service";
@@ -102,7 +103,7 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
       [...this.known.values()].filter((one) => !one.model().clients.length).map(({ name }) => name),
     );
     props.virtualIp.prepare(this, this.machines);
-    props.fencing?.prepare(this.machines);
+    props.fencing?.method.prepare(this.machines);
     this.connections = new Connections(this, { name: id, ports: { nfs: Port.tcp(NFS_PORT) } });
     this.openPorts();
     for (const one of props.exports) this.addExport(one);
@@ -197,8 +198,8 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
     return this.props.secret;
   }
 
-  get fencing(): Fencing {
-    return this.props.fencing ?? Fencing.none({ iAcceptSplitBrain: true });
+  get fencing(): FenceMethod {
+    return (this.props.fencing ?? Fencing.none({ iAcceptSplitBrain: true })).method;
   }
 
   get token(): number {

@@ -16,7 +16,7 @@ export function checkPair(
 ): void {
   checkNodes(pair, machines);
   if (props.quorum !== undefined) checkVote(pair, machines, quorum);
-  props.fencing?.check(
+  props.fencing?.method.check(
     pair,
     machines.map(({ name }) => name),
     machines,
@@ -252,7 +252,7 @@ function warnOfRisks(
   [voter]: readonly Machine[],
   { fencing }: DrbdNfsPairProps,
 ): void {
-  if (fencing && !fencing.isCertain) {
+  if (fencing && !fencing.method.isCertain) {
     warn(pair, {
       code: "split-brain-accepted",
       what: "nobody can switch a node off: one that hangs or is cut off may go on writing while the other one has taken over",
@@ -260,7 +260,7 @@ function warnOfRisks(
       fix: "as it is, what one of the two has written since is lost: DRBD stops, and a person has to choose",
     });
   }
-  if (fencing?.isSoftware) {
+  if (fencing?.method.isSoftware) {
     warn(pair, {
       code: "software-watchdog",
       what: "a node whose kernel hangs is not reset by its own timer: should it wake up later, it may write what it had under way",

@@ -7,7 +7,7 @@ import { renderCib, type CibModel } from "./cib";
 import { renderCorosyncConf, type CorosyncModel } from "./corosync-conf";
 import { renderDrbdCommon, renderDrbdResource, type DrbdResourceModel } from "./drbd-resource";
 import { renderExportList, renderExports, type ExportModel } from "./exports-file";
-import type { Fencing } from "./fencing";
+import type { FenceMethod } from "./fence-method";
 import {
   ACTIVE,
   DEVICE,
@@ -42,7 +42,7 @@ export interface PairSource {
   readonly fileSystem: "xfs" | "ext4";
   readonly mountOptions: string;
   readonly secret: Secret;
-  readonly fencing: Fencing;
+  readonly fencing: FenceMethod;
   readonly manager: Manager;
   readonly address: string;
   readonly virtualIp: VirtualIp;
