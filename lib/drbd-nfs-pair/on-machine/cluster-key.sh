@@ -29,6 +29,9 @@ pair_fail_if_secret_refused() {
   pair_fail "the pair is going over to another secret still: apply that one again, with both nodes up, until it is through; then this one"
 }
 
+# A timer, a push and whoever asks for the state come at once.
+pair_one_at_a_time() { (flock --timeout 120 9 && "$@") 9>/run/cdktf-ha-nfs-key; } # COMMAND...
+
 # The code's key: the first one is used from the start, another one as soon as both nodes have it.
 pair_take_key() {
   local wanted=$pair_key.wanted
@@ -75,8 +78,8 @@ pair_membership() {
 pair_both_count_third_vote() { (($(timeout 30 corosync-quorumtool -s 2>/dev/null | grep -c ' A,V,') == 2)); }
 
 # One step of the way, if the code's key is another one. Both nodes do it once a minute, and a push until it is through.
-pair_change_key() { (flock --timeout 120 9 && pair_change_key_alone) 9>/run/cdktf-ha-nfs-key; }
-pair_change_key_alone() {
+pair_change_key() { pair_one_at_a_time pair_step_key; }
+pair_step_key() {
   local alone=/run/cdktf-ha-nfs-key-alone
   pair_take_key || return
   if ! pair_key_changes; then

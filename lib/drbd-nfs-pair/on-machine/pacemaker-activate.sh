@@ -3,7 +3,7 @@
 # changes in corosync.conf is read while it runs.
 # shellcheck source-path=SCRIPTDIR source=functions.sh
 . /usr/local/lib/cdktf-ha/drbd-nfs/functions.sh
-pair_take_key
+pair_one_at_a_time pair_take_key
 # on the way to another key what is new is read together with it
 if [[ $HA_ACTION == reload ]] && ! pair_key_changes && systemctl is-active --quiet corosync.service; then corosync-cfgtool -R; fi
 
