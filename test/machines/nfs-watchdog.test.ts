@@ -6,7 +6,7 @@ import { figure } from "./support/ring-site";
 import { NfsLab } from "./support/nfs/nfs-lab";
 import { MOUNTED, serving } from "./support/nfs/nfs-site";
 
-/** An NFS pair whose nodes nobody can switch off but their own watchdogs, on virtual machines. */
+/** A single server becomes a pair whose nodes nobody can switch off but their own watchdogs, on virtual machines. */
 // Translated by QEMU: ten times slower than real machines.
 jest.setTimeout(1_500_000);
 
@@ -15,6 +15,8 @@ const TOKEN = 6;
 const WATCHDOG = 40;
 /** MiB, of a volume of more than 300. */
 const QUOTA = 64;
+/** MiB that the single server had. */
+const KEPT = 20;
 let nfs: NfsLab;
 
 beforeAll(async () => {
@@ -23,7 +25,18 @@ beforeAll(async () => {
     token: TOKEN,
     fileSystem: "xfs",
     exports: [{ name: "assets", squash: "none", quotaGiB: QUOTA / 1024 }],
+    adopt: { node: "nfs-1", export: "assets" },
   });
+  // 4 MiB less than the disk has, for DRBD's notes
+  await nfs.lab.machine("nfs-1").ssh(
+    `set -e
+    mkfs.xfs -q -d size=380m /dev/vdb
+    mount /dev/vdb /mnt
+    mkdir /mnt/2008 && echo moustache >/mnt/2008/kept
+    dd if=/dev/urandom of=/mnt/large bs=1M count=${KEPT} 2>/dev/null
+    umount /mnt`,
+    { timeoutSeconds: 200 },
+  );
 });
 afterAll(() => nfs.stop());
 
@@ -40,7 +53,7 @@ async function resets(node: LabMachine, before: string): Promise<void> {
   );
 }
 
-test("it is deployed, each node feeds its watchdog, and a second plan finds nothing to do", async () => {
+test("it is taken over, each node feeds its watchdog, and a second plan finds nothing to do", async () => {
   const { seconds } = await nfs.deployment.deploy();
   figure(`deployed in ${seconds.toFixed(0)} s`);
   await nfs.settled();
@@ -51,12 +64,29 @@ test("it is deployed, each node feeds its watchdog, and a second plan finds noth
     expect(stdout).toBe(`active\n${WATCHDOG}\n`);
   }
   expect(await nfs.deployment.isUpToDate()).toBe(true);
+  await nfs.copiesAreEqual();
 });
 
-test("an export is full when its quota is, whoever serves, and its clients see its size", async () => {
+test("its files are the export, and count", async () => {
   const client = nfs.lab.machine("client");
-  const { stdout } = await client.ssh(`df --output=size --block-size=1M ${MOUNTED} | tail -n 1`);
-  expect(Number(stdout)).toBe(QUOTA);
+  expect((await client.ssh(`cat ${MOUNTED}/2008/kept`)).stdout).toBe("moustache\n");
+  const sizes = async (): Promise<number[]> =>
+    (await client.ssh(`df --output=size,used --block-size=1M ${MOUNTED} | tail -n 1`)).stdout
+      .trim()
+      .split(/ +/)
+      .map(Number);
+  // the upkeep's next minute
+  await waitUntil(
+    async () => (await sizes())[0] === QUOTA,
+    150,
+    () => "the export has no quota",
+    5000,
+  );
+  expect((await sizes())[1]).toBeGreaterThanOrEqual(KEPT);
+});
+
+test("an export is full when its quota is", async () => {
+  const client = nfs.lab.machine("client");
   const { code, stderr } = await client.ssh(
     `dd if=/dev/zero of=${MOUNTED}/large bs=1M count=${QUOTA + 16} conv=fsync`,
     { allowFailure: true, timeoutSeconds: 300 },
