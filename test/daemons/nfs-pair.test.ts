@@ -71,7 +71,10 @@ describe("corosync -t", () => {
   /** The project's own check, on a computer called as the node is. */
   const check = (text: string) => {
     const script = readFileSync(join(onMachine, "pacemaker-check.sh"), "utf8");
-    const hook = script.replaceAll("/etc/corosync/corosync.conf", write("corosync.conf", text));
+    const functions = write("functions.sh", "pair_fail_if_split() { :; }\npair_has_watchdog() { false; }\n");
+    const hook = script
+      .replaceAll("/etc/corosync/corosync.conf", write("corosync.conf", text))
+      .replaceAll("/usr/local/lib/cdktf-ha/drbd-nfs/functions.sh", functions);
     return run(`unshare --uts bash -euo pipefail -c 'hostname nfs-1; . ${write("check.sh", hook)}'`);
   };
 
@@ -115,9 +118,16 @@ describe("Pacemaker's configuration", () => {
   };
   const CHANGED = { status: 0, words: "the cluster's configuration has changed\n" };
   const NOTHING = { status: 0, words: "" };
+  const WATCHDOG =
+    '<crm_config><cluster_property_set id="cib-bootstrap-options"><nvpair id="cib-bootstrap-options-have-watchdog" name="have-watchdog" value="true"/></cluster_property_set></crm_config>';
 
   withPacemaker.each(cases)("%s is taken, verified, and the second time nothing changes", (name, files) => {
     const cib = live(name);
+    // as Pacemaker itself notes where SBD runs
+    if (name === "nfs-watchdog")
+      expect(
+        cib.tool(`cibadmin --modify --allow-create --scope crm_config --xml-text '${WATCHDOG}'`),
+      ).toEqual(NOTHING);
     expect(cib.merge(files["cib.xml"]!)).toEqual(CHANGED);
     expect(cib.tool("crm_verify --verbose --xml-file $CIB_file")).toEqual(NOTHING);
     const before = cib.text();

@@ -171,6 +171,7 @@ export class StandInNode {
       .replaceAll("/usr/local/lib/cdktf-ha/drbd-nfs", join(this.directory, "lib"))
       .replaceAll("/etc/cdktf-ha/drbd-nfs-webhook", join(this.directory, "webhook"))
       .replaceAll("/etc/cdktf-ha/drbd-nfs", join(this.directory, "facts"))
+      .replaceAll("/etc/default/sbd", join(this.directory, "sbd"))
       .replaceAll("/etc/corosync", join(this.directory, "corosync"))
       .replaceAll("/run/cdktf-ha-nfs-", join(this.directory, "run/"))
       .replaceAll("/var/lib/cdktf-ha-nfs", join(this.directory, "var"))

@@ -314,6 +314,25 @@ describe("copies that have gone apart", () => {
   });
 });
 
+test("a node without a watchdog is refused, where it is to have one", () => {
+  for (const name of ["corosync", "modprobe"]) node.program(name, "exit 0");
+  mkdirSync(node.path("corosync"));
+  writeFileSync(node.path("corosync/corosync.conf"), "totem {\n}\n");
+  const check = (text: string) => {
+    writeFileSync(node.path("sbd"), text);
+    return node.run("pacemaker-check.sh");
+  };
+  const ours = "# Managed by cdktf-ha-clusters.\nSBD_WATCHDOG_DEV=";
+  expect(check(`${ours}/dev/null\n`)).toEqual({ status: 0, words: "" });
+  expect(check(`${ours}/dev/no-watchdog\n`)).toEqual({
+    status: 1,
+    words: expect.stringContaining(
+      "this machine has no watchdog /dev/no-watchdog: Fencing.watchdog({ software: true })",
+    ),
+  });
+  expect(check("SBD_WATCHDOG_DEV=/dev/no-watchdog\n").status).toBe(0);
+});
+
 describe("alerts", () => {
   beforeEach(() => mkdirSync(node.path("run/alerts")));
 
