@@ -187,6 +187,7 @@ test("another secret: both go over to it at once, nobody is missed, and the serv
     SecretString: NEXT_SECRET,
   });
   deployment = deployment.changed(pair({ exports: EXPORTS, secretVersion: "2" }));
+  expect((await deployment.plan()).actions).toEqual({});
   const { seconds } = await deployment.carryOut();
   report("AWS: another secret of a pair of file servers", `${seconds.toFixed(0)} s`);
   const [one, two] = await of("sha256sum /etc/corosync/authkey");
