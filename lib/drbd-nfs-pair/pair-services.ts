@@ -200,11 +200,17 @@ export class PacemakerService implements Service {
       ],
       onPackageChange: "none",
       files: [
+        // of its own, so that a push waits here until the pair has gone over to another one
+        {
+          path: "/etc/cdktf-ha/drbd-nfs-cluster.key",
+          text: this.pair.secret.placeholder,
+          mode: "0600",
+          onChange: "none",
+        },
         { path: "/etc/corosync/corosync.conf", text: renderCorosyncConf(this.pair.corosync()) },
         ...fencing.files(machine, this.pair.token),
         ...address.files,
       ],
-      // the cluster's key is made of it
       secrets: [...new Set([this.pair.secret, ...fencing.secrets])],
       units: ["corosync.service", "corosync-qdevice.service", "pacemaker.service"],
       hooks: {

@@ -12,20 +12,21 @@ pair_last_key=$pair_key.last
 pair_next_key=$pair_key.next
 
 # Made of the pair's secret: as long as corosync wants it, and the secret itself cannot be found from it.
-pair_cluster_key() {
-  local part
+pair_cluster_key() { # [FILE]
+  local file=${1:-/etc/cdktf-ha/drbd-nfs-cluster.key} part
   for part in 1 2; do
-    { printf 'corosync %s ' "$part" && cat /etc/cdktf-ha/drbd-nfs.key; } | sha512sum | cut -d ' ' -f 1 | tr -d '\n'
+    { printf 'corosync %s ' "$part" && cat "$file"; } | sha512sum | cut -d ' ' -f 1 | tr -d '\n'
   done
 }
 
 pair_key_changes() { [[ -s $pair_last_key && -s $pair_next_key ]]; }
 
-# A third key would be one too many. The way back is open as long as this node has changed nothing.
+# A third key would be one too many. The way back is open as long as this node has changed nothing. Asked before DRBD, the first, gets the secret.
 pair_fail_if_secret_refused() {
+  local file=/etc/cdktf-ha/drbd-nfs.key
   pair_key_changes || return 0
-  cmp --quiet "$pair_next_key" <(pair_cluster_key) && return
-  cmp --quiet "$pair_last_key" <(pair_cluster_key) && cmp --quiet "$pair_last_key" "$pair_key" && return
+  cmp --quiet "$pair_next_key" <(pair_cluster_key "$file") && return
+  cmp --quiet "$pair_last_key" <(pair_cluster_key "$file") && cmp --quiet "$pair_last_key" "$pair_key" && return
   pair_fail "the pair is going over to another secret still: apply that one again, with both nodes up, until it is through; then this one"
 }
 

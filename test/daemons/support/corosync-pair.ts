@@ -79,7 +79,8 @@ export class CorosyncNode {
 
   /** What the code says of the secret arrives, as a push does it. */
   take(secret: string): void {
-    writeFileSync(join(this.directory, "cdktf-ha/drbd-nfs.key"), secret);
+    for (const file of ["drbd-nfs", "drbd-nfs-cluster"])
+      writeFileSync(join(this.directory, `cdktf-ha/${file}.key`), secret);
     this.must("pair_take_key");
   }
 
@@ -216,7 +217,7 @@ esac`,
       this.keys.set(
         secret,
         this.one.must(
-          `f=/etc/cdktf-ha/drbd-nfs.key; cp $f /run/kept; printf %s '${secret}' >$f; pair_cluster_key; cat /run/kept >$f`,
+          `f=/etc/cdktf-ha/drbd-nfs-cluster.key; cp $f /run/kept; printf %s '${secret}' >$f; pair_cluster_key; cat /run/kept >$f`,
         ),
       );
   }
