@@ -40,8 +40,12 @@ beforeAll(async () => {
 });
 afterAll(() => nfs.stop());
 
-const bootOf = async (node: LabMachine): Promise<string> =>
-  (await node.ssh("cat /proc/sys/kernel/random/boot_id", { allowFailure: true })).stdout;
+/** Nothing while it cannot be told: a connection to a machine that is reset just then hangs. */
+const bootOf = (node: LabMachine): Promise<string> =>
+  node.ssh("cat /proc/sys/kernel/random/boot_id", { allowFailure: true, timeoutSeconds: 20 }).then(
+    ({ stdout }) => stdout,
+    () => "",
+  );
 
 /** Waits until a node has reset itself and is up again. */
 async function resets(node: LabMachine, before: string): Promise<void> {
