@@ -17,6 +17,9 @@ export interface CorosyncModel {
   readonly keeper: string;
 }
 
+/** Seconds of silence after which a node counts as lost, unless told otherwise. */
+export const TOKEN = 3;
+
 /** Milliseconds: the quorum host takes a node for dead after 1.2 times of it, the other node after 2.2 times of the token: about then. */
 const patience = (token: number): number => Math.round((token * 5) / 3);
 

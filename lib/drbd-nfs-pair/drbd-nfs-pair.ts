@@ -14,7 +14,7 @@ import type { ClusterTopology } from "../topology/topology";
 import type { VirtualIp } from "../virtual-ip/virtual-ip";
 import { ALERT_AGENT } from "./alerts";
 import type { CibModel } from "./cib";
-import type { CorosyncModel } from "./corosync-conf";
+import { TOKEN, type CorosyncModel } from "./corosync-conf";
 import type { DrbdResourceModel } from "./drbd-resource";
 import type { ExportModel } from "./exports-file";
 import type { FenceMethod } from "./fence-method";
@@ -203,7 +203,7 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
   }
 
   get token(): number {
-    return this.props.token ?? 3;
+    return this.props.token ?? TOKEN;
   }
 
   get operationTimeout(): number {

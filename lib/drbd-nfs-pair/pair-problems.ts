@@ -3,6 +3,7 @@ import { isIp } from "../net";
 import type { Machine } from "../platform/machine";
 import { checkAtSynth, isToken, refuse, refuseToken, warn, warnAtSynth } from "../problem";
 import { checkAlerts } from "./alerts";
+import { TOKEN } from "./corosync-conf";
 import type { DrbdNfsPairProps } from "./pair-props";
 import { checkMetrics } from "./metrics";
 
@@ -20,7 +21,7 @@ export function checkPair(
     pair,
     machines.map(({ name }) => name),
     machines,
-    props.token ?? 3,
+    props.token ?? TOKEN,
   );
   checkAddress(pair, machines, props);
   checkDisks(pair, machines, props);

@@ -221,8 +221,7 @@ export class PacemakerService implements Service {
         leave: script("pacemaker-leave.sh"),
       },
       checker: "corosync -t",
-      // to another secret both nodes go in steps, a minute apart
-      // and SBD begins as late as the other node takes over
+      // to another secret both nodes go in steps, a minute apart; and SBD begins as late as the other node takes over
       healthyWithin: 2 * this.pair.operationTimeout + 120 + (fencing.offAfter(this.pair.token) ?? 0),
     };
   }

@@ -57,18 +57,16 @@ pair_put_key() { # FILE
 
 # What a node tells of its keys: `has-HASH` and then `ready-HASH` of a new one, and `uses-HASH` where there is none. Of the hash there is just enough to
 # notice two keys that differ. Only the running cluster knows it, and forgets it when the node is gone.
-pair_key_told() { # NODE
-  timeout 20 attrd_updater --name ha-key --query --node "$1" 2>/dev/null | sed -nE 's/.* value="([^"]+)".*/\1/p' || true
-}
+pair_key_told() { pair_told ha-key "$1" '[^"]+'; } # NODE
 pair_key_hash() { sha256sum <"$1" | cut -c 1-4; }
 pair_tell_key() { timeout 20 attrd_updater --name ha-key --private --update "$1-$(pair_key_hash "$2")" >/dev/null; }
 pair_peer_says() { [[ $(pair_key_told "$PAIR_PEER") == $1-"$(pair_key_hash "$2")" ]]; } # PATTERN KEY
 
+pair_quorum() { timeout 30 corosync-quorumtool -s 2>/dev/null || true; } # its status is no 0 for a quorum
+
 # both: the two hear each other. alone, lone: this node hears nobody, and has a vote more, or none. Nothing: it cannot be told.
 pair_membership() {
-  local words
-  words=$(timeout 30 corosync-quorumtool -s 2>/dev/null) || true # its status is no 0 for a quorum
-  case $(sed -nE 's/^(Nodes|Quorate): +//p' <<<"$words" | tr '\n' ' ') in
+  case $(pair_quorum | sed -nE 's/^(Nodes|Quorate): +//p' | tr '\n' ' ') in
     '2 '*) echo both ;;
     '1 Yes ') echo alone ;;
     '1 No ') echo lone ;;
@@ -76,7 +74,7 @@ pair_membership() {
 }
 
 # Both nodes count the third vote: either could go on without the other one.
-pair_both_count_third_vote() { (($(timeout 30 corosync-quorumtool -s 2>/dev/null | grep -c ' A,V,') == 2)); }
+pair_both_count_third_vote() { (($(pair_quorum | grep -c ' A,V,') == 2)); }
 
 # One step of the way, if the code's key is another one. Both nodes do it once a minute, and a push until it is through.
 pair_change_key() { pair_one_at_a_time pair_step_key; }

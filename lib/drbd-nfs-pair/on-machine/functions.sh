@@ -63,6 +63,11 @@ pair_sees_both() {
   members=$(crm_node --partition 2>/dev/null) && [[ " $members " == *" $PAIR_NODE "* && " $members " == *" $PAIR_PEER "* ]]
 }
 
+# What a node has told the cluster under a name, as far as it is of this pattern; nothing while it has not.
+pair_told() { # NAME NODE PATTERN
+  timeout 20 attrd_updater --name "$1" --query --node "$2" 2>/dev/null | sed -nE "s/.* value=\"($3)\".*/\\1/p" || true
+}
+
 # Name of the node where a resource runs, or nothing.
 pair_where() { # RESOURCE
   crm_resource --quiet --resource "$1" --locate 2>/dev/null | awk 'NR == 1 { print $1 }' || true

@@ -5,9 +5,7 @@ pair_disk_bytes() { blockdev --getsize64 "$PAIR_DISK"; }
 pair_tell_size() { attrd_updater --name ha-disk-bytes --update "$(pair_disk_bytes)" >/dev/null; }
 pair_both_told() { [[ -n $(pair_size_of "$PAIR_NODE") && -n $(pair_size_of "$PAIR_PEER") ]]; }
 # Bytes, or nothing while that node has not told.
-pair_size_of() { # NODE
-  attrd_updater --name ha-disk-bytes --query --node "$1" 2>/dev/null | sed -nE 's/.* value="([0-9]+)".*/\1/p' || true
-}
+pair_size_of() { pair_told ha-disk-bytes "$1" '[0-9]+'; } # NODE
 
 pair_fail_if_shrunk() {
   local disk volume
