@@ -460,7 +460,10 @@ describe("metrics", () => {
 
   test("of a node that serves", () => {
     node.is({ serves: "yes", role: "Primary/Secondary", volume: 1000 });
-    node.program("corosync-quorumtool", "echo 'Quorate:          Yes'");
+    node.program(
+      "corosync-quorumtool",
+      `did asked; printf '%s\\n' 'Quorate:          Yes' '1 1 A,V,NMW nfs-1 (local)' '2 1 A,V,NMW nfs-2'`,
+    );
     node.differsIn(3);
     writeFileSync(node.path("var/verified"), "1764300000 2\n");
     const text = read();
@@ -473,6 +476,7 @@ describe("metrics", () => {
     for (const line of [
       "serves 1",
       "quorate 1",
+      "third_vote 1",
       "primary 1",
       "connected 1",
       "split 0",
@@ -486,6 +490,7 @@ describe("metrics", () => {
     ])
       expect(text).toContain(`nfs_pair_${line}\n`);
     expect(statSync(node.path("var/nfs-pair.prom")).mode & 0o777).toBe(0o644);
+    expect(node.done()).toEqual(["asked"]);
   });
 
   test("of a node whose DRBD is down", () => {

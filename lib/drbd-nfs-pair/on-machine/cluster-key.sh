@@ -74,7 +74,8 @@ pair_membership() {
 }
 
 # Both nodes count the third vote: either could go on without the other one.
-pair_both_count_third_vote() { (($(pair_quorum | grep -c ' A,V,') == 2)); }
+pair_both_count_third_vote() { pair_quorum | pair_shows_third_vote; }
+pair_shows_third_vote() { (($(grep -c ' A,V,') == 2)); }
 
 # One step of the way, if the code's key is another one. Both nodes do it once a minute, and a push until it is through.
 pair_change_key() { pair_one_at_a_time pair_step_key; }

@@ -13,15 +13,16 @@ gauge() { # NAME VALUE [LABELS]
 truth() { if "$@" >/dev/null 2>&1; then echo 1; else echo 0; fi; }
 is() { [[ $1 == "$2" ]]; }
 split() { is "$connection" StandAlone || pair_has_split; }
-quorate() { corosync-quorumtool -s 2>/dev/null | grep -E '^Quorate: +Yes' >/dev/null; }
+quorate() { grep -E '^Quorate: +Yes' <<<"$quorum"; }
+third_vote() { pair_shows_third_vote <<<"$quorum"; }
 
 metrics() {
-  local told='' connection disks role
-  connection=$(pair_connection) disks=$(pair_disks)
+  local told='' connection disks role quorum
+  connection=$(pair_connection) disks=$(pair_disks) quorum=$(pair_quorum)
   role=$(drbdadm role "$PAIR_RESOURCE" 2>/dev/null) || true
   gauge serves "$(truth pair_serves)"
   gauge quorate "$(truth quorate)"
-  gauge third_vote "$(truth pair_both_count_third_vote)"
+  gauge third_vote "$(truth third_vote)"
   gauge primary "$(truth is "${role%%/*}" Primary)"
   gauge connected "$(truth is "$connection" Connected)"
   gauge split "$(truth split)"
