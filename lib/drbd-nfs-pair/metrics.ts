@@ -1,12 +1,13 @@
 import type { Construct } from "constructs";
 import { checkCount, refuse } from "../problem";
 import { PLAIN_PATH } from "../push/bundle";
+import type { ServiceFile } from "../push/service";
 import { PROGRAMS } from "./layout";
 import { program, type NodePart } from "./node-part";
 
 export interface NfsMetricsProps {
   /**
-   * Directory that the machine's node exporter reads (`--collector.textfile.directory`); `nfs-pair.prom` is written there.
+   * Directory that the machine's node exporter reads (`--collector.textfile.directory`); `nfs-pair.prom` and `nfs-pair-volume.prom` are written there.
    * @default "/var/lib/prometheus/node-exporter" - as Debian's package has it
    */
   readonly directory?: string;
@@ -15,6 +16,7 @@ export interface NfsMetricsProps {
 }
 
 const UNIT = "cdktf-ha-nfs-metrics";
+const VOLUME_UNIT = `${UNIT}-volume`;
 
 export function checkMetrics(scope: Construct, { directory, interval }: NfsMetricsProps): void {
   checkCount(scope, "metrics.interval", interval, 1, 3600, "seconds");
@@ -30,24 +32,32 @@ export function checkMetrics(scope: Construct, { directory, interval }: NfsMetri
 /** The pair's state for a node exporter: opens no port. */
 export function metrics(props: NfsMetricsProps): NodePart {
   const { directory = "/var/lib/prometheus/node-exporter", interval = 15 } = props;
-  const head =
-    "# Managed by cdktf-ha-clusters.\n[Unit]\nDescription=The NFS pair's state for the node exporter\n";
+  const command = `${PROGRAMS}/metrics.sh ${directory}`;
   return {
     directories: [{ path: directory, mode: "0755" }],
     files: [
       program("metrics.sh"),
-      {
-        path: `/etc/systemd/system/${UNIT}.service`,
-        text: `${head}\n[Service]\nType=oneshot\nExecStart=/bin/bash ${PROGRAMS}/metrics.sh ${directory}\n`,
-        onChange: "none",
-      },
-      {
-        path: `/etc/systemd/system/${UNIT}.timer`,
-        text: `${head}\n[Timer]\nOnActiveSec=1s\nOnUnitActiveSec=${interval}s\nAccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n`,
-        onChange: "restart",
-      },
+      ...reading(UNIT, "The NFS pair's state", command, interval),
+      ...reading(VOLUME_UNIT, "What is on the NFS pair's volume", `${command} volume`, interval),
     ],
-    units: [`${UNIT}.timer`],
-    leave: `rm --force ${directory}/nfs-pair.prom`,
+    units: [`${UNIT}.timer`, `${VOLUME_UNIT}.timer`],
+    leave: `rm --force ${directory}/nfs-pair.prom ${directory}/nfs-pair-volume.prom`,
   };
+}
+
+/** Without a time limit: systemd starts no second one beside one that hangs, and would beside one that it has given up. */
+function reading(unit: string, what: string, command: string, interval: number): ServiceFile[] {
+  const head = `# Managed by cdktf-ha-clusters.\n[Unit]\nDescription=${what} for the node exporter\n`;
+  return [
+    {
+      path: `/etc/systemd/system/${unit}.service`,
+      text: `${head}\n[Service]\nType=oneshot\nExecStart=/bin/bash ${command}\n`,
+      onChange: "none",
+    },
+    {
+      path: `/etc/systemd/system/${unit}.timer`,
+      text: `${head}\n[Timer]\nOnActiveSec=1s\nOnUnitActiveSec=${interval}s\nAccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n`,
+      onChange: "restart",
+    },
+  ];
 }

@@ -176,9 +176,9 @@ describe("systemd", () => {
   withSystemd("takes the units and calendars", () => {
     const made = (node = new StandInNode());
     const units = Object.entries(everything).filter(([name]) =>
-      /^nfs-(upkeep|verify|alert|metrics)\./.test(name),
+      /^nfs-(upkeep|verify|alert|metrics|metrics-volume)\./.test(name),
     );
-    expect(units.length).toBe(8);
+    expect(units.length).toBe(10);
     for (const [name, text] of units) writeFileSync(made.path(`cdktf-ha-${name}`), text);
     for (const [name] of units) {
       const { stderr } = spawnSync("systemd-analyze", ["verify", made.path(`cdktf-ha-${name}`)], {

@@ -122,6 +122,8 @@ function pairCase(
             "alert-command": file("/usr/local/lib/cdktf-ha/drbd-nfs/alert-command"),
             "nfs-metrics.service": file("/etc/systemd/system/cdktf-ha-nfs-metrics.service"),
             "nfs-metrics.timer": file("/etc/systemd/system/cdktf-ha-nfs-metrics.timer"),
+            "nfs-metrics-volume.service": file("/etc/systemd/system/cdktf-ha-nfs-metrics-volume.service"),
+            "nfs-metrics-volume.timer": file("/etc/systemd/system/cdktf-ha-nfs-metrics-volume.timer"),
             "srv-pictures.mount": file("/etc/systemd/system/srv-pictures.mount", "app-1"),
             "srv-pictures-again.service": file("/etc/systemd/system/srv-pictures-again.service", "app-1"),
             // for kernels with DRBD 9, which the pair does not use yet

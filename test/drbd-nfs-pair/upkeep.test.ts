@@ -453,9 +453,17 @@ describe("alerts", () => {
 });
 
 describe("metrics", () => {
-  const read = () => {
-    expect(node.run("metrics.sh", [node.path("var")])).toEqual({ status: 0, words: "" });
-    return readFileSync(node.path("var/nfs-pair.prom"), "utf8");
+  const read = (part?: "volume") => {
+    const words = [node.path("var"), ...(part ? [part] : [])];
+    expect(node.run("metrics.sh", words)).toEqual({ status: 0, words: "" });
+    const text = readFileSync(node.path(`var/nfs-pair${part ? "-volume" : ""}.prom`), "utf8");
+    for (const line of text.split("\n").slice(0, -1))
+      expect(line).toMatch(
+        /^(# TYPE nfs_pair_[a-z_]+ gauge|nfs_pair_[a-z_]+(\{[a-z]+="[\w-]+"(,[a-z]+="\w*")*\})? \d+)$/,
+      );
+    const types = text.match(/^# TYPE .*/gm) ?? [];
+    expect(new Set(types).size).toBe(types.length);
+    return text;
   };
 
   test("of a node that serves", () => {
@@ -467,12 +475,6 @@ describe("metrics", () => {
     node.differsIn(3);
     writeFileSync(node.path("var/verified"), "1764300000 2\n");
     const text = read();
-    for (const line of text.trim().split("\n"))
-      expect(line).toMatch(
-        /^(# TYPE nfs_pair_[a-z_]+ gauge|nfs_pair_[a-z_]+(\{[a-z]+="\w+"(,[a-z]+="\w+")*\})? \d+)$/,
-      );
-    const types = text.match(/^# TYPE .*/gm)!;
-    expect(new Set(types).size).toBe(types.length);
     for (const line of [
       "serves 1",
       "quorate 1",
@@ -499,6 +501,70 @@ describe("metrics", () => {
     expect(text).toContain('nfs_pair_connection{state="Unconfigured"} 1\n');
     expect(text).toContain('nfs_pair_up_to_date{copy="own"} 0\n');
     expect(text).not.toContain("out_of_sync");
+  });
+
+  describe("of the volume", () => {
+    const list = (...lines: readonly string[]): void =>
+      writeFileSync(node.path("facts-exports"), lines.join(""));
+    const samples = (): string[] => read("volume").match(/^nfs_pair_.*/gm) ?? [];
+    const SIZES = ["nfs_pair_volume_used_bytes 2867200", "nfs_pair_volume_free_bytes 1024000"];
+    beforeEach(() => {
+      node.is({ serves: "yes", sizes: "4096 1000 300 250" });
+      node.program("stat", `did "stat $*"; is sizes; [[ -s '${node.path("is/sizes")}' ]]`);
+      // as XFS's own program says it
+      node.program(
+        "xfs_quota",
+        `did "$3"
+printf '#%-10u %10llu %10llu %10llu     %02d %9s\\n' 0 900 0 0 0 '[--------]' 7 300 0 1572864 0 '[--------]' 2147483647 4294967296 0 5368709120 0 '[--------]' 8 5 0 0 0 '[--------]'
+echo`,
+      );
+      list("0 8 /srv/nfs/exports/without\n");
+    });
+
+    test("how full it is; nobody is asked for quotas where there are none", () => {
+      expect(samples()).toEqual(SIZES);
+      expect(node.done()).toEqual([`stat --file-system --format %S %b %f %a ${node.path("volume")}`]);
+    });
+
+    test("of each export with a quota how much of it is taken", () => {
+      list(
+        "1536 7 /srv/nfs/exports/assets\n",
+        "0 8 /srv/nfs/exports/without\n",
+        "5242880 2147483647 /srv/nfs/exports/old-photos\n",
+        "10 70 /srv/nfs/exports/not-counted-yet\n",
+      );
+      expect(samples()).toEqual([
+        ...SIZES,
+        'nfs_pair_export_quota_bytes{export="assets"} 1610612736',
+        'nfs_pair_export_quota_bytes{export="old-photos"} 5497558138880',
+        'nfs_pair_export_used_bytes{export="assets"} 307200',
+        'nfs_pair_export_used_bytes{export="old-photos"} 4398046511104',
+      ]);
+      expect(node.done().slice(1)).toEqual(["report -p -N -n -b"]);
+    });
+
+    test("where quotas cannot be read the rest is told", () => {
+      list("1536 7 /srv/nfs/exports/assets\n");
+      node.program("xfs_quota", "echo; exit 1");
+      expect(samples()).toEqual(SIZES);
+    });
+
+    test("nothing on the node that does not serve, and nothing new where it cannot be read", () => {
+      samples();
+      writeFileSync(node.path("is/sizes"), "");
+      expect(node.run("metrics.sh", [node.path("var"), "volume"]).status).not.toBe(0);
+      expect(readFileSync(node.path("var/nfs-pair-volume.prom"), "utf8")).toContain(SIZES[0]);
+      node.done();
+      node.is({ serves: "no" });
+      expect(read("volume")).toBe("");
+      expect(node.done()).toEqual([]);
+    });
+
+    test("the pair's own are told without it", () => {
+      node.is({ volume: 1000 });
+      read();
+      expect(node.done()).toEqual([]);
+    });
   });
 });
 
