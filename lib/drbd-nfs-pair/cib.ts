@@ -1,4 +1,4 @@
-import { SERVER_AGENT } from "./layout";
+import { CLIENTS_AGENT, SERVER_AGENT } from "./layout";
 import { ADDRESS_AGENT } from "./moving-address";
 
 /** Everything that Pacemaker is told, in its own words. */
@@ -93,8 +93,14 @@ export function renderCib(model: CibModel): string {
       parameters: { state: model.nfsState },
       operations: { ...usual, monitor: [whole(1 / 3), seconds(1)] },
     }),
-    // the last to come and the first to go: clients see silence, never a server without their export
+    // the last that clients see to come and the first to go: they see silence, never a server without their export
     ...virtualIp(model.virtualIp, whole, seconds),
+    ...primitive("      ", "clients", CLIENTS_AGENT, {
+      parameters: { ip: model.virtualIp.address, state: model.nfsState },
+      operations: { ...usual, monitor: [whole(1 / 6), seconds(1)] },
+      // whatever is the matter with it, the service stays
+      meta: { "migration-threshold": "INFINITY" },
+    }),
     "    </group>",
     "  </resources>",
     "  <constraints>",
@@ -112,8 +118,8 @@ export function renderCib(model: CibModel): string {
     "  </constraints>",
     "  <rsc_defaults>",
     ...settings("meta_attributes", "resource-defaults", "    ", {
-      // Each move is a gap: who serves well goes on serving. It counts six times, for each of the group's three and as much again for the
-      // volume that they are with: 600, less than one host that only the other node reaches.
+      // Each move is a gap: who serves well goes on serving. It counts eight times, for each of the group's four and as much again for the
+      // volume that they are with: 800, less than one host that only the other node reaches.
       "resource-stickiness": "100",
       "migration-threshold": "3",
       "failure-timeout": "120s",
@@ -134,7 +140,7 @@ type Seconds = (factor: number) => string;
 /** Attribute of a node: 1000 for each host that it reaches. */
 const PING = "ha-ping";
 
-/** More than six times the stickiness, less than the difference between a good copy and a stale one. */
+/** More than eight times the stickiness, less than the difference between a good copy and a stale one. */
 const REACHABLE = [
   `    <rsc_location id="${OURS}reachable" rsc="${OURS}drbd-clone">`,
   `      <rule id="${OURS}reachable-rule" role="Promoted" score-attribute="${PING}">`,

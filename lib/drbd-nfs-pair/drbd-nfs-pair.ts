@@ -27,11 +27,15 @@ import {
   DIRECTORY,
   HEARTBEAT_PORT,
   MINOR,
+  LOCK_PORT,
+  MOUNT_PORT,
   NFS_PORT,
   QUORUM_PORT,
   REPLICATION_PORT,
   RESOURCE,
+  RPC_PORT,
   STATE,
+  STATUS_PORT,
 } from "./layout";
 import { checkManager, heartbeatTimes, Manager } from "./manager";
 import type { NfsConfModel } from "./nfs-conf";
@@ -48,6 +52,16 @@ import {
 } from "./pair-services";
 import { QuorumService } from "./quorum-service";
 import { UpkeepService } from "./upkeep-service";
+
+/** Who a client was told to be rid of tells so by datagrams, and asks by one where to. */
+const VERSION_3_PORTS = {
+  "port map": Port.tcp(RPC_PORT),
+  "port map by datagram": Port.udp(RPC_PORT),
+  mounts: Port.tcp(MOUNT_PORT),
+  locks: Port.tcp(LOCK_PORT),
+  status: Port.tcp(STATUS_PORT),
+  "status by datagram": Port.udp(STATUS_PORT),
+};
 
 /**
  * NFS exports that survive the loss of either server: DRBD keeps the same data on both, Pacemaker runs the NFS server on one of
@@ -104,7 +118,10 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
     );
     props.virtualIp.prepare(this, this.machines);
     props.fencing?.method.prepare(this.machines);
-    this.connections = new Connections(this, { name: id, ports: { nfs: Port.tcp(NFS_PORT) } });
+    this.connections = new Connections(this, {
+      name: id,
+      ports: { nfs: Port.tcp(NFS_PORT), ...(this.version3 ? VERSION_3_PORTS : {}) },
+    });
     this.openPorts();
     for (const one of props.exports) this.addExport(one);
     this.ready = this.rollOut();
@@ -313,12 +330,17 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
       threads: this.props.threads ?? 16,
       lease: this.props.lease ?? 10,
       grace: this.props.grace ?? 90,
+      version3: this.version3,
     };
   }
 
   exports(): ExportModel[] {
     // whom nobody may mount yet is in no line of the file
     return [...this.known.values()].map((one) => one.model()).filter(({ clients }) => clients.length > 0);
+  }
+
+  private get version3(): boolean {
+    return this.props.version3 ?? false;
   }
 
   private get pingHosts(): readonly string[] {
@@ -370,6 +392,7 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
         { port: Port.tcp(REPLICATION_PORT), address: this.replicationAddress(machine) },
         { port: membership, address },
         { port: Port.tcp(NFS_PORT) },
+        ...(this.version3 ? Object.values(VERSION_3_PORTS).map((port) => ({ port })) : []),
       ]);
     }
     connections.allowInternally(membership);

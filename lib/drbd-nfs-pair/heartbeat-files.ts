@@ -49,8 +49,9 @@ export function renderHaresources({
   const resources = [
     `drbddisk::${drbdResource}`,
     `Filesystem::${device}::${directory}::${type}::${options}`,
-    "nfsserver",
+    "nfs-server",
     `IPaddr2::${address}/${prefix}`,
+    "nfs-clients",
   ];
   return `# Managed by cdktf-ha-clusters.\n${preferred} ${resources.join(" ")}\n`;
 }

@@ -40,12 +40,12 @@ export class HeartbeatService implements Service {
           mode: "0600",
           onChange: "restart",
         },
-        {
-          path: "/etc/ha.d/resource.d/nfsserver",
-          text: script("heartbeat-nfsserver.sh"),
+        ...["nfs-server", "nfs-clients"].map((name) => ({
+          path: `/etc/ha.d/resource.d/${name}`,
+          text: script("heartbeat-agent.sh"),
           mode: "0755",
-          onChange: "none",
-        },
+          onChange: "none" as const,
+        })),
         {
           path: "/etc/systemd/system/heartbeat.service.d/cdktf-ha.conf",
           text: `# Managed by cdktf-ha-clusters.\n[Service]\nExecStartPre=/bin/bash ${PROGRAMS}/heartbeat-begin.sh\n`,

@@ -16,6 +16,9 @@ export const STATE = `${DIRECTORY}/state`;
 /** Pacemaker's and Heartbeat's agent for the NFS server: our own. */
 export const SERVER_AGENT = "ocf:cdktf-ha:nfs-server";
 export const SERVER_AGENT_FILE = "/usr/lib/ocf/resource.d/cdktf-ha/nfs-server";
+/** And for telling its clients that it has moved. */
+export const CLIENTS_AGENT = "ocf:cdktf-ha:nfs-clients";
+export const CLIENTS_AGENT_FILE = "/usr/lib/ocf/resource.d/cdktf-ha/nfs-clients";
 
 /** What the hooks share. */
 export const PROGRAMS = "/usr/local/lib/cdktf-ha/drbd-nfs";
@@ -25,6 +28,11 @@ export const CLUSTER_PORT = 5405;
 export const HEARTBEAT_PORT = 694;
 export const QUORUM_PORT = 5403;
 export const NFS_PORT = 2049;
+/** Of version 3 alone: who has which port, mounts, the locks, and whose machine was started anew. */
+export const RPC_PORT = 111;
+export const MOUNT_PORT = 20048;
+export const LOCK_PORT = 32803;
+export const STATUS_PORT = 662;
 
 /** All nodes of a pair are one server to NFS clients: only under one name do they reclaim their locks. */
 export const SERVER_SCOPE = "cdktf-ha-nfs";

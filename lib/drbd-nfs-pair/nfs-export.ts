@@ -5,7 +5,7 @@ import { checkRange, refuse } from "../problem";
 import { Rollout, RolloutOrder } from "../push/rollout";
 import type { DrbdNfsPair } from "./drbd-nfs-pair";
 import { fsidOf, type ExportModel, type Squash } from "./exports-file";
-import { EXPORTS } from "./layout";
+import { EXPORTS, NFS_PORT } from "./layout";
 import { MountService } from "./mount-service";
 
 export interface NfsExportProps {
@@ -90,7 +90,7 @@ export class NfsExport {
     }
     if (this.clients.includes(peer)) return;
     this.clients.push(peer);
-    this.pair.connections.allowFrom(peer, "nfs");
+    this.pair.connections.allowFrom(peer);
   }
 
   /**
@@ -149,6 +149,9 @@ export class NfsMount extends Construct {
       () => ({ server: source.address, path: source.path, where, readOnly }),
       where,
     );
+    const purpose = `${pair.node.id} has moved`;
+    for (const machine of group.connections.machines)
+      machine.follows({ address: source.address, port: NFS_PORT, purpose });
     this.ready = new Rollout(this, "rollout", {
       nodes: group.connections.machines.map((machine) => ({ machine, services: [service] })),
       order: RolloutOrder.allAtOnce(),

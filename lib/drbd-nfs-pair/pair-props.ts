@@ -67,6 +67,12 @@ export interface DrbdNfsPairProps {
   readonly token?: number;
   /** Seconds in which starting or stopping one thing must be done; longer ones count as failed. @default 60 */
   readonly operationTimeout?: number;
+  /**
+   * Clients of version 3 too, as VMware ESXi and old systems are. Opens four ports more for the clients, and nobody gets a new lock before the whole
+   * `grace` has passed after a failover.
+   * @default false - version 4 has one port, and its locks need no notifications, for which clients have to let the nodes in
+   */
+  readonly version3?: boolean;
   /** Of the NFS server: requests at a time. @default 16 */
   readonly threads?: number;
   /** Seconds that a silent client keeps its locks, whoever else wants them. @default 10 - not the kernel's 90, for which a dead client's lock would be held */

@@ -10,6 +10,7 @@ import { renderExportList, renderExports, type ExportModel } from "./exports-fil
 import type { FenceMethod } from "./fence-method";
 import {
   ACTIVE,
+  CLIENTS_AGENT_FILE,
   DEVICE,
   DIRECTORY,
   HAND_OVER,
@@ -146,7 +147,7 @@ export class NfsServerService implements Service {
         { path: "/etc/nfs.conf.d/cdktf-ha.conf", text: renderNfsConf(this.pair.nfs()), onChange: "restart" },
         {
           path: "/etc/systemd/system/nfs-server.service.d/cdktf-ha.conf",
-          text: renderNfsDropIn(SERVER_SCOPE, `/bin/bash ${PROGRAMS}/directories.sh`),
+          text: renderNfsDropIn(SERVER_SCOPE, `/bin/bash ${PROGRAMS}/directories.sh`, this.pair.nfs()),
           onChange: "restart",
         },
         {
@@ -158,6 +159,7 @@ export class NfsServerService implements Service {
         program("directories.sh", "nfs-directories.sh"),
         program("quotas.sh"),
         { path: SERVER_AGENT_FILE, text: script("nfs-server.sh"), mode: "0755", onChange: "none" },
+        { path: CLIENTS_AGENT_FILE, text: script("nfs-clients.sh"), mode: "0755", onChange: "none" },
         {
           path: "/usr/local/sbin/nfs-pair-switchover",
           text: script("nfs-switchover.sh"),

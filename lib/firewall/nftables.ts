@@ -1,3 +1,4 @@
+import { isIpv6 } from "../net";
 import type { Protocol } from "./port";
 import { groupRules, type Rule, type RuleGroup } from "./rule-set";
 
@@ -9,6 +10,15 @@ export interface HostRules {
   readonly outbound?: readonly Rule[];
   /** Ports that answer on the loopback interface only, whatever any other rule says. */
   readonly localhostOnly: readonly { protocol: Protocol; first: number; last: number; purpose: string }[];
+  /** Servers that the machine is a client of, and whose address moves between machines. */
+  readonly moving?: readonly MovingServer[];
+}
+
+export interface MovingServer {
+  readonly address: string;
+  /** TCP. */
+  readonly port: number;
+  readonly purpose: string;
 }
 
 /** The table's name: ours alone, so that rules of Docker, of fail2ban or of an operator stay as they are. */
@@ -33,6 +43,7 @@ export function renderNftables(rules: HostRules): string {
       "ct state established,related accept",
       'iifname "lo" accept',
       ...localhost,
+      ...[...new Set(rules.moving?.map(movingLine))].sort(),
       "ct state invalid drop",
       ...ESSENTIAL_ICMP,
       ...inbound,
@@ -55,6 +66,14 @@ const ESSENTIAL_ICMP = [
   "icmp type { echo-request, destination-unreachable, time-exceeded, parameter-problem } accept",
   "icmpv6 type { echo-request, destination-unreachable, packet-too-big, time-exceeded, parameter-problem, nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert, mld-listener-query } accept",
 ];
+
+/**
+ * Whoever takes the address over does not know its connections, and asks about them by a packet that fits none: the machine's answer is refused,
+ * so that it connects anew at once, and not after its next, late repetition.
+ */
+function movingLine({ address, port, purpose }: MovingServer): string {
+  return `${isIpv6(address) ? "ip6" : "ip"} saddr ${address} tcp sport ${port} tcp flags & (fin | syn | rst | ack) == ack accept comment ${quote(purpose)}`;
+}
 
 function chain(name: "input" | "output", lines: readonly string[]): string[] {
   return [

@@ -441,6 +441,7 @@ export const SHAPES: Shapes = {
         "pingHosts?": ["list", "text"],
         "token?": "number",
         "operationTimeout?": "number",
+        "version3?": "flag",
         "threads?": "number",
         "lease?": "number",
         "grace?": "number",

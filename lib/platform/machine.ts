@@ -1,7 +1,7 @@
 import { TerraformStack, type ITerraformDependable } from "cdktf";
 import { Construct } from "constructs";
 import { inboundRules, outboundRules, type Connections } from "../firewall/connections";
-import type { HostRules } from "../firewall/nftables";
+import type { HostRules, MovingServer } from "../firewall/nftables";
 import { Peer } from "../firewall/peer";
 import { Port } from "../firewall/port";
 import type { Rule } from "../firewall/rule-set";
@@ -67,6 +67,7 @@ export class Machine extends Construct {
   private readonly services = new Map<string, Service>();
   private readonly kept = new Set<string>();
   private volume?: Push;
+  private readonly moving: MovingServer[] = [];
   private readonly daemons: { readonly of: string; readonly listening: () => readonly Listening[] }[] = [];
 
   /** Is it a machine, and not the description of a new node? By a symbol: several copies of this package may be loaded. */
@@ -152,6 +153,11 @@ export class Machine extends Construct {
     this.daemons.push({ of: cluster.node.path, listening });
   }
 
+  /** The machine is a client of a server whose address moves between machines. */
+  follows(server: MovingServer): void {
+    this.moving.push(server);
+  }
+
   /** Lets the machine read the secrets that its services fetch by themselves. */
   private grantSecrets(): void {
     const services = [...this.services.values()];
@@ -213,7 +219,7 @@ export class Machine extends Construct {
         purpose,
       })),
     );
-    return { inbound, outbound, localhostOnly };
+    return { inbound, outbound, localhostOnly, moving: this.moving };
   }
 
   private problems(): Problem[] {

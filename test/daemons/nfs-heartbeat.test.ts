@@ -37,21 +37,22 @@ function write(name: string, text: string, mode = 0o600): string {
 }
 
 /** The project's own check, with the files at their places. */
-function check(files: Readonly<Record<string, string>>, { mode = 0o600, drbd = "" } = {}) {
+function check(files: Readonly<Record<string, string>>, { mode = 0o600 } = {}) {
   const places = ["ha.cf", "haresources", "authkeys"].map((name) => {
     const path = write(name, files[name]!, name === "authkeys" ? mode : 0o644);
     return `install -m ${name === "authkeys" ? mode.toString(8) : "644"} ${path} /etc/ha.d/${name}`;
   });
-  const agent = write("nfsserver", readFileSync(join(onMachine, "heartbeat-nfsserver.sh"), "utf8"));
+  const agent = write("agent", readFileSync(join(onMachine, "heartbeat-agent.sh"), "utf8"));
   const hook = readFileSync(join(onMachine, "heartbeat-check.sh"), "utf8");
-  const proc = write("drbd", drbd);
   return run(
     [
       `mkdir -p ${directory}/view && mount -t tmpfs tmpfs ${directory}/view && mkdir ${directory}/view/new ${directory}/view/work`,
       `mount -t overlay overlay -o lowerdir=/etc/ha.d,upperdir=${directory}/view/new,workdir=${directory}/view/work /etc/ha.d`,
       ...places,
-      `install -m 755 ${agent} /etc/ha.d/resource.d/nfsserver`,
-      `. ${write("check.sh", hook.replaceAll("/proc/drbd", proc))}`,
+      ...["nfs-server", "nfs-clients"].map(
+        (name) => `install -m 755 ${agent} /etc/ha.d/resource.d/${name}`,
+      ),
+      `. ${write("check.sh", hook)}`,
     ].join("\n"),
   );
 }
@@ -106,13 +107,6 @@ describe("heartbeat", () => {
   withHeartbeat("refuses a key that others can read", () => {
     const { status, words } = check(usual, { mode: 0o644 });
     expect(words).toContain("Bad permissions on keyfile");
-    expect(status).toBe(1);
-  });
-
-  withHeartbeat("is refused on DRBD 9, and not on 8.4", () => {
-    expect(check(usual, { drbd: "version: 8.4.11 (api:1/proto:86-101)\n" }).status).toBe(0);
-    const { status, words } = check(usual, { drbd: "version: 9.2.12 (api:2/proto:118-122)\n" });
-    expect(words).toContain("has DRBD 9");
     expect(status).toBe(1);
   });
 });

@@ -189,7 +189,11 @@ describe("Pacemaker's configuration", () => {
     )!;
     return { cib, simulate, attribute, serving: serving! };
   };
-  const MOVED = ["Demote ha-drbd:1", "Move ha-fs", "Move ha-nfsd", "Move ha-vip", "Promote ha-drbd:0"];
+  const MOVED = [
+    "Demote ha-drbd:1",
+    ...["clients", "fs", "nfsd", "vip"].map((name) => `Move ha-${name}`),
+    "Promote ha-drbd:0",
+  ];
 
   withPacemaker(
     "the service goes to the node that reaches more, and does not come back for an equal one",

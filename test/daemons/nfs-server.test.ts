@@ -15,11 +15,20 @@ echo "$1" >>calls
 [[ ! -e broken ]] || { echo "it is broken"; exit 1; }
 case $1 in
   start)
-    [[ $2 == nfsdcld.service ]] && daemons=nfsdcld || daemons="nfsd rpc.mountd nfsdcld"
+    df --output=avail --block-size=M state | tail -n 1 | tr -d ' ' >room-at-start
+    case $2 in
+      nfsdcld.service) daemons=nfsdcld ;;
+      rpc-statd.service) daemons=rpc.statd ;;
+      *) daemons="nfsd rpc.mountd nfsdcld\${VERSION_3:+ rpc.statd}" ;;
+    esac
     for daemon in $daemons; do "./$daemon" 60 >/dev/null 2>&1 & done
     sleep 0.1
     ;;
-  stop) pkill -KILL --exact 'nfsd|rpc.mountd|nfsdcld'; sleep 0.1 ;;
+  stop)
+    pkill -KILL --exact 'nfsd|rpc.mountd|nfsdcld'
+    [[ $* != *rpc-statd.service* ]] || pkill -KILL --exact rpc.statd
+    sleep 0.1
+    ;;
 esac
 exit 0
 `;
@@ -30,8 +39,10 @@ function run(script: string): string[] {
   writeFileSync(join(directory, "systemctl"), SYSTEMCTL, { mode: 0o755 });
   const prepared = `set -u
 mkdir -p ${view} && mount -t tmpfs tmpfs ${view} && cd ${view}
-mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/nfs
-for daemon in nfsd rpc.mountd nfsdcld; do cp /bin/sleep $daemon; done
+mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/nfs && mount -t tmpfs tmpfs /run
+mkdir state && mount -t tmpfs -o size=16m volume state
+printf '#!/bin/bash\\n[[ $*:\${VERSION_3:-} != "--get nfsd vers3:yes" ]] || echo y\\n' >nfsconf && chmod +x nfsconf
+for daemon in nfsd rpc.mountd nfsdcld rpc.statd; do cp /bin/sleep $daemon; done
 cp ${directory}/systemctl . && touch calls && printf '#!/bin/sh\\n' >logger && chmod +x logger
 export PATH=${view}:$PATH OCF_RESKEY_state=${view}/state
 agent() { bash '${AGENT}' "$1"; echo "$1 $?"; }
@@ -103,3 +114,37 @@ inNamespaces("a unit that does not start or stop is a failure", () => {
     run("touch broken; agent start; rm broken; agent start; touch broken; agent stop; agent monitor"),
   ).toEqual(["start 1", "start 0", "stop 1", "monitor 0"]);
 });
+
+inNamespaces("of version 3 it keeps who has locks as well, whatever statd's number is on this node", () => {
+  expect(
+    run(`export VERSION_3=yes; agent start; stat --format '%U %n' state state/sm state/sm.bak
+echo 3 >state/state; agent monitor; pkill -KILL --exact rpc.statd; sleep 0.1; agent monitor; pgrep --exact rpc.statd || echo none
+OCF_RESKEY_CRM_meta_interval=20000 agent monitor; pgrep --exact --count rpc.statd
+agent stop; pgrep --exact rpc.statd || echo none; chown --recursive root state; agent start; stat --format %U state/state state/sm`),
+  ).toEqual([
+    "start 0",
+    "statd state",
+    "statd state/sm",
+    "statd state/sm.bak",
+    "monitor 0",
+    "monitor 0",
+    "none",
+    "monitor 0",
+    "1",
+    "stop 0",
+    "none",
+    "start 0",
+    "statd",
+    "statd",
+  ]);
+});
+
+inNamespaces(
+  "on a volume that clients have filled there is room for what it has to note as it starts",
+  () => {
+    expect(
+      run(`agent start; dd if=/dev/zero of=state/files bs=1M 2>/dev/null; (echo new >state/note) 2>/dev/null || echo full
+agent stop; agent start; cat room-at-start; (echo new >state/note) 2>/dev/null || echo full`),
+    ).toEqual(["start 0", "full", "stop 0", "start 0", "8M", "full"]);
+  },
+);

@@ -48,6 +48,7 @@ export function nfsPairCases(): { name: string; files: Record<string, string> }[
         token: 5,
         operationTimeout: 90,
         threads: 64,
+        version3: true,
         lease: 20,
         grace: 60,
         verifySchedule: "*-*-01 03:00",

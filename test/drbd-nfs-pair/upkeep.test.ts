@@ -314,6 +314,17 @@ describe("copies that have gone apart", () => {
   });
 });
 
+test("a node whose kernel has DRBD 9 is refused, and nothing has changed", () => {
+  node.program("uname", "[[ $1 == --nodename ]] && echo nfs-1 || echo 6.1");
+  node.program("modprobe", "exit 0");
+  writeFileSync(node.path("proc-drbd"), "version: 9.2.12 (api:2/proto:118-122)\n");
+  expect(node.run("drbd-check.sh")).toEqual({
+    status: 1,
+    words: expect.stringContaining("has DRBD 9, and the pair is for 8.4"),
+  });
+  expect(node.done()).toEqual([]);
+});
+
 test("a node without a watchdog is refused, where it is to have one", () => {
   for (const name of ["corosync", "modprobe"]) node.program(name, "exit 0");
   mkdirSync(node.path("corosync"));

@@ -4,9 +4,6 @@ fail() {
   printf '%s\n' "$*" >&2
   exit 1
 }
-if grep --quiet '^version: 9' /proc/drbd 2>/dev/null; then
-  fail "this machine's kernel has DRBD 9, and Heartbeat's drbddisk is for 8: leave 'manager' out for Pacemaker"
-fi
 (($(wc --words </etc/ha.d/authkeys) == 5)) || fail "the secret has a space in it: Heartbeat would use what is before"
 # what it does not find it gives up when it is needed
 while read -r resource; do

@@ -3,9 +3,17 @@
 # shellcheck source-path=SCRIPTDIR source=functions.sh
 . /usr/local/lib/cdktf-ha/drbd-nfs/functions.sh
 
-# Version 4 alone: the server's unit wants rpc.statd, which sits in the state directory as well.
-unwanted=(rpc-statd.service rpc-statd-notify.service rpcbind.service rpcbind.socket
-  nfs-blkmap.service rpc-gssd.service rpc-svcgssd.service)
+# The server's unit wants rpc.statd, which is of version 3 alone and sits in the state directory as well. Its clients are told by an agent of the pair's.
+unwanted=(rpc-statd-notify.service nfs-blkmap.service rpc-gssd.service rpc-svcgssd.service)
+of_version_3=(rpc-statd.service rpcbind.service rpcbind.socket)
+if [[ $(nfsconf --get nfsd vers3) == y ]]; then
+  if [[ $(systemctl is-enabled "${of_version_3[@]}" 2>/dev/null) == *masked* ]]; then
+    systemctl unmask --quiet "${of_version_3[@]}"
+  fi
+  systemctl enable --quiet --now rpcbind.socket
+else
+  unwanted+=("${of_version_3[@]}")
+fi
 # each such call makes systemd read all its units again
 states=$(systemctl is-enabled "${unwanted[@]}" 2>/dev/null) || true
 if grep -qvx masked <<<"$states"; then

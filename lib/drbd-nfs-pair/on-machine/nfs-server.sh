@@ -1,11 +1,12 @@
 #!/bin/bash
-# ocf:cdktf-ha:nfs-server: the kernel's NFS server, version 4 alone; what it knows of its clients is in `state`, on the volume that
+# ocf:cdktf-ha:nfs-server: the kernel's NFS server; what it knows of its clients is in `state`, on the volume that
 # moves. resource-agents has one for every version and every system; it asks systemd some fifteen times for a start and a stop, half of
 # the pause of a switchover.
 set -u
 export SYSTEMCTL_SKIP_SYSV=1 # the package's init script is of no use here, and takes long to be looked at
 state=${OCF_RESKEY_state:-}
 place=/var/lib/nfs
+offered=/run/cdktf-ha-nfs # what it exports: not on the volume, which may be full
 units=(nfs-server.service nfs-mountd.service nfs-idmapd.service nfsdcld.service)
 SUCCESS=0 FAILED=1 UNKNOWN=3 STOPPED=7
 
@@ -22,8 +23,8 @@ metadata() {
 <?xml version="1.0"?>
 <resource-agent name="nfs-server" version="1.0">
 <version>1.1</version>
-<longdesc lang="en">The kernel's NFS server, version 4 alone, whose knowledge of its clients moves with a volume.</longdesc>
-<shortdesc lang="en">NFS server, version 4</shortdesc>
+<longdesc lang="en">The kernel's NFS server, whose knowledge of its clients moves with a volume.</longdesc>
+<shortdesc lang="en">NFS server</shortdesc>
 <parameters>
 <parameter name="state" unique-group="state" required="1">
 <longdesc lang="en">Directory for what the server knows of its clients.</longdesc><shortdesc lang="en">directory</shortdesc><content type="string"/>
@@ -45,22 +46,35 @@ runs() { pgrep --exact "$1" >/dev/null; }
 serves() { runs nfsd; } # threads of the kernel's
 answers() { runs rpc.mountd; } # whether a client that is new may come in
 remembers() { runs nfsdcld; } # who has locks, for the node that takes over
+remembers_version_3() { runs rpc.statd; } # the same, of version 3
+serves_version_3() { [[ $(nfsconf --get nfsd vers3) == y ]]; }
 
 start() {
   local words
   if serves && answers && is_there; then return $SUCCESS; fi
   # what was started with the package, or is left of another time, has its files elsewhere
   if is_there || serves || answers || remembers; then stop || return $FAILED; fi
+  mkdir --parents "$offered" && touch "$offered/etab" "$offered/rmtab" || fail "$offered cannot be written to" || return
+  # where clients have filled the volume there is room for noting who has locks
+  rm --force "$state/room"
   mkdir --parents "$state/nfsdcld" "$state/v4recovery" &&
-    chmod 0700 "$state/nfsdcld" "$state/v4recovery" &&
-    touch "$state/etab" "$state/rmtab" || fail "$state cannot be written to" || return
+    chmod 0700 "$state/nfsdcld" "$state/v4recovery" || fail "$state cannot be written to" || return
+  if serves_version_3; then
+    # rpc.statd becomes whom these belong to, and its number is another one on the other node
+    mkdir --parents "$state/sm" "$state/sm.bak" &&
+      chown --recursive statd "$state/sm" "$state/sm.bak" && chown statd "$state" &&
+      { [[ ! -e $state/state ]] || chown statd "$state/state"; } || fail "$state cannot be given to statd" || return
+  fi
   mount --bind "$state" "$place" || fail "$state cannot be mounted at $place" || return
   words=$(systemctl start nfs-server.service 2>&1) || fail "does not start: $words" || return
-  if ! serves || ! answers; then fail "does not run, though systemd has started it"; fi
+  if ! serves || ! answers; then fail "does not run, though systemd has started it" || return; fi
+  fallocate --length 8MiB "$state/room" 2>/dev/null || note "the volume is full: $state has nothing in reserve"
+  return $SUCCESS
 }
 
 stop() {
   local words until
+  if remembers_version_3; then units+=(rpc-statd.service); fi
   words=$(systemctl stop "${units[@]}" 2>&1) || fail "does not stop: $words" || return
   # somebody started it by hand
   if serves; then rpc.nfsd 0 || fail "its threads do not end" || return; fi
@@ -84,6 +98,10 @@ monitor() {
   if ! remembers && ((${OCF_RESKEY_CRM_meta_interval:-0} > 0)); then
     note "nfsdcld does not run: it is started"
     systemctl start nfsdcld.service || note "nfsdcld does not start"
+  fi
+  if ((${OCF_RESKEY_CRM_meta_interval:-0} > 0)) && serves_version_3 && ! remembers_version_3; then
+    note "rpc.statd does not run: it is started"
+    systemctl start rpc-statd.service || note "rpc.statd does not start"
   fi
   return $SUCCESS
 }

@@ -1,10 +1,11 @@
 #!/bin/sh
-# nfsserver {start|stop|status}: the agent that Pacemaker is given, for a line of haresources.
+# nfs-server, nfs-clients {start|stop|status}: the agents that Pacemaker is given, for a line of haresources.
 # shellcheck source=/dev/null
 . /etc/cdktf-ha/drbd-nfs
 OCF_RESKEY_state=$PAIR_STATE
-export OCF_RESKEY_state
-agent=/usr/lib/ocf/resource.d/cdktf-ha/nfs-server
+OCF_RESKEY_ip=$PAIR_ADDRESS
+export OCF_RESKEY_state OCF_RESKEY_ip
+agent=/usr/lib/ocf/resource.d/cdktf-ha/${0##*/}
 case $1 in
   start | stop) exec "$agent" "$1" ;;
   status) if "$agent" monitor; then echo running; else echo stopped; fi ;;
