@@ -50,7 +50,7 @@ remembers_version_3() { runs rpc.statd; } # the same, of version 3
 serves_version_3() { [[ $(nfsconf --get nfsd vers3) == y ]]; }
 
 start() {
-  local words
+  local words mib
   if serves && answers && is_there; then return $SUCCESS; fi
   # what was started with the package, or is left of another time, has its files elsewhere
   if is_there || serves || answers || remembers; then stop || return $FAILED; fi
@@ -68,7 +68,10 @@ start() {
   mount --bind "$state" "$place" || fail "$state cannot be mounted at $place" || return
   words=$(systemctl start nfs-server.service 2>&1) || fail "does not start: $words" || return
   if ! serves || ! answers; then fail "does not run, though systemd has started it" || return; fi
-  fallocate --length 8MiB "$state/room" 2>/dev/null || note "the volume is full: $state has nothing in reserve"
+  for mib in 8 4 2; do
+    fallocate --length "${mib}MiB" "$state/room" 2>/dev/null && return $SUCCESS
+  done
+  note "the volume is full: $state has nothing in reserve"
   return $SUCCESS
 }
 

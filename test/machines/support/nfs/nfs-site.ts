@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Peer, Secret, ServiceTier, SshPlatform, VirtualIp } from "cdktf-ha-clusters";
+import { Peer, Port, Secret, ServiceTier, SshPlatform, VirtualIp } from "cdktf-ha-clusters";
 import type { TerraformStack } from "cdktf";
 import { DrbdNfsPair } from "../../../../lib/drbd-nfs-pair/drbd-nfs-pair";
 import type { DrbdNfsPairProps } from "../../../../lib/drbd-nfs-pair/pair-props";
@@ -23,6 +23,8 @@ export const SECRETS = {
   "pair-secret": "what-both-nodes-prove-to-know",
   "switch-password": "what only root may know",
 };
+/** The client's rpc.statd: it is told there that the server was started anew. */
+export const STATUS_PORT = 4000;
 /** Where the client has the export. */
 export const MOUNTED = "/srv/assets";
 
@@ -99,6 +101,8 @@ export const nfsSite =
       ...props,
     });
     nfs.export("assets").mountOn(apps, MOUNTED);
+    if (props.version3)
+      apps.connections.allowFrom(Peer.cidr("10.77.0.0/24"), Port.udp(111), Port.udp(STATUS_PORT));
   };
 
 export function other(node: LabMachine, lab: Lab): LabMachine {
