@@ -101,6 +101,17 @@ export class WatchdogFencing extends FenceMethod {
         text: `# Managed by cdktf-ha-clusters.\n[Service]\nTimeoutStartSec=${this.offAfter(token) + 60}\n`,
         onChange: "none",
       },
+      {
+        path: "/etc/systemd/system/corosync.service.d/cdktf-ha-watchdog.conf",
+        text: [
+          "# Managed by cdktf-ha-clusters.",
+          "[Unit]",
+          "# SBD waits at its start until this node counts as reset. A member whose Pacemaker does not answer yet would hold up the one that takes over.",
+          "After=sbd.service",
+          "",
+        ].join("\n"),
+        onChange: "none",
+      },
       ...(software
         ? [
             {

@@ -112,6 +112,7 @@ function pairCase(
         ? {
             "drbd-nfs-exports": file("/etc/cdktf-ha/drbd-nfs-exports"),
             sbd: file("/etc/default/sbd"),
+            "corosync-watchdog.conf": file("/etc/systemd/system/corosync.service.d/cdktf-ha-watchdog.conf"),
             "watchdog.conf": file("/etc/modules-load.d/cdktf-ha-watchdog.conf"),
           }
         : {}),

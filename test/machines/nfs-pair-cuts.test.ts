@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Peer } from "cdktf-ha-clusters";
 import { figure } from "./support/ring-site";
 import { NfsLab } from "./support/nfs/nfs-lab";
-import { nfsSite, serving } from "./support/nfs/nfs-site";
+import { nfsSite } from "./support/nfs/nfs-site";
 
 /** What can be lost of an NFS pair: paths, the power switch, the third vote, a disk, programs; as nfs-pair.test.ts, on virtual machines. */
 // Translated by QEMU: ten times slower than real machines.
@@ -29,7 +29,7 @@ test.each([
       await nfs.switchedOff(two, since);
     });
     expect(switched).toEqual([`off ${standby.name}`]);
-    expect((await serving(nfs.lab)).name).toBe(active.name);
+    await nfs.servesNow(active);
     await nfs.lab.heal();
     await nfs.settled();
   },
@@ -42,7 +42,7 @@ test("every path of the serving node is cut: it stops, is switched off, and the 
     await nfs.switchedOff(one, since);
   });
   expect(switched).toEqual([`off ${active.name}`]);
-  expect((await serving(nfs.lab)).name).toBe(standby.name);
+  await nfs.servesNow(standby);
   await nfs.lab.heal();
   await nfs.settled();
   await nfs.copiesAreEqual();
@@ -53,7 +53,7 @@ test("the clients' network is gone at the serving node, the second one is not: t
     one.unplug(),
   );
   expect(switched).toEqual([]);
-  expect((await serving(nfs.lab)).name).toBe(standby.name);
+  await nfs.servesNow(standby);
   await active.plug();
   await nfs.settled();
 });
@@ -75,7 +75,7 @@ test("a power switch that hangs: nobody takes over before it is certain, and soo
   figure(
     `the service is back ${((Date.now() - answers) / 1000).toFixed(0)} s after the switch answers again`,
   );
-  expect((await serving(nfs.lab)).name).toBe(standby.name);
+  await nfs.servesNow(standby);
   await nfs.settled();
 });
 
@@ -87,7 +87,7 @@ test("without the quorum host and without its NFS server's threads a node goes o
   });
   await vote.powerOn();
   expect(switched).toEqual([]);
-  expect((await serving(nfs.lab)).name).toBe(active.name);
+  await nfs.servesNow(active);
   const diskless = await nfs.trial("disk of the serving node let go", async (node, two) => {
     await node.ssh("drbdadm detach nfs");
     expect(await nfs.copies(node)).toBe("Connected Diskless/UpToDate");

@@ -26,6 +26,7 @@ beforeAll(async () => {
     fileSystem: "xfs",
     exports: [{ name: "assets", squash: "none", quotaGiB: QUOTA / 1024 }],
     adopt: { node: "nfs-1", export: "assets" },
+    metrics: {},
   });
   // 4 MiB less than the disk has, for DRBD's notes
   await nfs.lab.machine("nfs-1").ssh(
@@ -87,6 +88,23 @@ test("its files are the export, and count", async () => {
     5000,
   );
   expect((await sizes())[1]).toBeGreaterThanOrEqual(KEPT);
+  const metrics = async (): Promise<string> =>
+    (
+      await (
+        await serving(nfs.lab)
+      ).ssh("cat /var/lib/prometheus/node-exporter/nfs-pair-volume.prom", {
+        allowFailure: true,
+      })
+    ).stdout;
+  await waitUntil(
+    async () =>
+      (await metrics()).includes(`nfs_pair_export_quota_bytes{export="assets"} ${QUOTA * 1024 * 1024}\n`),
+    60,
+    () => "no metric of the quota",
+    3000,
+  );
+  const used = /nfs_pair_export_used_bytes\{export="assets"\} (\d+)/.exec(await metrics())!;
+  expect(Number(used[1])).toBeGreaterThanOrEqual(KEPT * 1024 * 1024);
 });
 
 test("an export is full when its quota is", async () => {
@@ -120,7 +138,7 @@ test.each([
     await resets(active, before);
   });
   figure(`${what}: the client's longest gap is ${written.longestGap.toFixed(1)} s`);
-  expect((await serving(nfs.lab)).name).toBe(standby.name);
+  await nfs.servesNow(standby);
   await nfs.lab.heal();
   await nfs.settled();
   await nfs.copiesAreEqual();
@@ -128,7 +146,7 @@ test.each([
 
 test("the serving node loses power: the other one waits for what its watchdog would have done, and serves", async () => {
   const { active, standby } = await nfs.trial("power cut, with watchdogs", (node) => node.cutPower());
-  expect((await serving(nfs.lab)).name).toBe(standby.name);
+  await nfs.servesNow(standby);
   await active.powerOn();
   await nfs.settled();
   await nfs.copiesAreEqual();

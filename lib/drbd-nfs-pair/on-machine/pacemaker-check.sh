@@ -11,7 +11,7 @@ corosync -t -c "$key.conf"
 pair_fail_if_split
 no_watchdog() {
   # its package enables it, and at the next boot Pacemaker would wait for it
-  systemctl disable --quiet sbd.service 2>/dev/null || true
+  systemctl is-active --quiet sbd.service || systemctl disable --quiet sbd.service 2>/dev/null || true
   pair_fail "$*"
 }
 if pair_has_watchdog; then

@@ -130,6 +130,22 @@ export class NfsLab {
     return { active, standby, written, switched };
   }
 
+  /** It is this node that serves; else it is told what Pacemaker has decided, and by what. */
+  async servesNow(node: LabMachine): Promise<void> {
+    const found = await serving(this.lab);
+    if (found.name === node.name) return;
+    const words = await Promise.all(
+      this.nodes.map(async (one) => {
+        const { stdout } = await one.ssh(
+          "journalctl --no-pager --output short-precise --lines 4000 --grep 'Actions:|Setting|Result of|aborted|drbd nfs:' | grep -vE 'monitor.*: ok' | tail -n 150",
+          { allowFailure: true, timeoutSeconds: 60 },
+        );
+        return `${one.name}:\n${stdout}`;
+      }),
+    );
+    throw new Error(`${found.name} serves, and not ${node.name}\n${words.join("\n")}`);
+  }
+
   /** Waits until a node serves. */
   async serves(node: LabMachine): Promise<void> {
     await waitUntil(
