@@ -31,7 +31,8 @@ export const NFS_PORT = 2049;
 /** Of version 3 alone: who has which port, mounts, the locks, and whose machine was started anew. */
 export const RPC_PORT = 111;
 export const MOUNT_PORT = 20048;
-export const LOCK_PORT = 32803;
+/** Not the 32803 of Red Hat's: any connection of the machine's own may have that one, and the server would not start. */
+export const LOCK_PORT = 4045;
 export const STATUS_PORT = 662;
 
 /** All nodes of a pair are one server to NFS clients: only under one name do they reclaim their locks. */

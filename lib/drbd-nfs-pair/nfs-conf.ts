@@ -57,7 +57,7 @@ export function renderNfsDropIn(
     "ExecStartPre=-/usr/sbin/exportfs -r",
     ...(version3
       ? [
-          "# locks of version 3 have a grace of their own, which nothing ends early",
+          "# locks of version 3 have a grace of their own, which ends early only where nobody had any",
           "ExecStartPre=/sbin/modprobe lockd",
           `ExecStartPre=/sbin/sysctl --quiet fs.nfs.nlm_grace_period=${Math.min(grace, LONGEST_LOCK_GRACE)}`,
         ]

@@ -95,7 +95,20 @@ function checkVote(pair: Construct, machines: readonly Machine[], quorum: readon
   }
 }
 
-function checkAddress(pair: Construct, machines: readonly Machine[], { virtualIp }: DrbdNfsPairProps): void {
+function checkAddress(
+  pair: Construct,
+  machines: readonly Machine[],
+  { virtualIp, version3 }: DrbdNfsPairProps,
+): void {
+  if (version3 && virtualIp.mode === "elastic") {
+    refuse(pair, {
+      code: "conflicting-setting",
+      what: "'version3' with an elastic address",
+      allowed:
+        "an address that the nodes themselves have: clients are told from it that the server was started anew, or they lose their locks",
+      fix: "VirtualIp.routeTable(...), or leave 'version3' out",
+    });
+  }
   if (virtualIp.mode === "layer2") refuseToken(pair, "virtualIp", virtualIp.address);
   virtualIp.check(pair, machines);
 }

@@ -68,8 +68,8 @@ export interface DrbdNfsPairProps {
   /** Seconds in which starting or stopping one thing must be done; longer ones count as failed. @default 60 */
   readonly operationTimeout?: number;
   /**
-   * Clients of version 3 too, as VMware ESXi and old systems are. Opens four ports more for the clients, and nobody gets a new lock before the whole
-   * `grace` has passed after a failover.
+   * Clients of version 3 too, as VMware ESXi and old systems are. Opens four ports more for the clients, and where one of them had a lock
+   * nobody gets a new one before the whole `grace` (at most 240 s) has passed after a failover.
    * @default false - version 4 has one port, and its locks need no notifications, for which clients have to let the nodes in
    */
   readonly version3?: boolean;

@@ -72,7 +72,7 @@ const ESSENTIAL_ICMP = [
  * so that it connects anew at once, and not after its next, late repetition.
  */
 function movingLine({ address, port, purpose }: MovingServer): string {
-  return `${isIpv6(address) ? "ip6" : "ip"} saddr ${address} tcp sport ${port} tcp flags & (fin | syn | rst | ack) == ack accept comment ${quote(purpose)}`;
+  return `${isIpv6(address) ? "ip6" : "ip"} saddr ${address} tcp sport ${port} ct state invalid tcp flags & (fin | syn | rst | ack) == ack accept comment ${quote(purpose)}`;
 }
 
 function chain(name: "input" | "output", lines: readonly string[]): string[] {

@@ -626,6 +626,7 @@ export const SHAPES: Shapes = {
       members: [
         "base",
         "connection",
+        "follows",
         "groups",
         "handovers",
         "hostRules",
@@ -686,6 +687,7 @@ export const SHAPES: Shapes = {
       },
     },
     MovingAddress: { members: ["address", "advertInterval", "check", "isIpv6", "mode", "on", "prepare"] },
+    MovingServer: { settings: { address: "text", port: "number", purpose: "text" } },
     NameServerProps: {
       settings: {
         platform: ["is", "Platform"],

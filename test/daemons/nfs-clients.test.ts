@@ -13,7 +13,6 @@ const withNetwork = testWithNeeds([
   program("unshare"),
   program("nft"),
   program("ss"),
-  program("nfsconf"),
   program("/usr/libexec/heartbeat/tickle_tcp"),
   root,
 ]);
@@ -109,14 +108,23 @@ withNetwork("where it cannot note anybody, or knows nobody, it runs all the same
   ).toEqual(expect.arrayContaining(["a start 0", "a monitor 0"]));
 });
 
-withNetwork("clients of version 3 are told by the address, where there are any", () => {
-  const version = (number: "y" | "n") =>
-    `mount -t tmpfs tmpfs /etc && printf '[nfsd]\\nvers3=${number}\\n' >/etc/nfs.conf`;
-  expect(run("10.99.0.90", `${version("n")}; agent a start; ls notified 2>/dev/null || echo nobody`)).toEqual(
-    ["a start 0", "nobody"],
-  );
-  expect(run("10.99.0.90", `${version("y")}; agent a start; is notified .`)).toEqual([
+withNetwork("clients of version 3 are told by the address, once for each start of the server", () => {
+  const hosts = "mount -t tmpfs tmpfs /etc && echo 10.99.0.80 cdktf-ha-nfs >/etc/hosts";
+  const anew = "mkdir -p a/cdktf-ha-nfs && touch a/cdktf-ha-nfs/started-anew";
+  expect(
+    run(
+      "10.99.0.90",
+      `${hosts}; agent a start; ls notified 2>/dev/null || echo nobody
+${anew}; agent a start; is notified . | sed "s#$PWD##"; agent a stop; agent a start; sleep 1; wc --lines <notified; cat /etc/hosts`,
+    ),
+  ).toEqual([
     "a start 0",
-    "-f -v 10.99.0.90",
+    "nobody",
+    "a start 0",
+    "-f -v cdktf-ha-nfs -P /state/notify",
+    "a stop 0",
+    "a start 0",
+    "1",
+    "10.99.0.90 cdktf-ha-nfs",
   ]);
 });

@@ -49,9 +49,7 @@ function check(files: Readonly<Record<string, string>>, { mode = 0o600 } = {}) {
       `mkdir -p ${directory}/view && mount -t tmpfs tmpfs ${directory}/view && mkdir ${directory}/view/new ${directory}/view/work`,
       `mount -t overlay overlay -o lowerdir=/etc/ha.d,upperdir=${directory}/view/new,workdir=${directory}/view/work /etc/ha.d`,
       ...places,
-      ...["nfs-server", "nfs-clients"].map(
-        (name) => `install -m 755 ${agent} /etc/ha.d/resource.d/${name}`,
-      ),
+      ...["nfs-server", "nfs-clients"].map((name) => `install -m 755 ${agent} /etc/ha.d/resource.d/${name}`),
       `. ${write("check.sh", hook)}`,
     ].join("\n"),
   );

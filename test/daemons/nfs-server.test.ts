@@ -117,15 +117,27 @@ inNamespaces("a unit that does not start or stop is a failure", () => {
 
 inNamespaces("of version 3 it keeps who has locks as well, whatever statd's number is on this node", () => {
   expect(
-    run(`export VERSION_3=yes; agent start; stat --format '%U %n' state state/sm state/sm.bak
-echo 3 >state/state; agent monitor; pkill -KILL --exact rpc.statd; sleep 0.1; agent monitor; pgrep --exact rpc.statd || echo none
+    run(`export VERSION_3=yes; systemctl start rpc-statd.service; agent start; pgrep --exact --count rpc.statd; stat --format '%U:%G %n' state state/{,notify/}{sm,sm.bak}
+rm /run/cdktf-ha-nfs/started-anew; echo known >state/sm/client; agent start; ls state/sm /run/cdktf-ha-nfs; agent monitor; pkill -KILL --exact rpc.statd; sleep 0.1; agent monitor; pgrep --exact rpc.statd || echo none
 OCF_RESKEY_CRM_meta_interval=20000 agent monitor; pgrep --exact --count rpc.statd
-agent stop; pgrep --exact rpc.statd || echo none; chown --recursive root state; agent start; stat --format %U state/state state/sm`),
+agent stop; pgrep --exact rpc.statd || echo none; chown --recursive root state; agent start; stat --format %U state/sm
+ls state/sm state/notify/sm /run/cdktf-ha-nfs`),
   ).toEqual([
     "start 0",
-    "statd state",
-    "statd state/sm",
-    "statd state/sm.bak",
+    "1",
+    "root:root state",
+    "statd:nogroup state/sm",
+    "statd:nogroup state/sm.bak",
+    "statd:nogroup state/notify/sm",
+    "statd:nogroup state/notify/sm.bak",
+    // started once, it has the same clients
+    "start 0",
+    "/run/cdktf-ha-nfs:",
+    "etab",
+    "rmtab",
+    "",
+    "state/sm:",
+    "client",
     "monitor 0",
     "monitor 0",
     "none",
@@ -135,7 +147,16 @@ agent stop; pgrep --exact rpc.statd || echo none; chown --recursive root state; 
     "none",
     "start 0",
     "statd",
-    "statd",
+    // started anew, they are to be told
+    "/run/cdktf-ha-nfs:",
+    "etab",
+    "rmtab",
+    "started-anew",
+    "",
+    "state/notify/sm:",
+    "client",
+    "",
+    "state/sm:",
   ]);
 });
 

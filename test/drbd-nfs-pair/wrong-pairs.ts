@@ -50,6 +50,10 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
       ["dead at boot", heartbeat({ deadtime: 15, initdead: 20 })],
     ],
     "conflicting-setting": [
+      [
+        "version 3 by an elastic address",
+        (stack) => newAwsPair(stack, { virtualIp: VirtualIp.elastic(), version3: true }),
+      ],
       ["a third vote for Heartbeat", heartbeat({}, { quorum: ["vote-1"] })],
       ["fencing for Heartbeat", heartbeat({}, { fencing: Fencing.none({ iAcceptSplitBrain: true }) })],
       ["a token for Heartbeat", heartbeat({}, { token: 3 })],

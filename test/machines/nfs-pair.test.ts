@@ -33,7 +33,7 @@ test("empty disks become a pair that serves, and a second plan finds nothing to 
 /** Of those that anything of a pair, or beside one, listens on: what a client reaches. */
 async function openPorts(): Promise<number[]> {
   const { stdout } = await nfs.lab.machine("client").ssh(
-    `for port in 22 111 662 2049 2224 3121 5403 5405 7788 7789 20048 21064 32803; do
+    `for port in 22 111 662 2049 2224 3121 5403 5405 7788 7789 4045 20048 21064 32803; do
       timeout 2 bash -c "exec 3<>/dev/tcp/${VIP}/$port" 2>/dev/null && echo $port
     done; true`,
     { timeoutSeconds: 60 },
@@ -73,7 +73,7 @@ test("an apply lets clients of version 3 in, and on a full volume too everybody'
   const { seconds } = await nfs.deployment.changed(nfsSite(nfs.lab, { version3: true })).deploy();
   figure(`version 3 comes by an apply: ${seconds.toFixed(0)} s`);
   await nfs.settled();
-  expect(await openPorts()).toEqual([111, 662, 2049, 20048, 32803]);
+  expect(await openPorts()).toEqual([111, 662, 2049, 4045, 20048]);
   await client.ssh(
     `set -e
     printf '[statd]\nport=${STATUS_PORT}\n' >/etc/nfs.conf.d/lab.conf

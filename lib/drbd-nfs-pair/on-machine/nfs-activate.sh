@@ -3,6 +3,7 @@
 # shellcheck source-path=SCRIPTDIR source=functions.sh
 . /usr/local/lib/cdktf-ha/drbd-nfs/functions.sh
 
+mkdir --parents /run/cdktf-ha-nfs # what exportfs reads, also as a server ends that the package has started
 # The server's unit wants rpc.statd, which is of version 3 alone and sits in the state directory as well. Its clients are told by an agent of the pair's.
 unwanted=(rpc-statd-notify.service nfs-blkmap.service rpc-gssd.service rpc-svcgssd.service)
 of_version_3=(rpc-statd.service rpcbind.service rpcbind.socket)
@@ -22,7 +23,10 @@ fi
 export SYSTEMCTL_SKIP_SYSV=1 # the init script is of no use here, and takes long to be looked at
 if systemctl is-enabled --quiet nfs-server.service; then systemctl disable --quiet nfs-server.service; fi
 # the package starts them, with their files on this machine's own disk
-pair_is_managed || systemctl stop nfs-server.service nfs-mountd.service nfs-idmapd.service nfsdcld.service
+if ! pair_is_managed; then
+  systemctl stop nfs-server.service nfs-mountd.service nfs-idmapd.service nfsdcld.service
+  if systemctl is-active --quiet rpc-statd.service; then systemctl stop rpc-statd.service; fi
+fi
 mkdir --parents "$PAIR_DIRECTORY"
 if pair_serves && systemctl is-active --quiet nfs-server.service; then
   bash /usr/local/lib/cdktf-ha/drbd-nfs/directories.sh

@@ -3,13 +3,16 @@
 # - A client that waits for an answer sends again after twice as long each time: after 7 s of silence it would wait for 6 more. A packet of the
 #   connection that it still has makes it ask, and be refused, and connect anew. Who had one is noted in `state`, on the volume that moves.
 #   With an address of IPv6 nobody is told so: the checksums of tickle_tcp are wrong there (resource-agents 4.12).
-# - One of version 3 claims its locks again when it is told that the server was started anew: by this address, from which it has mounted.
+# - One of version 3 claims its locks again when it is told that the server was started anew: once for each start, by this address, from which it
+#   has mounted. A server that was not started anew would refuse it, and the lock would be gone.
 # Whatever fails here costs some seconds, and must stop nothing.
 set -u
 PATH=$PATH:/usr/libexec/heartbeat:/usr/lib/heartbeat # tickle_tcp, of resource-agents
 ip=${OCF_RESKEY_ip:-}
 connections=${OCF_RESKEY_state:-}/connections
 running=/run/cdktf-ha-nfs-clients
+anew=/run/cdktf-ha-nfs/started-anew # by the server's agent
+name=cdktf-ha-nfs
 SUCCESS=0 UNKNOWN=3 STOPPED=7
 
 note() { logger --tag cdktf-ha-nfs -- "${1//$'\n'/ }"; }
@@ -40,8 +43,6 @@ metadata() {
 XML
 }
 
-serves_version_3() { [[ $(nfsconf --get nfsd vers3) == y ]]; }
-
 # One at a time, and waited for by nobody: a volume that is frozen answers nobody.
 aside() {
   (flock --nonblock 9 && "$@") 9>"$running.$1" >/dev/null 2>&1 </dev/null &
@@ -58,17 +59,26 @@ note_connections() {
 
 tickle() { tickle_tcp -n 3 <"$connections"; }
 
-# Goes on trying in the background.
-notify() { sm-notify -f -v "$ip" 9>&- || note "clients of version 3 cannot be told that the server has moved"; }
+# Goes on trying in the background. It takes no address that has no name.
+notify() {
+  grep --quiet --line-regexp --fixed-strings "$ip $name" /etc/hosts || {
+    sed --in-place "/ $name\$/d" /etc/hosts
+    printf '%s\n' "$ip $name" >>/etc/hosts
+  }
+  sm-notify -f -v "$name" -P "$OCF_RESKEY_state/notify" 9>&- || note "clients of version 3 cannot be told that the server has moved"
+}
 
 start() {
   touch "$running"
   if [[ -s $connections ]]; then aside tickle; fi
-  if serves_version_3; then aside notify; fi
+  if rm "$anew" 2>/dev/null; then aside notify; fi
   return $SUCCESS
 }
 
 stop() {
+  # for whoever takes over now
+  aside note_connections
+  timeout 3 tail --pid=$! --sleep-interval=0.1 -f /dev/null
   rm --force "$running"
   # it would keep the volume from being unmounted
   pkill --exact sm-notify

@@ -53,17 +53,19 @@ start() {
   local words mib
   if serves && answers && is_there; then return $SUCCESS; fi
   # what was started with the package, or is left of another time, has its files elsewhere
-  if is_there || serves || answers || remembers; then stop || return $FAILED; fi
+  if is_there || serves || answers || remembers || remembers_version_3; then stop || return $FAILED; fi
   mkdir --parents "$offered" && touch "$offered/etab" "$offered/rmtab" || fail "$offered cannot be written to" || return
   # where clients have filled the volume there is room for noting who has locks
   rm --force "$state/room"
   mkdir --parents "$state/nfsdcld" "$state/v4recovery" &&
     chmod 0700 "$state/nfsdcld" "$state/v4recovery" || fail "$state cannot be written to" || return
   if serves_version_3; then
-    # rpc.statd becomes whom these belong to, and its number is another one on the other node
-    mkdir --parents "$state/sm" "$state/sm.bak" &&
-      chown --recursive statd "$state/sm" "$state/sm.bak" && chown statd "$state" &&
-      { [[ ! -e $state/state ]] || chown statd "$state/state"; } || fail "$state cannot be given to statd" || return
+    # rpc.statd and sm-notify become whom these belong to, whose number is another one on the other node; and nothing else may be theirs
+    mkdir --parents "$state"/{,notify/}{sm,sm.bak} && chown --recursive statd:nogroup "$state"/{,notify/}{sm,sm.bak} ||
+      fail "$state cannot be given to statd" || return
+    # whom nfs-clients tells that the server was started anew: who had locks until now
+    find "$state/sm" -type f -exec mv --target-directory "$state/notify/sm" {} + && touch "$offered/started-anew" ||
+      fail "$state has notes of clients that cannot be moved" || return
   fi
   mount --bind "$state" "$place" || fail "$state cannot be mounted at $place" || return
   words=$(systemctl start nfs-server.service 2>&1) || fail "does not start: $words" || return
@@ -84,6 +86,7 @@ stop() {
   until=$((SECONDS + 10))
   while is_there; do
     umount "$place" 2>/dev/null && continue
+    pkill --exact sm-notify # it may just have begun, and stays there while it waits for clients
     # somebody asks it something: exportfs, for a moment
     ((SECONDS < until)) || fail "$place cannot be unmounted" || return
     sleep 0.5
