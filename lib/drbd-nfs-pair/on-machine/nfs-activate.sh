@@ -11,7 +11,7 @@ if [[ $(nfsconf --get nfsd vers3) == y ]]; then
   if [[ $(systemctl is-enabled "${of_version_3[@]}" 2>/dev/null) == *masked* ]]; then
     systemctl unmask --quiet "${of_version_3[@]}"
   fi
-  systemctl enable --quiet --now rpcbind.socket
+  if ! systemctl is-enabled --quiet rpcbind.socket || ! systemctl is-active --quiet rpcbind.socket; then systemctl enable --quiet --now rpcbind.socket; fi
 else
   unwanted+=("${of_version_3[@]}")
 fi
