@@ -7,7 +7,7 @@
 pair_fail_if_split
 modprobe drbd || pair_fail "this machine's kernel ($(uname --kernel-release)) has no module drbd"
 # 9 tells its state in other words, which nothing here reads
-if grep --quiet '^version: 9' /proc/drbd; then
+if grep --quiet --no-messages '^version: 9' /proc/drbd; then
   pair_fail "this machine's kernel has DRBD 9, and the pair is for 8.4, the module that comes with Linux itself: take the package of the other one away (modinfo drbd)"
 fi
 for disk in "$PAIR_DISK" ${PAIR_META_DISK:+"$PAIR_META_DISK"}; do
