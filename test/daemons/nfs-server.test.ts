@@ -117,7 +117,7 @@ inNamespaces("a unit that does not start or stop is a failure", () => {
 
 inNamespaces("of version 3 it keeps who has locks as well, whatever statd's number is on this node", () => {
   expect(
-    run(`export VERSION_3=yes; systemctl start rpc-statd.service; agent start; pgrep --exact --count rpc.statd; stat --format '%U:%G %n' state state/{,notify/}{sm,sm.bak}
+    run(`export VERSION_3=yes; umask 077; chmod 700 state; chmod 711 .; systemctl start rpc-statd.service; agent start; pgrep --exact --count rpc.statd; stat --format '%U:%G %n' state state/{,notify/}{sm,sm.bak}; setpriv --reuid=statd --regid=nogroup --clear-groups touch state/{,notify/}{sm,sm.bak}/new && rm state/{,notify/}{sm,sm.bak}/new
 rm /run/cdktf-ha-nfs/started-anew; echo known >state/sm/client; agent start; ls state/sm /run/cdktf-ha-nfs; agent monitor; pkill -KILL --exact rpc.statd; sleep 0.1; agent monitor; pgrep --exact rpc.statd || echo none
 OCF_RESKEY_CRM_meta_interval=20000 agent monitor; pgrep --exact --count rpc.statd
 agent stop; pgrep --exact rpc.statd || echo none; chown --recursive root state; agent start; stat --format %U state/sm

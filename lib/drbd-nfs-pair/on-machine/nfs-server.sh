@@ -61,7 +61,8 @@ start() {
     chmod 0700 "$state/nfsdcld" "$state/v4recovery" || fail "$state cannot be written to" || return
   if serves_version_3; then
     # rpc.statd and sm-notify become whom these belong to, whose number is another one on the other node; and nothing else may be theirs
-    mkdir --parents "$state"/{,notify/}{sm,sm.bak} && chown --recursive statd:nogroup "$state"/{,notify/}{sm,sm.bak} ||
+    mkdir --parents "$state"/{,notify/}{sm,sm.bak} && chmod 0711 "$state" "$state/notify" &&
+      chown --recursive statd:nogroup "$state"/{,notify/}{sm,sm.bak} ||
       fail "$state cannot be given to statd" || return
     # whom nfs-clients tells that the server was started anew: who had locks until now
     find "$state/sm" -type f -exec mv --target-directory "$state/notify/sm" {} + && touch "$offered/started-anew" ||
