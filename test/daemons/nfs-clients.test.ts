@@ -128,3 +128,16 @@ ${anew}; agent a start; is notified . | sed "s#$PWD##"; agent a stop; agent a st
     "10.99.0.90 cdktf-ha-nfs",
   ]);
 });
+
+withNetwork("room is kept for eight starts, and for telling clients one is used", () => {
+  const full = "dd if=/dev/zero of=state/files bs=1M 2>/dev/null";
+  const pieces = "find state/room -type f -size +0 | wc --lines";
+  expect(
+    run(
+      "10.99.0.90",
+      `mount -t tmpfs -o size=12m volume state && mkdir state/room; agent a start; agent a monitor; sleep 1; ${pieces}; ${full}
+mount -t tmpfs tmpfs /etc && touch /etc/hosts; mkdir a/cdktf-ha-nfs && touch a/cdktf-ha-nfs/started-anew; agent a start; is notified notify >/dev/null; ${pieces}
+${full}; agent a monitor; sleep 1; ${pieces}; rm state/files; agent a monitor; sleep 1; ${pieces}`,
+    ),
+  ).toEqual(["a start 0", "a monitor 0", "8", "a start 0", "7", "a monitor 0", "7", "a monitor 0", "8"]);
+});

@@ -10,6 +10,7 @@ set -u
 PATH=$PATH:/usr/libexec/heartbeat:/usr/lib/heartbeat # tickle_tcp, of resource-agents
 ip=${OCF_RESKEY_ip:-}
 connections=${OCF_RESKEY_state:-}/connections
+room=${OCF_RESKEY_state:-}/room
 running=/run/cdktf-ha-nfs-clients
 anew=/run/cdktf-ha-nfs/started-anew # by the server's agent
 name=cdktf-ha-nfs
@@ -57,6 +58,14 @@ note_connections() {
   printf '%s\n' "$now" >"$connections.new" && sync "$connections.new" && mv "$connections.new" "$connections"
 }
 
+# Clients may fill the volume: for each of the next eight starts there is 1 MiB, so that notes can be made.
+keep_room() {
+  local number
+  for number in {1..8}; do
+    [[ -s $room/$number ]] || fallocate --length 1MiB "$room/$number" || return
+  done
+}
+
 tickle() { tickle_tcp -n 3 <"$connections"; }
 
 # Goes on trying in the background. It takes no address that has no name.
@@ -65,6 +74,7 @@ notify() {
     sed --in-place "/ $name\$/d" /etc/hosts
     printf '%s\n' "$ip $name" >>/etc/hosts
   }
+  find "$room" -type f -size +0 -delete -quit
   sm-notify -f -v "$name" -P "$OCF_RESKEY_state/notify" 9>&- || note "clients of version 3 cannot be told that the server has moved"
 }
 
@@ -88,6 +98,7 @@ stop() {
 monitor() {
   [[ -e $running ]] || return $STOPPED
   aside note_connections
+  aside keep_room
   return $SUCCESS
 }
 

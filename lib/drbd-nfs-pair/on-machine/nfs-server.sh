@@ -50,13 +50,13 @@ remembers_version_3() { runs rpc.statd; } # the same, of version 3
 serves_version_3() { [[ $(nfsconf --get nfsd vers3) == y ]]; }
 
 start() {
-  local words mib
+  local words
   if serves && answers && is_there; then return $SUCCESS; fi
   # what was started with the package, or is left of another time, has its files elsewhere
   if is_there || serves || answers || remembers || remembers_version_3; then stop || return $FAILED; fi
   mkdir --parents "$offered" && touch "$offered/etab" "$offered/rmtab" || fail "$offered cannot be written to" || return
-  # where clients have filled the volume there is room for noting who has locks
-  rm --force "$state/room"
+  # where clients have filled the volume there is room for noting who has locks; nfs-clients keeps it
+  mkdir --parents "$state/room" && find "$state/room" -type f -size +0 -delete -quit
   mkdir --parents "$state/nfsdcld" "$state/v4recovery" &&
     chmod 0700 "$state/nfsdcld" "$state/v4recovery" || fail "$state cannot be written to" || return
   if serves_version_3; then
@@ -70,12 +70,7 @@ start() {
   fi
   mount --bind "$state" "$place" || fail "$state cannot be mounted at $place" || return
   words=$(systemctl start nfs-server.service 2>&1) || fail "does not start: $words" || return
-  if ! serves || ! answers; then fail "does not run, though systemd has started it" || return; fi
-  for mib in 8 4 2; do
-    fallocate --length "${mib}MiB" "$state/room" 2>/dev/null && return $SUCCESS
-  done
-  note "the volume is full: $state has nothing in reserve"
-  return $SUCCESS
+  if ! serves || ! answers; then fail "does not run, though systemd has started it"; fi
 }
 
 stop() {
