@@ -135,9 +135,9 @@ withNetwork("room is kept for eight starts, and for telling clients one is used"
   expect(
     run(
       "10.99.0.90",
-      `mount -t tmpfs -o size=12m volume state && mkdir state/room; agent a start; agent a monitor; sleep 1; ${pieces}; ${full}
+      `mount -t tmpfs -o size=30m volume state && mkdir state/room; agent a start; agent a monitor; sleep 1; ${pieces}; ${full}
 mount -t tmpfs tmpfs /etc && touch /etc/hosts; mkdir a/cdktf-ha-nfs && touch a/cdktf-ha-nfs/started-anew; agent a start; is notified notify >/dev/null; ${pieces}
-${full}; agent a monitor; sleep 1; ${pieces}; rm state/files; agent a monitor; sleep 1; ${pieces}`,
+agent a monitor; sleep 1; ${pieces}; echo new >state/note; rm state/files; agent a monitor; sleep 1; ${pieces}`,
     ),
   ).toEqual(["a start 0", "a monitor 0", "8", "a start 0", "7", "a monitor 0", "7", "a monitor 0", "8"]);
 });

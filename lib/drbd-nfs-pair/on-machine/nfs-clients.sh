@@ -58,11 +58,13 @@ note_connections() {
   printf '%s\n' "$now" >"$connections.new" && sync "$connections.new" && mv "$connections.new" "$connections"
 }
 
-# Clients may fill the volume: for each of the next eight starts there is 1 MiB, so that notes can be made.
+# Clients may fill the volume: for each of the next eight starts there is 1 MiB, so that notes can be made. Taken again where there is more than that.
 keep_room() {
-  local number
+  local number available size
   for number in {1..8}; do
-    [[ -s $room/$number ]] || fallocate --length 1MiB "$room/$number" || return
+    [[ ! -s $room/$number ]] || continue
+    read -r available size < <(stat --file-system --format '%a %S' "$room")
+    ((available * size >= 16 << 20)) && fallocate --length 1MiB "$room/$number" || return
   done
 }
 
