@@ -6,6 +6,8 @@ import type { Secret } from "../secret/secret";
 import type { FenceDevice } from "./cib";
 import { syncTimeout } from "./corosync-conf";
 import { FenceMethod } from "./fence-method";
+import { PROGRAMS } from "./layout";
+import { program } from "./node-part";
 
 export interface WatchdogFencingProps {
   /** @default "/dev/watchdog" - the first one that the kernel has */
@@ -105,13 +107,15 @@ export class WatchdogFencing extends FenceMethod {
         path: "/etc/systemd/system/corosync.service.d/cdktf-ha-watchdog.conf",
         text: [
           "# Managed by cdktf-ha-clusters.",
-          "[Unit]",
-          "# SBD waits at its start until this node counts as reset. A member whose Pacemaker does not answer yet would hold up the one that takes over.",
-          "After=sbd.service",
+          "[Service]",
+          // not After=sbd.service: without a disk SBD's start ends when corosync answers
+          `ExecStartPre=/bin/bash ${PROGRAMS}/after-reset.sh ${this.offAfter(token)}`,
+          `TimeoutStartSec=${this.offAfter(token) + 60}`,
           "",
         ].join("\n"),
         onChange: "none",
       },
+      program("after-reset.sh"),
       ...(software
         ? [
             {

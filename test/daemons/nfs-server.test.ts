@@ -7,7 +7,13 @@ import { program, root, testWithNeeds } from "../support/needs";
 /** The agent for the NFS server, with processes that are only called as its daemons are, and a systemctl that starts and ends them. */
 const directory = mkdtempSync(join(tmpdir(), "cdktf-ha-nfs-server-"));
 afterAll(() => rmSync(directory, { recursive: true }));
-const inNamespaces = testWithNeeds([program("unshare"), program("pgrep"), root]);
+const inNamespaces = testWithNeeds([
+  program("unshare"),
+  program("pgrep"),
+  program("setpriv"),
+  program("rpc.statd"), // whose package makes the user
+  root,
+]);
 const AGENT = join(__dirname, "../../lib/drbd-nfs-pair/on-machine/nfs-server.sh");
 
 const SYSTEMCTL = `#!/bin/bash

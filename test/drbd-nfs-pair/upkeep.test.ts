@@ -1,3 +1,4 @@
+import { uptime } from "node:os";
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { StandInNode } from "./stand-ins";
 
@@ -323,6 +324,17 @@ test("a node whose kernel has DRBD 9 is refused, and nothing has changed", () =>
     words: expect.stringContaining("has DRBD 9, and the pair is for 8.4"),
   });
   expect(node.done()).toEqual([]);
+});
+
+test("corosync waits after a boot until the node counts as reset, and not later", () => {
+  node.program("sleep", 'did "$1"');
+  expect(node.run("after-reset.sh", ["1"])).toEqual({ status: 0, words: "" });
+  expect(node.done()).toEqual([]);
+  const soon = Math.ceil(uptime()) + 1000;
+  expect(node.run("after-reset.sh", [String(soon)])).toEqual({ status: 0, words: "" });
+  const [left] = node.done().map(Number);
+  expect(left).toBeGreaterThan(900);
+  expect(left).toBeLessThanOrEqual(1001);
 });
 
 test("a node without a watchdog is refused, where it is to have one", () => {

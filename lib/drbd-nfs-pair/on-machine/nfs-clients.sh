@@ -73,7 +73,7 @@ tickle() { tickle_tcp -n 3 <"$connections"; }
 # Goes on trying in the background. It takes no address that has no name.
 notify() {
   grep --quiet --line-regexp --fixed-strings "$ip $name" /etc/hosts || {
-    sed --in-place "/ $name\$/d" /etc/hosts
+    sed --in-place -e "/ $name\$/d" -e "\$a\\" /etc/hosts # and the last line is a whole one
     printf '%s\n' "$ip $name" >>/etc/hosts
   }
   find "$room" -type f -size +0 -delete -quit

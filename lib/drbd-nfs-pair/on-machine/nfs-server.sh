@@ -64,6 +64,8 @@ start() {
     mkdir --parents "$state"/{,notify/}{sm,sm.bak} && chmod 0711 "$state" "$state/notify" &&
       chown --recursive statd:nogroup "$state"/{,notify/}{sm,sm.bak} ||
       fail "$state cannot be given to statd" || return
+    # who could not be told for longer than sm-notify tries is gone, and would make everybody wait for the whole grace
+    find "$state/notify/sm.bak" -type f -cmin +20 -delete
     # whom nfs-clients tells that the server was started anew: who had locks until now
     find "$state/sm" -type f -exec mv --target-directory "$state/notify/sm" {} + && touch "$offered/started-anew" ||
       fail "$state has notes of clients that cannot be moved" || return
@@ -79,10 +81,10 @@ stop() {
   words=$(systemctl stop "${units[@]}" 2>&1) || fail "does not stop: $words" || return
   # somebody started it by hand
   if serves; then rpc.nfsd 0 || fail "its threads do not end" || return; fi
+  pkill --exact sm-notify # it stays on the volume while it waits for clients
   until=$((SECONDS + 10))
   while is_there; do
     umount "$place" 2>/dev/null && continue
-    pkill --exact sm-notify # it may just have begun, and stays there while it waits for clients
     # somebody asks it something: exportfs, for a moment
     ((SECONDS < until)) || fail "$place cannot be unmounted" || return
     sleep 0.5
