@@ -175,6 +175,7 @@ export class StandInNode {
       .replaceAll("/etc/corosync", join(this.directory, "corosync"))
       .replaceAll("/run/cdktf-ha-nfs-", join(this.directory, "run/"))
       .replaceAll("/var/lib/cdktf-ha-nfs", join(this.directory, "var"))
+      .replaceAll("/proc/uptime", join(this.directory, "uptime"))
       .replaceAll("/proc/drbd", join(this.directory, "proc-drbd"));
   }
 

@@ -1,7 +1,6 @@
 #!/bin/bash
-# after-reset.sh SECONDS: waits until the machine has been up for so long. Before corosync: a member whose Pacemaker does not answer yet, since SBD still
-# waits until this node counts as reset, would hold up the one that takes over.
+# after-reset.sh SECONDS: waits as long as SBD beside it, on a machine that has booted within the last ten minutes. Before corosync: a member whose
+# Pacemaker does not answer yet, since SBD still waits until this node counts as reset, would hold up the one that takes over.
 set -euo pipefail
 read -r up _ </proc/uptime
-left=$(($1 - ${up%.*}))
-((left <= 0)) || sleep "$left"
+((${up%.*} >= 600)) || sleep "$1"
