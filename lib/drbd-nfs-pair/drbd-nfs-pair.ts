@@ -26,8 +26,8 @@ import {
   DEVICE,
   DIRECTORY,
   HEARTBEAT_PORT,
-  MINOR,
   LOCK_PORT,
+  MINOR,
   MOUNT_PORT,
   NFS_PORT,
   QUORUM_PORT,
@@ -53,7 +53,7 @@ import {
 import { QuorumService } from "./quorum-service";
 import { UpkeepService } from "./upkeep-service";
 
-/** Who a client was told to be rid of tells so by datagrams, and asks by one where to. */
+/** What clients of version 3 ask besides. One whose machine was started anew says so by datagrams. */
 const VERSION_3_PORTS = {
   "port map": Port.tcp(RPC_PORT),
   "port map by datagram": Port.udp(RPC_PORT),

@@ -92,20 +92,22 @@ stop() {
   return $SUCCESS
 }
 
+# Without it those who have locks are served, and lose them at the next failover.
+keep_running() { # DAEMON UNIT
+  ! runs "$1" || return 0
+  note "$1 does not run: it is started"
+  systemctl start "$2" || note "$1 does not start"
+}
+
 # Half of a server is a failure, not a stopped one: what is there has to go first.
 monitor() {
   if ! serves && ! is_there; then return $STOPPED; fi
   serves || fail "no thread of the server is left" || return
   is_there || fail "$place is not $state: the server was started by somebody else" || return
   answers || fail "rpc.mountd has ended" || return
-  # without it those who have locks are served, and lose them at the next failover
-  if ! remembers && ((${OCF_RESKEY_CRM_meta_interval:-0} > 0)); then
-    note "nfsdcld does not run: it is started"
-    systemctl start nfsdcld.service || note "nfsdcld does not start"
-  fi
-  if ((${OCF_RESKEY_CRM_meta_interval:-0} > 0)) && serves_version_3 && ! remembers_version_3; then
-    note "rpc.statd does not run: it is started"
-    systemctl start rpc-statd.service || note "rpc.statd does not start"
+  if ((${OCF_RESKEY_CRM_meta_interval:-0} > 0)); then
+    keep_running nfsdcld nfsdcld.service
+    if serves_version_3; then keep_running rpc.statd rpc-statd.service; fi
   fi
   return $SUCCESS
 }
