@@ -1,7 +1,7 @@
 import type { Construct } from "constructs";
 import { checkCount, refuse } from "../problem";
 import { PLAIN_PATH } from "../push/bundle";
-import type { ServiceFile } from "../push/service";
+import { repeated } from "../push/scheduled";
 import { PROGRAMS } from "./layout";
 import { program, type NodePart } from "./node-part";
 
@@ -32,32 +32,26 @@ export function checkMetrics(scope: Construct, { directory, interval }: NfsMetri
 /** The pair's state for a node exporter: opens no port. */
 export function metrics(props: NfsMetricsProps): NodePart {
   const { directory = "/var/lib/prometheus/node-exporter", interval = 15 } = props;
-  const command = `${PROGRAMS}/metrics.sh ${directory}`;
+  const command = `/bin/bash ${PROGRAMS}/metrics.sh ${directory}`;
   return {
     directories: [{ path: directory, mode: "0755" }],
     files: [
       program("metrics.sh"),
-      ...reading(UNIT, "The NFS pair's state", command, interval),
-      ...reading(VOLUME_UNIT, "What is on the NFS pair's volume", `${command} volume`, interval),
+      ...repeated({
+        unit: UNIT,
+        description: "The NFS pair's state for the node exporter",
+        interval,
+        commands: [command],
+      }),
+      // no time limit: systemd starts no second one beside one that hangs, and would beside one that it has given up
+      ...repeated({
+        unit: VOLUME_UNIT,
+        description: "What is on the NFS pair's volume for the node exporter",
+        interval,
+        commands: [`${command} volume`],
+      }),
     ],
     units: [`${UNIT}.timer`, `${VOLUME_UNIT}.timer`],
     leave: `rm --force ${directory}/nfs-pair.prom ${directory}/nfs-pair-volume.prom`,
   };
-}
-
-/** Without a time limit: systemd starts no second one beside one that hangs, and would beside one that it has given up. */
-function reading(unit: string, what: string, command: string, interval: number): ServiceFile[] {
-  const head = `# Managed by cdktf-ha-clusters.\n[Unit]\nDescription=${what} for the node exporter\n`;
-  return [
-    {
-      path: `/etc/systemd/system/${unit}.service`,
-      text: `${head}\n[Service]\nType=oneshot\nExecStart=/bin/bash ${command}\n`,
-      onChange: "none",
-    },
-    {
-      path: `/etc/systemd/system/${unit}.timer`,
-      text: `${head}\n[Timer]\nOnActiveSec=1s\nOnUnitActiveSec=${interval}s\nAccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n`,
-      onChange: "restart",
-    },
-  ];
 }

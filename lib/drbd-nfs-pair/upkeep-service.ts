@@ -1,4 +1,4 @@
-import { CALENDAR_CHECK, scheduled } from "../push/scheduled";
+import { CALENDAR_CHECK, repeated, scheduled } from "../push/scheduled";
 import type { Service, ServiceDescription } from "../push/service";
 import { alerts, type NfsAlertsProps } from "./alerts";
 import { metrics, type NfsMetricsProps } from "./metrics";
@@ -35,7 +35,16 @@ export class UpkeepService implements Service {
       packages: all(({ packages }) => packages),
       onPackageChange: "none",
       directories: all(({ directories }) => directories),
-      files: [...all(({ files }) => files), ...minutely(all(({ everyMinute }) => everyMinute))],
+      files: [
+        ...all(({ files }) => files),
+        ...repeated({
+          unit: UNIT,
+          description: "Upkeep of the NFS pair",
+          interval: 60,
+          commands: all(({ everyMinute }) => everyMinute).map((name) => `/bin/bash ${PROGRAMS}/${name}`),
+          timeout: "10min",
+        }),
+      ],
       units: [`${UNIT}.timer`, ...all(({ units }) => units)],
       secrets: all(({ secrets }) => secrets),
       hooks: {
@@ -73,21 +82,4 @@ function upkeep({ verifySchedule }: UpkeepModel): NodePart {
     everyMinute: ["change-key.sh", "quotas.sh", "grow.sh"],
     leave: "rm --recursive --force /var/lib/cdktf-ha-nfs/verified",
   };
-}
-
-function minutely(programs: readonly string[]): ServiceDescription["files"] {
-  const head = "# Managed by cdktf-ha-clusters.\n[Unit]\nDescription=Upkeep of the NFS pair\n";
-  const lines = programs.map((name) => `ExecStart=/bin/bash ${PROGRAMS}/${name}\n`);
-  return [
-    {
-      path: `/etc/systemd/system/${UNIT}.service`,
-      text: `${head}\n[Service]\nType=oneshot\nTimeoutStartSec=10min\n${lines.join("")}`,
-      onChange: "none",
-    },
-    {
-      path: `/etc/systemd/system/${UNIT}.timer`,
-      text: `${head}\n[Timer]\nOnActiveSec=1s\nOnUnitActiveSec=60s\nAccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n`,
-      onChange: "restart",
-    },
-  ];
 }

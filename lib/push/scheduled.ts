@@ -71,3 +71,34 @@ WantedBy=timers.target
     onChange: "restart",
   };
 }
+
+export interface RepeatedProps {
+  /** Name of both units, without their ends. */
+  readonly unit: string;
+  readonly description: string;
+  /** Seconds from one start to the next; one that takes longer has no second one beside it. */
+  readonly interval: number;
+  /** One after the other; one that fails ends it. */
+  readonly commands: readonly string[];
+  /** As systemd has it. @default none - it may take as long as it takes */
+  readonly timeout?: string;
+}
+
+/** A service and the timer that starts it again and again, from now on. */
+export function repeated({ unit, description, interval, commands, timeout }: RepeatedProps): ServiceFile[] {
+  const head = `# Managed by cdktf-ha-clusters.\n[Unit]\nDescription=${description}\n`;
+  const limit = timeout === undefined ? "" : `TimeoutStartSec=${timeout}\n`;
+  const lines = commands.map((command) => `ExecStart=${command}\n`).join("");
+  return [
+    {
+      path: `/etc/systemd/system/${unit}.service`,
+      text: `${head}\n[Service]\nType=oneshot\n${limit}${lines}`,
+      onChange: "none",
+    },
+    {
+      path: `/etc/systemd/system/${unit}.timer`,
+      text: `${head}\n[Timer]\nOnActiveSec=1s\nOnUnitActiveSec=${interval}s\nAccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n`,
+      onChange: "restart",
+    },
+  ];
+}

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Construct } from "constructs";
 import { checkCount, refuse } from "../problem";
 import { PLAIN_PATH } from "../push/bundle";
+import { repeated } from "../push/scheduled";
 import type { Service, ServiceDescription } from "../push/service";
 import { scriptText } from "../script-text";
 
@@ -42,23 +43,17 @@ export class SquidMetricsService implements Service {
   describe(): ServiceDescription {
     const { directory, interval } = this;
     const script = (file: string): string => scriptText(join(__dirname, "on-machine", file));
-    const head =
-      "# Managed by cdktf-ha-clusters.\n[Unit]\nDescription=Squid's counters for the node exporter\n";
     return {
       packages: [{ name: "curl", unlessCommand: "curl" }],
       directories: [{ path: directory, mode: "0755" }],
       files: [
         { path: PROGRAM, text: script("metrics.sh"), mode: "0755", onChange: "none" },
-        {
-          path: `/etc/systemd/system/${UNIT}.service`,
-          text: `${head}\n[Service]\nType=oneshot\nExecStart=${PROGRAM} ${directory}\n`,
-          onChange: "none",
-        },
-        {
-          path: `/etc/systemd/system/${UNIT}.timer`,
-          text: `${head}\n[Timer]\nOnActiveSec=1s\nOnUnitActiveSec=${interval}s\nAccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n`,
-          onChange: "restart",
-        },
+        ...repeated({
+          unit: UNIT,
+          description: "Squid's counters for the node exporter",
+          interval,
+          commands: [`${PROGRAM} ${directory}`],
+        }),
       ],
       units: [`${UNIT}.timer`],
       hooks: { leave: `rm -f ${directory}/squid.prom\n` },
