@@ -34,7 +34,7 @@ export function checkAlerts(scope: Construct, { webhook, command }: NfsAlertsPro
 export function alerts({ webhook, command }: NfsAlertsProps): NodePart {
   const head = "# Managed by cdktf-ha-clusters.\n[Unit]\nDescription=Alerts of the NFS pair\n";
   return {
-    packages: webhook ? [{ name: "curl", unlessCommand: "curl" }] : [],
+    packages: webhook ? [{ name: "curl", unlessCommand: "curl" }, { name: "ca-certificates" }] : [],
     files: [
       program("pacemaker-alert.sh"),
       program("alert-send.sh"),

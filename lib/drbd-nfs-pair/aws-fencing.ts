@@ -74,6 +74,8 @@ export class AwsFencing extends FenceMethod {
         pcmk_host_map: `${name}:${aws!.instanceId}`,
         // an instance that hangs is given minutes by AWS before it is stopped all the same
         power_timeout: "240",
+        // which counts only with this: one that AWS has no room to start again was stopped all the same, and the agent would wait for it until it is ended
+        disable_timeout: "0",
         pcmk_reboot_timeout: "600s",
         pcmk_off_timeout: "300s",
       },

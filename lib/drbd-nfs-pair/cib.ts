@@ -1,4 +1,4 @@
-import { CLIENTS_AGENT, SERVER_AGENT } from "./layout";
+import { CLIENTS_AGENT, MINOR, SERVER_AGENT } from "./layout";
 import { ADDRESS_AGENT } from "./moving-address";
 
 /** Everything that Pacemaker is told, in its own words. */
@@ -23,6 +23,8 @@ export interface CibModel {
   readonly fenceDelay: number;
   /** Seconds in which an agent has to be done with what it is asked for. */
   readonly operationTimeout: number;
+  /** Seconds after which a write to the volume that has not ended makes the node one that is switched off. */
+  readonly writeWithin: number;
   /** Program that is told of whatever happens. */
   readonly alertAgent?: string;
 }
@@ -61,7 +63,7 @@ export function renderCib(model: CibModel): string {
     "<configuration>",
     "  <crm_config>",
     ...settings("cluster_property_set", "properties", "    ", {
-      "stonith-enabled": String(model.fencing.length > 0 || model.offAfter !== undefined),
+      "stonith-enabled": String(fences(model)),
       ...(model.offAfter === undefined ? {} : { "stonith-watchdog-timeout": `${model.offAfter}s` }),
       "stonith-action": "reboot",
       // a node that switches itself off has the time for it
@@ -87,17 +89,16 @@ export function renderCib(model: CibModel): string {
         fstype: model.fileSystem.type,
         options: model.fileSystem.options,
       },
-      operations: { ...usual, monitor: [whole(1 / 3), seconds(1)] },
+      operations: usual,
+      monitors: [{ interval: whole(1 / 3), timeout: seconds(1) }],
     }),
-    ...primitive("      ", "nfsd", SERVER_AGENT, {
-      parameters: { state: model.nfsState },
-      operations: { ...usual, monitor: [whole(1 / 3), seconds(1)] },
-    }),
+    ...nfsServer(model, whole, seconds),
     // the last that clients see to come and the first to go: they see silence, never a server without their export
     ...virtualIp(model.virtualIp, whole, seconds),
     ...primitive("      ", "clients", CLIENTS_AGENT, {
       parameters: { ip: model.virtualIp.address, state: model.nfsState },
-      operations: { ...usual, monitor: [whole(1 / 6), seconds(1)] },
+      operations: usual,
+      monitors: [{ interval: whole(1 / 6), timeout: seconds(1) }],
       // whatever is the matter with it, the service stays
       meta: { "migration-threshold": "INFINITY" },
     }),
@@ -122,7 +123,8 @@ export function renderCib(model: CibModel): string {
       // volume that they are with: 800, less than one host that only the other node reaches.
       "resource-stickiness": "100",
       "migration-threshold": "3",
-      "failure-timeout": "120s",
+      // a node that switches itself off is one that has failed until it has done so
+      "failure-timeout": `${Math.max(120, (model.offAfter ?? 0) + 60)}s`,
     }),
     "  </rsc_defaults>",
     ...(model.alertAgent
@@ -131,6 +133,11 @@ export function renderCib(model: CibModel): string {
     "</configuration>",
     "",
   ].join("\n");
+}
+
+/** Can a node be switched off? */
+function fences({ fencing, offAfter }: Pick<CibModel, "fencing" | "offAfter">): boolean {
+  return fencing.length > 0 || offAfter !== undefined;
 }
 
 /** So many times the operation timeout: where machines are slow, they are also asked less often. */
@@ -163,7 +170,8 @@ function ping({ pingHosts }: CibModel, whole: Whole, seconds: Seconds): string[]
         // both nodes' answers are looked at together, though they ask at different moments and wait for no answer: a host that fails moves nothing
         dampen: `${whole(1 / 6) + 10}s`,
       },
-      operations: { start: seconds(1), stop: seconds(1), monitor: [whole(1 / 6), seconds(1)] },
+      operations: { start: seconds(1), stop: seconds(1) },
+      monitors: [{ interval: whole(1 / 6), timeout: seconds(1) }],
     }),
     "    </clone>",
   ];
@@ -180,8 +188,27 @@ function virtualIp(
       // an API that is away for a minute is tried again
       start: seconds(claimed ? 4 : 1),
       stop: seconds(1),
-      monitor: [claimed ? whole(1 / 3) : whole(1 / 6), seconds(1)],
     },
+    monitors: [{ interval: claimed ? whole(1 / 3) : whole(1 / 6), timeout: seconds(1) }],
+  });
+}
+
+function nfsServer({ nfsState, writeWithin, ...model }: CibModel, whole: Whole, seconds: Seconds): string[] {
+  return primitive("      ", "nfsd", SERVER_AGENT, {
+    parameters: { state: nfsState },
+    operations: { start: seconds(1), stop: seconds(1) },
+    monitors: [
+      { interval: whole(1 / 3), timeout: seconds(1) },
+      {
+        interval: whole(1 / 2),
+        // it waits for no disk: a node that is only busy is given time
+        timeout: seconds(4),
+        depth: "10",
+        parameters: { drbd_minor: String(MINOR), write_within: String(writeWithin) },
+        // a stop would wait for the volume as well; where nobody is switched off it would only take the address away
+        onFail: fences(model) ? "fence" : "ignore",
+      },
+    ],
   });
 }
 
@@ -204,10 +231,11 @@ function drbd({ drbdResource }: CibModel, whole: Whole, seconds: Seconds): strin
         promote: seconds(1.5),
         demote: seconds(1.5),
         stop: seconds(2),
-        // two monitors of one agent must differ in their interval
-        "monitor Promoted": [whole(1 / 6), seconds(1)],
-        "monitor Unpromoted": [whole(1 / 5), seconds(1)],
       },
+      monitors: [
+        { interval: whole(1 / 6), timeout: seconds(1), role: "Promoted" },
+        { interval: whole(1 / 5), timeout: seconds(1), role: "Unpromoted" },
+      ],
     }),
     "    </clone>",
   ];
@@ -216,7 +244,8 @@ function drbd({ drbdResource }: CibModel, whole: Whole, seconds: Seconds): strin
 function fenceDevice({ name, agent, nodes, parameters }: FenceDevice): string[] {
   return primitive("    ", name, `stonith:${agent}`, {
     parameters: { ...parameters, pcmk_host_list: nodes.join(",") },
-    operations: { monitor: [60, "60s"] },
+    operations: {},
+    monitors: [{ interval: 60, timeout: "60s" }],
     // however often it has failed: who is not allowed to have the device may not use it either, and nobody takes over
     meta: { "migration-threshold": "INFINITY" },
   });
@@ -225,15 +254,30 @@ function fenceDevice({ name, agent, nodes, parameters }: FenceDevice): string[] 
 interface Primitive {
   readonly meta?: Readonly<Record<string, string>>;
   readonly parameters: Readonly<Record<string, string>>;
-  /** Seconds in which it has to be done; a monitor's interval before. */
-  readonly operations: Readonly<Record<string, string | readonly [number, string]>>;
+  /** In which time it has to be done. */
+  readonly operations: Readonly<Record<string, string>>;
+  /** Those of one agent must differ in their interval. */
+  readonly monitors: readonly Monitor[];
+}
+
+interface Monitor {
+  /** Seconds. */
+  readonly interval: number;
+  readonly timeout: string;
+  readonly role?: "Promoted" | "Unpromoted";
+  /** How closely the agent looks (`OCF_CHECK_LEVEL`). */
+  readonly depth?: string;
+  /** Besides those of the resource. @default none */
+  readonly parameters?: Readonly<Record<string, string>>;
+  /** @default restart - Pacemaker's own */
+  readonly onFail?: "fence" | "ignore";
 }
 
 function primitive(
   indent: string,
   name: string,
   agent: string,
-  { parameters, operations, meta }: Primitive,
+  { parameters, operations, monitors, meta }: Primitive,
 ): string[] {
   const [standard, provider, type] = agent.split(":");
   const id = `${OURS}${name}`;
@@ -246,14 +290,32 @@ function primitive(
     ...(meta ? settings("meta_attributes", `${name}-meta`, `${indent}  `, meta) : []),
     ...settings("instance_attributes", `${name}-parameters`, `${indent}  `, parameters),
     `${indent}  <operations>`,
-    ...Object.entries(operations).map(([key, value]) => {
-      const [operation, role] = key.split(" ");
-      const [interval, timeout] = typeof value === "string" ? [0, value] : value;
-      const op = `${id}-${key.replace(" ", "-").toLowerCase()}`;
-      return `${indent}    <op id="${op}" name="${operation}" interval="${interval}s" timeout="${timeout}"${role === undefined ? "" : ` role="${role}"`}/>`;
-    }),
+    ...Object.entries(operations).map(
+      ([name, timeout]) =>
+        `${indent}    <op id="${id}-${name}" name="${name}" interval="0s" timeout="${timeout}"/>`,
+    ),
+    ...monitors.flatMap((monitor) => monitorOf(id, `${indent}    `, monitor)),
     `${indent}  </operations>`,
     `${indent}</primitive>`,
+  ];
+}
+
+function monitorOf(
+  id: string,
+  indent: string,
+  { interval, timeout, role, depth, parameters, onFail }: Monitor,
+): string[] {
+  const name = [`${id}-monitor`, role?.toLowerCase(), depth].filter((part) => part !== undefined).join("-");
+  const start = `<op id="${name}" name="monitor" interval="${interval}s" timeout="${timeout}"`;
+  const more = `${role === undefined ? "" : ` role="${role}"`}${onFail === undefined ? "" : ` on-fail="${onFail}"`}`;
+  if (depth === undefined) return [`${indent}${start}${more}/>`];
+  return [
+    `${indent}${start}${more}>`,
+    ...settings("instance_attributes", `${name.slice(OURS.length)}-parameters`, `${indent}  `, {
+      OCF_CHECK_LEVEL: depth,
+      ...parameters,
+    }),
+    `${indent}</op>`,
   ];
 }
 

@@ -2,7 +2,7 @@ import { isToken, refuse } from "../problem";
 import type { ServiceFile } from "../push/service";
 import type { Secret } from "../secret/secret";
 import type { FenceDevice } from "./cib";
-import { FenceMethod, passwordFiles, passwordScript } from "./fence-method";
+import { agentName, FenceMethod, passwordFiles, passwordScript } from "./fence-method";
 
 export interface CommandFencingProps {
   /** Name of the program: `fence_` and letters, digits or underscores; it becomes /usr/sbin/NAME. */
@@ -26,14 +26,7 @@ export class CommandFencing extends FenceMethod {
     super();
     const { name, program, password } = props;
     this.secrets = password ? [password] : [];
-    if (!/^fence_[a-z0-9_]{1,40}$/.test(name)) {
-      refuse("Fencing.command", {
-        code: "bad-name",
-        what: `'${name}'`,
-        allowed: "fence_ and small letters, digits or underscores: Pacemaker finds agents by this beginning",
-        fix: "name it like fence_our_switch",
-      });
-    }
+    agentName("Fencing.command", name);
     if (!isToken(program) && !program.startsWith("#!")) {
       refuse("Fencing.command", {
         code: "bad-text",

@@ -15,7 +15,7 @@ import type { VirtualIp } from "../virtual-ip/virtual-ip";
 import { ALERT_AGENT } from "./alerts";
 import type { CibModel } from "./cib";
 import { TOKEN, type CorosyncModel } from "./corosync-conf";
-import type { DrbdResourceModel } from "./drbd-resource";
+import { heldByPeer, type DrbdResourceModel } from "./drbd-resource";
 import type { ExportModel } from "./exports-file";
 import type { FenceMethod } from "./fence-method";
 import { Fencing } from "./fencing";
@@ -38,6 +38,7 @@ import {
   STATUS_PORT,
 } from "./layout";
 import { checkManager, heartbeatTimes, Manager } from "./manager";
+import { NfsMetricsService } from "./metrics";
 import type { NfsConfModel } from "./nfs-conf";
 import { NfsExport, type NfsExportProps } from "./nfs-export";
 import { HostName } from "./host-name";
@@ -219,6 +220,11 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
     return (this.props.fencing ?? Fencing.none({ iAcceptSplitBrain: true })).method;
   }
 
+  /** Seconds until DRBD pings a peer: where nodes are often late it is as patient as the membership, in whole thirds. */
+  private get silence(): number {
+    return 3 * Math.ceil(this.token / 3);
+  }
+
   get token(): number {
     return this.props.token ?? TOKEN;
   }
@@ -240,8 +246,7 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
       })),
       protocol: this.props.protocol ?? "C",
       secret: this.secret.quotable,
-      // where nodes are often late replication is as patient as the membership, in whole thirds
-      silence: 3 * Math.ceil(this.token / 3),
+      silence: this.silence,
       resyncRate: this.props.resyncRate ?? Math.max(1, Math.floor(this.link / 10)),
       link: this.link,
       metaDisk: this.props.metaDisk,
@@ -293,6 +298,8 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
       },
       fenceDelay: this.fencing.delay,
       operationTimeout: this.operationTimeout,
+      // a peer whose disk hangs must have been dropped by then
+      writeWithin: Math.max(2 * this.operationTimeout, heldByPeer(this.silence) + this.operationTimeout),
       alertAgent: this.props.alerts && ALERT_AGENT,
     };
   }
@@ -424,7 +431,8 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
       new DrbdService(this),
       new NfsServerService(this),
       new PacemakerService(this),
-      new UpkeepService({ verifySchedule, alerts, metrics }),
+      new UpkeepService({ verifySchedule, alerts }),
+      ...(metrics ? [new NfsMetricsService(metrics)] : []),
     ];
     const nodes = new Rollout(this, "nodes", {
       nodes: machines.map((machine) => ({

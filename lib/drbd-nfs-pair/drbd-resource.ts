@@ -41,6 +41,14 @@ function times(silence = SILENCE): { timeout: number; pingInterval: number; ping
   return { timeout: (2 * silence) / 3, pingInterval: silence, pingTimeout: silence / 3 };
 }
 
+/** Answers that may be missed while the peer is alive. DRBD's own. */
+const KO_COUNT = 7;
+
+/** Seconds for which a peer whose disk hangs can hold up the writes of a primary. */
+export function heldByPeer(silence: number): number {
+  return KO_COUNT * times(silence).timeout;
+}
+
 /** Seconds after which a dead peer has been missed, unless told otherwise. */
 export const MISSED_AFTER = SILENCE + times().pingTimeout;
 
@@ -70,6 +78,8 @@ export function renderDrbdResource(model: DrbdResourceModel): string {
     "    verify-alg sha256;",
     `    # a dead peer is missed after ${timeout} s without an answer, or ${pingInterval} s of silence and ${pingTimeout} s for the ping`,
     `    timeout ${10 * timeout};`,
+    "    # one that is alive and does not write is dropped after so many times as long",
+    `    ko-count ${KO_COUNT};`,
     `    connect-int ${pingInterval};`,
     `    ping-int ${pingInterval};`,
     `    ping-timeout ${10 * pingTimeout};`,

@@ -1,5 +1,6 @@
 import type { Construct } from "constructs";
 import type { Machine } from "../platform/machine";
+import { isToken, refuse } from "../problem";
 import type { ServiceFile, ServicePackage } from "../push/service";
 import { shellQuoted } from "../script-text";
 import type { Secret } from "../secret/secret";
@@ -43,7 +44,21 @@ export abstract class FenceMethod {
   abstract readonly secrets: readonly Secret[];
 }
 
-const PASSWORDS = "/etc/cdktf-ha/drbd-nfs-fence";
+/** Refuses the name of an agent that Pacemaker would not find. */
+export function agentName(scope: string, name: string): string {
+  if (isToken(name) || /^fence_[a-z0-9_]{1,40}$/.test(name)) return name;
+  return refuse(scope, {
+    code: "bad-name",
+    what: `'${name}'`,
+    allowed: "fence_ and small letters, digits or underscores: Pacemaker finds agents by this beginning",
+    fix: "name it like fence_our_switch",
+  });
+}
+
+/** What opens the way to stop a node: on the machine in a file that only root can read. */
+export function fenceSecret(owner: string, text: string): ServiceFile {
+  return { path: `/etc/cdktf-ha/drbd-nfs-fence-${owner}`, text, mode: "0600", onChange: "none" };
+}
 
 /** The cluster's configuration can be read by more than root: it names who knows the password. */
 export function passwordScript(owner: string): string {
@@ -51,12 +66,12 @@ export function passwordScript(owner: string): string {
 }
 
 export function passwordFiles(owner: string, password: Secret): ServiceFile[] {
-  const path = `${PASSWORDS}-${owner}`;
+  const secret = fenceSecret(owner, password.placeholder);
   return [
-    { path, text: password.placeholder, mode: "0600", onChange: "none" },
+    secret,
     {
       path: passwordScript(owner),
-      text: `#!/bin/sh\nexec cat ${shellQuoted(path)}\n`,
+      text: `#!/bin/sh\nexec cat ${shellQuoted(secret.path)}\n`,
       mode: "0700",
       onChange: "none",
     },

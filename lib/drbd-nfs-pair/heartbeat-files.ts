@@ -60,3 +60,28 @@ export function renderHaresources({
 export function renderAuthkeys(secret: string): string {
   return `auth 1\n1 sha1 ${secret}\n`;
 }
+
+/**
+ * How systemd runs it, beside the package's unit: pure. After a cut Heartbeat ends and goes on as a process of its own. The package's unit takes that
+ * for the end of the service: from then on `systemctl stop` stops nothing. Here it runs as long as there is a process of it.
+ *
+ * One that dies comes back when the other node has noticed: without a partner nobody could ask that one for anything.
+ */
+export function renderHeartbeatUnit(programs: string, deadtime: number): string {
+  return `# Managed by cdktf-ha-clusters.
+[Service]
+Type=forking
+GuessMainPID=no
+PIDFile=
+ExecStartPre=/bin/bash ${programs}/heartbeat-begin.sh
+ExecStart=
+ExecStart=/usr/libexec/heartbeat/heartbeat
+ExecStop=
+ExecStop=/bin/bash ${programs}/heartbeat-end.sh
+# what its scripts were about to start is not started after it
+KillMode=control-group
+ExecStopPost=/bin/bash ${programs}/heartbeat-release.sh
+Restart=always
+RestartSec=${deadtime + 10}
+`;
+}

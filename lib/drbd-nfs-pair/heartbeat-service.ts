@@ -3,6 +3,7 @@ import {
   renderAuthkeys,
   renderHaCf,
   renderHaresources,
+  renderHeartbeatUnit,
   type HaCfModel,
   type HaresourcesModel,
 } from "./heartbeat-files";
@@ -48,10 +49,10 @@ export class HeartbeatService implements Service {
         })),
         {
           path: "/etc/systemd/system/heartbeat.service.d/cdktf-ha.conf",
-          text: `# Managed by cdktf-ha-clusters.\n[Service]\nExecStartPre=/bin/bash ${PROGRAMS}/heartbeat-begin.sh\n`,
-          onChange: "none",
+          text: renderHeartbeatUnit(PROGRAMS, pair.haCf().deadtime),
+          onChange: "restart", // one that runs by the package's unit ends with it
         },
-        program("heartbeat-begin.sh"),
+        ...["begin", "end", "release", "resume"].map((name) => program(`heartbeat-${name}.sh`)),
         program("heartbeat-shellfuncs.sh"),
       ],
       secrets: [pair.secret],

@@ -2,8 +2,9 @@ import type { Construct } from "constructs";
 import { checkCount, refuse } from "../problem";
 import { PLAIN_PATH } from "../push/bundle";
 import { repeated } from "../push/scheduled";
+import type { Service, ServiceDescription } from "../push/service";
 import { PROGRAMS } from "./layout";
-import { program, type NodePart } from "./node-part";
+import { program } from "./node-part";
 
 export interface NfsMetricsProps {
   /**
@@ -30,28 +31,34 @@ export function checkMetrics(scope: Construct, { directory, interval }: NfsMetri
 }
 
 /** The pair's state for a node exporter: opens no port. */
-export function metrics(props: NfsMetricsProps): NodePart {
-  const { directory = "/var/lib/prometheus/node-exporter", interval = 15 } = props;
-  const command = `/bin/bash ${PROGRAMS}/metrics.sh ${directory}`;
-  return {
-    directories: [{ path: directory, mode: "0755" }],
-    files: [
-      program("metrics.sh"),
-      ...repeated({
-        unit: UNIT,
-        description: "The NFS pair's state for the node exporter",
-        interval,
-        commands: [command],
-      }),
-      // no time limit: systemd starts no second one beside one that hangs, and would beside one that it has given up
-      ...repeated({
-        unit: VOLUME_UNIT,
-        description: "What is on the NFS pair's volume for the node exporter",
-        interval,
-        commands: [`${command} volume`],
-      }),
-    ],
-    units: [`${UNIT}.timer`, `${VOLUME_UNIT}.timer`],
-    leave: `rm --force ${directory}/nfs-pair.prom ${directory}/nfs-pair-volume.prom`,
-  };
+export class NfsMetricsService implements Service {
+  readonly name = "nfs-metrics";
+
+  constructor(private readonly props: NfsMetricsProps) {}
+
+  describe(): ServiceDescription {
+    const { directory = "/var/lib/prometheus/node-exporter", interval = 15 } = this.props;
+    const command = `/bin/bash ${PROGRAMS}/metrics.sh ${directory}`;
+    return {
+      directories: [{ path: directory, mode: "0755" }],
+      files: [
+        program("metrics.sh"),
+        ...repeated({
+          unit: UNIT,
+          description: "The NFS pair's state for the node exporter",
+          interval,
+          commands: [command],
+        }),
+        // no time limit: systemd starts no second one beside one that hangs, and would beside one that it has given up
+        ...repeated({
+          unit: VOLUME_UNIT,
+          description: "What is on the NFS pair's volume for the node exporter",
+          interval,
+          commands: [`${command} volume`],
+        }),
+      ],
+      units: [`${UNIT}.timer`, `${VOLUME_UNIT}.timer`],
+      hooks: { leave: `rm --force ${directory}/nfs-pair.prom ${directory}/nfs-pair-volume.prom\n` },
+    };
+  }
 }

@@ -4,10 +4,7 @@ import { scriptText } from "../script-text";
 import { PROGRAMS } from "./layout";
 
 /** What a part of a node's upkeep brings along. */
-export interface NodePart extends Pick<
-  ServiceDescription,
-  "packages" | "directories" | "files" | "units" | "secrets"
-> {
+export interface NodePart extends Pick<ServiceDescription, "packages" | "files" | "units" | "secrets"> {
   /** Programs that run every minute. */
   readonly everyMinute?: readonly string[];
   /** Shell: after the files have changed, before units start. */

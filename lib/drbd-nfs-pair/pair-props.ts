@@ -65,7 +65,10 @@ export interface DrbdNfsPairProps {
   readonly pingHosts?: readonly string[];
   /** Seconds of silence after which a node counts as lost. @default 3 - shorter ones switch off nodes that are only busy */
   readonly token?: number;
-  /** Seconds in which starting or stopping one thing must be done; longer ones count as failed. @default 60 */
+  /**
+   * Seconds in which starting or stopping one thing must be done; longer ones count as failed. A node whose volume takes no write for twice as
+   * long is switched off. @default 60
+   */
   readonly operationTimeout?: number;
   /**
    * Clients of version 3 too, as VMware ESXi and old systems are. Opens four ports more for the clients, and where one of them had a lock

@@ -197,6 +197,10 @@ export class PacemakerService implements Service {
         { name: "pacemaker" },
         { name: "pacemaker-cli-utils" },
         { name: "resource-agents" },
+        // what the Filesystem agent finds those with who hold a volume up, and without which it starts nothing
+        { name: "psmisc", unlessCommand: "fuser" },
+        { name: "iputils-ping", unlessCommand: "ping" },
+        { name: "logrotate", unlessCommand: "logrotate" },
         ...fencing.packages,
         ...address.packages,
       ],

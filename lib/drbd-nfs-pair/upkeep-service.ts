@@ -1,7 +1,6 @@
 import { CALENDAR_CHECK, repeated, scheduled } from "../push/scheduled";
 import type { Service, ServiceDescription } from "../push/service";
 import { alerts, type NfsAlertsProps } from "./alerts";
-import { metrics, type NfsMetricsProps } from "./metrics";
 import { PROGRAMS } from "./layout";
 import { program, script, type NodePart } from "./node-part";
 
@@ -9,12 +8,11 @@ export interface UpkeepModel {
   /** systemd's calendar expression of the comparison of both copies. */
   readonly verifySchedule: string;
   readonly alerts?: NfsAlertsProps;
-  readonly metrics?: NfsMetricsProps;
 }
 
 const UNIT = "cdktf-ha-nfs-upkeep";
 
-/** What is done for a pair while it serves: it grows with its disks, its copies are compared, its state is told. */
+/** What is done for a pair while it serves: it grows with its disks, its copies are compared, people are told. */
 export class UpkeepService implements Service {
   readonly name = "nfs-upkeep";
 
@@ -22,11 +20,7 @@ export class UpkeepService implements Service {
 
   describe(): ServiceDescription {
     const { model } = this;
-    const parts: NodePart[] = [
-      ...(model.alerts ? [alerts(model.alerts)] : []),
-      ...(model.metrics ? [metrics(model.metrics)] : []),
-      upkeep(model),
-    ];
+    const parts: NodePart[] = [...(model.alerts ? [alerts(model.alerts)] : []), upkeep(model)];
     const all = <T>(list: (part: NodePart) => readonly T[] | undefined): T[] =>
       parts.flatMap((part) => list(part) ?? []);
     const shell = (hook: (part: NodePart) => string | undefined): string =>
@@ -34,7 +28,6 @@ export class UpkeepService implements Service {
     return {
       packages: all(({ packages }) => packages),
       onPackageChange: "none",
-      directories: all(({ directories }) => directories),
       files: [
         ...all(({ files }) => files),
         ...repeated({

@@ -36,11 +36,17 @@ export const SHAPES: Shapes = {
     "EtcdCluster#allowFrom": { group: ["or", ["is", "Connectable"], ["is", "Connections"]] },
     "EtcdTls.authority": { authority: ["is", "Secret"], props: ["is", "EtcdTlsProps"] },
     "EtcdTls.given": { certificates: ["record", ["is", "Secret"]], props: ["is", "EtcdTlsProps"] },
+    "Fencing.agent": {
+      agent: "text",
+      switches: ["record", ["is", "AgentSwitch"]],
+      "packages?": ["list", "text"],
+    },
     "Fencing.aws": { "props?": ["is", "AwsFencingProps"] },
     "Fencing.command": { props: ["is", "CommandFencingProps"] },
-    "Fencing.ipmi": { boards: ["record", ["is", "ManagementBoard"]] },
+    "Fencing.ipmi": { boards: ["record", ["is", "IpmiBoard"]] },
+    "Fencing.libvirt": { domains: ["record", ["is", "LibvirtDomain"]] },
     "Fencing.none": { _accept: ["settings", { iAcceptSplitBrain: ["word", true] }] },
-    "Fencing.redfish": { boards: ["record", ["is", "ManagementBoard"]] },
+    "Fencing.redfish": { boards: ["record", ["is", "RedfishBoard"]] },
     "Fencing.watchdog": { "props?": ["is", "WatchdogFencingProps"] },
     "GeoDatabase.mmdb": { path: "text" },
     "GeoDnsService.powerDns": { props: ["is", "PowerDnsProps"] },
@@ -134,6 +140,9 @@ export const SHAPES: Shapes = {
   },
   things: {
     AdoptProps: { settings: { node: "text", export: "text" } },
+    AgentSwitch: {
+      settings: { plug: "text", parameters: ["record", "text"], "password?": ["is", "Secret"] },
+    },
     Algorithm: { members: ["balance", "hashed", "httpOnly"] },
     AptProps: { settings: { "mirror?": "text", "keys?": "text", "suite?": "text" } },
     ArchiveProps: { settings: { sha256: "text" } },
@@ -564,6 +573,14 @@ export const SHAPES: Shapes = {
       },
     },
     ITerraformDependable: { settings: { fqn: "text" } },
+    IpmiBoard: {
+      settings: {
+        "cipher?": ["or", ["word", 17], ["word", 3]],
+        address: "text",
+        user: "text",
+        password: ["is", "Secret"],
+      },
+    },
     Java: { members: [] },
     KeepalivedPairProps: {
       settings: {
@@ -595,6 +612,16 @@ export const SHAPES: Shapes = {
       },
     },
     LeaderVrrpProps: { settings: { "advertInterval?": "number", "virtualRouterId?": "number" } },
+    LibvirtDomain: {
+      settings: {
+        address: "text",
+        "port?": "number",
+        user: "text",
+        privateKey: ["is", "Secret"],
+        hostKey: "text",
+        domain: "text",
+      },
+    },
     ListenerProps: {
       settings: {
         port: "number",
@@ -656,12 +683,10 @@ export const SHAPES: Shapes = {
         connection: ["record", ["or", "flag", "number", "text"]],
         identity: "text",
         "readiness?": "function",
-        "handsOver?": "function",
         "joined?": "function",
         "aws?": ["is", "AwsMachine"],
       },
     },
-    ManagementBoard: { settings: { address: "text", user: "text", password: ["is", "Secret"] } },
     Manager: { members: [] },
     MemberProps: {
       settings: {
@@ -871,6 +896,15 @@ export const SHAPES: Shapes = {
       },
     },
     Recovery: { settings: { from: ["is", "Backups"], set: "text", "to?": "text" } },
+    RedfishBoard: {
+      settings: {
+        "verifyCertificate?": "flag",
+        "systemsUri?": "text",
+        address: "text",
+        user: "text",
+        password: ["is", "Secret"],
+      },
+    },
     RefreshProps: {
       settings: {
         "minimumMinutes?": "number",

@@ -37,17 +37,25 @@ function write(name: string, text: string, mode = 0o600): string {
 }
 
 /** The project's own check, with the files at their places. */
-function check(files: Readonly<Record<string, string>>, { mode = 0o600 } = {}) {
+function check(files: Readonly<Record<string, string>>, { mode = 0o600, before = "" } = {}) {
   const places = ["ha.cf", "haresources", "authkeys"].map((name) => {
     const path = write(name, files[name]!, name === "authkeys" ? mode : 0o644);
     return `install -m ${name === "authkeys" ? mode.toString(8) : "644"} ${path} /etc/ha.d/${name}`;
   });
   const agent = write("agent", readFileSync(join(onMachine, "heartbeat-agent.sh"), "utf8"));
   const hook = readFileSync(join(onMachine, "heartbeat-check.sh"), "utf8");
+  const facts = write("facts", "PAIR_MANAGER=heartbeat PAIR_RESOURCE=nfs PAIR_DIRECTORY=/srv/nfs\n");
+  const above = (path: string, name: string): string =>
+    `mkdir ${directory}/view/${name} ${directory}/view/${name}-work
+mount -t overlay overlay -o lowerdir=${path},upperdir=${directory}/view/${name},workdir=${directory}/view/${name}-work ${path}`;
   return run(
     [
-      `mkdir -p ${directory}/view && mount -t tmpfs tmpfs ${directory}/view && mkdir ${directory}/view/new ${directory}/view/work`,
-      `mount -t overlay overlay -o lowerdir=/etc/ha.d,upperdir=${directory}/view/new,workdir=${directory}/view/work /etc/ha.d`,
+      `mkdir -p ${directory}/view && mount -t tmpfs tmpfs ${directory}/view`,
+      above("/etc", "etc"),
+      above("/var/lib", "state"),
+      `mount -t tmpfs tmpfs /usr/local/lib && mkdir -p /usr/local/lib/cdktf-ha/drbd-nfs /etc/cdktf-ha`,
+      `cp ${onMachine}/*functions.sh /usr/local/lib/cdktf-ha/drbd-nfs && cp ${facts} /etc/cdktf-ha/drbd-nfs`,
+      before,
       ...places,
       ...["nfs-server", "nfs-clients"].map((name) => `install -m 755 ${agent} /etc/ha.d/resource.d/${name}`),
       `. ${write("check.sh", hook)}`,
@@ -100,6 +108,13 @@ describe("heartbeat", () => {
     const refused = check({ ...usual, [file]: usual[file]!.replace(right, wrong) });
     expect(refused.words).toContain(words);
     expect(refused.status).toBe(1);
+  });
+
+  withHeartbeat("refuses everything while the copies have gone apart", () => {
+    const before = "mkdir -p /var/lib/cdktf-ha-nfs && touch /var/lib/cdktf-ha-nfs/split";
+    const { status, words } = check(usual, { before });
+    expect(words).toContain("nothing is changed before a person has decided which one stays");
+    expect(status).toBe(1);
   });
 
   withHeartbeat("refuses a key that others can read", () => {

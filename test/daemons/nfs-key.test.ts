@@ -4,6 +4,7 @@ import { CorosyncPair, until } from "./support/corosync-pair";
 /** Two real corosyncs that serve go over to another key, whatever happens on the way. */
 const withCorosync = testWithNeeds([program("corosync"), program("nsenter"), root]);
 const [OLD, NEW, THIRD] = ["the first secret", "the second secret", "a third one"];
+jest.setTimeout(300_000);
 let pair: CorosyncPair;
 
 async function begin(votes: 1 | 2 = 2): Promise<CorosyncPair> {

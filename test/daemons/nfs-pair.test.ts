@@ -206,6 +206,17 @@ describe("Pacemaker's configuration", () => {
     },
   );
 
+  withPacemaker("whose volume takes no writes any more is switched off before the other one begins", () => {
+    const { cib, serving } = imagined("hangs");
+    const { words } = cib.tool(
+      `crm_simulate --simulate --xml-file $CIB_file --op-inject=ha-nfsd_monitor_30000@${serving}=1 2>&1`,
+    );
+    expect(words).toContain(`Fence (reboot) ${serving} 'ha-nfsd failed there'`);
+    const [off, mounted] = [`Fencing ${serving} (reboot)`, "Resource action: ha-fs           start on"];
+    expect(words.indexOf(off)).toBeGreaterThan(0);
+    expect(words.indexOf(mounted)).toBeGreaterThan(words.indexOf(off));
+  });
+
   withPacemaker("a hand-over takes the role from a node, and leaves it its copy", () => {
     const { cib, simulate, serving } = imagined("hand-over");
     const functions = readFileSync(join(onMachine, "functions.sh"), "utf8");

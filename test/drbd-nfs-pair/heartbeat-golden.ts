@@ -33,6 +33,7 @@ function heartbeatCase(
       "ha.cf": file("/etc/ha.d/ha.cf"),
       haresources: file("/etc/ha.d/haresources"),
       authkeys: file("/etc/ha.d/authkeys"),
+      "heartbeat.conf": file("/etc/systemd/system/heartbeat.service.d/cdktf-ha.conf"),
       "global_common.conf": file("/etc/drbd.d/global_common.conf"),
       "nfs.res": file("/etc/drbd.d/nfs.res"),
       "drbd-nfs": file("/etc/cdktf-ha/drbd-nfs"),

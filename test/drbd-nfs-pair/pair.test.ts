@@ -1,4 +1,6 @@
-import { Peer, Port, ServiceTier, VirtualIp } from "../../lib";
+import { Fencing, Peer, Port, ServiceTier, VirtualIp } from "../../lib";
+import type { DrbdNfsPairProps } from "../../lib/drbd-nfs-pair/pair-props";
+import { PacemakerService } from "../../lib/drbd-nfs-pair/pair-services";
 import { Template } from "../../lib/testing";
 import { newStack } from "../support/stack";
 import { newAwsPair, newPair, pairHosts } from "./pairs";
@@ -65,6 +67,40 @@ test("an export more changes the list of exports alone", () => {
   const changed = Object.keys(before).filter((path) => before[path] !== after[path]);
   expect(changed).toEqual(["/etc/exports.d/cdktf-ha.exports"]);
   expect(after[changed[0]!]).toContain(before[changed[0]!]!.trim());
+});
+
+test("a node whose volume hangs is switched off where somebody can do that, and else only told", () => {
+  const cib = (props: Partial<DrbdNfsPairProps>): string => {
+    const stack = newStack();
+    newPair(stack, { operationTimeout: 40, ...props });
+    return Template.synth(stack).file("nfs-1", "/etc/cdktf-ha/drbd-nfs-cib.xml");
+  };
+  const monitor = 'id="ha-nfsd-monitor-10" name="monitor" interval="20s" timeout="160s"';
+  for (const text of [cib({}), cib({ fencing: Fencing.watchdog() })]) {
+    expect(text).toContain(`${monitor} on-fail="fence">`);
+    expect(text).toContain('name="write_within" value="80"');
+  }
+  expect(cib({ fencing: Fencing.none({ iAcceptSplitBrain: true }) })).toContain(
+    `${monitor} on-fail="ignore">`,
+  );
+  // the peer's disk hangs: DRBD drops it after seven times 18 s, and this node's own is not taken for the one that does
+  expect(cib({ token: 25 })).toContain('name="write_within" value="166"');
+});
+
+test("a bare machine is given what Pacemaker's agents call", () => {
+  const pair = newPair(newStack());
+  const { packages } = new PacemakerService(pair).describe(pair.machines[0]!);
+  const commands = packages!.flatMap(({ unlessCommand }) => unlessCommand ?? []);
+  // fuser: without it ocf:heartbeat:Filesystem starts nothing
+  expect(commands).toEqual(expect.arrayContaining(["fuser", "ping", "logrotate"]));
+});
+
+test("a node's failure is remembered until it has switched itself off", () => {
+  const stack = newStack();
+  newPair(stack, { fencing: Fencing.watchdog({ timeout: 150 }) });
+  const cib = Template.synth(stack).file("nfs-1", "/etc/cdktf-ha/drbd-nfs-cib.xml");
+  expect(cib).toContain('name="stonith-watchdog-timeout" value="300s"');
+  expect(cib).toContain('name="failure-timeout" value="360s"');
 });
 
 test("the pair's secret stands nowhere but on the machines", () => {

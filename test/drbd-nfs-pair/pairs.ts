@@ -3,6 +3,7 @@ import { Peer, Secret, VirtualIp, type SshPlatform } from "../../lib";
 import { DrbdNfsPair } from "../../lib/drbd-nfs-pair/drbd-nfs-pair";
 import type { DrbdNfsPairProps } from "../../lib/drbd-nfs-pair/pair-props";
 import { Fencing } from "../../lib/drbd-nfs-pair/fencing";
+import type { LibvirtDomain } from "../../lib/drbd-nfs-pair/libvirt-fencing";
 import { Manager, type HeartbeatProps } from "../../lib/drbd-nfs-pair/manager";
 import { newAws, newRack } from "../support/stack";
 
@@ -40,6 +41,21 @@ export const SWITCH = Fencing.command({
   program: "#!/bin/sh\nexit 1\n",
   parameters: { ip: "10.0.1.1" },
 });
+
+/** Nodes that are virtual machines of two hypervisors. */
+export const DOMAIN: LibvirtDomain = {
+  address: "10.0.8.21",
+  user: "fence",
+  privateKey: Secret.file("/etc/hypervisors/key"),
+  hostKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGhvc3Qga2V5IG9mIGEgaHlwZXJ2aXNvcg== root@virt-1",
+  domain: "files-1",
+};
+export const OTHER_DOMAIN: LibvirtDomain = {
+  ...DOMAIN,
+  address: "10.0.8.22",
+  port: 2222,
+  domain: "files-2",
+};
 
 /** The pair of 2008. */
 export function newHeartbeatPair(

@@ -4,7 +4,9 @@ import type { DrbdNfsPair } from "../../lib/drbd-nfs-pair/drbd-nfs-pair";
 import type { DrbdNfsPairProps } from "../../lib/drbd-nfs-pair/pair-props";
 import { Fencing } from "../../lib/drbd-nfs-pair/fencing";
 import type { HeartbeatProps } from "../../lib/drbd-nfs-pair/manager";
-import { newAwsPair, newHeartbeatPair, newPair, pairHosts } from "./pairs";
+import type { AgentSwitch } from "../../lib/drbd-nfs-pair/agent-fencing";
+import type { LibvirtDomain } from "../../lib/drbd-nfs-pair/libvirt-fencing";
+import { DOMAIN, OTHER_DOMAIN, newAwsPair, newHeartbeatPair, newPair, pairHosts } from "./pairs";
 
 /** Pairs whose author is wrong, by the code they are refused with: test/bad-input.test.ts tries them all. */
 const pair =
@@ -16,6 +18,17 @@ const heartbeat =
   (stack: TerraformStack): DrbdNfsPair =>
     newHeartbeatPair(stack, settings, props);
 const board = { address: "10.0.9.91", user: "fence", password: Secret.file("/etc/boards/password") };
+const agent = (one: Partial<AgentSwitch>, two: Partial<AgentSwitch> = {}) =>
+  pair({
+    fencing: Fencing.agent("fence_pve", {
+      "nfs-1": { plug: "101", parameters: { ip: "10.0.8.5" }, ...one },
+      "nfs-2": { plug: "102", parameters: { ip: "10.0.8.5" }, ...two },
+    }),
+  });
+const libvirt = (one: Partial<LibvirtDomain>, two: Partial<LibvirtDomain> = {}) =>
+  pair({
+    fencing: Fencing.libvirt({ "nfs-1": { ...DOMAIN, ...one }, "nfs-2": { ...OTHER_DOMAIN, ...two } }),
+  });
 
 type Build = (stack: TerraformStack) => unknown;
 
@@ -33,6 +46,28 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
     "no-nodes": [["no quorum host", pair({ quorum: [] })]],
     "no-fencing": [
       ["a node without a board", pair({ fencing: Fencing.ipmi({ "nfs-1": board }) })],
+      ["two nodes of one board", pair({ fencing: Fencing.ipmi({ "nfs-1": board, "nfs-2": board }) })],
+      ["an agent that switches nobody off", () => Fencing.agent("fence_heuristics_ping", {})],
+      ["an agent for shared storage", () => Fencing.agent("fence_scsi", {})],
+      ["libvirt's own agent", () => Fencing.agent("fence_virsh", {})],
+      [
+        "two systems of a board, one of them unnamed",
+        pair({
+          fencing: Fencing.redfish({
+            "nfs-1": board,
+            "nfs-2": { ...board, systemsUri: "/redfish/v1/Systems/2" },
+          }),
+        }),
+      ],
+      [
+        "one domain, spelled in two ways",
+        libvirt(
+          { domain: "6B1F7DD6-AB8D-4B4C-8C5C-0F7D2C5B9C11" },
+          { ...DOMAIN, domain: "6b1f7dd6ab8d4b4c8c5c0f7d2c5b9c11", port: 22 },
+        ),
+      ],
+      ["two nodes of one plug", agent({}, { plug: "101" })],
+      ["two nodes of one domain", libvirt({}, { ...DOMAIN, port: undefined })],
       ["none", pair({ fencing: undefined })],
       ["AWS's on hosts", pair({ fencing: Fencing.aws() })],
     ],
@@ -50,6 +85,11 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
       ["dead at boot", heartbeat({ deadtime: 15, initdead: 20 })],
     ],
     "conflicting-setting": [
+      ["a password that all can read", agent({ parameters: { passwd: "s" } })],
+      ["a community", agent({ parameters: { community: "public" } })],
+      ["no switching", agent({ parameters: { pcmk_reboot_action: "status" } })],
+      ["what does not look", agent({ parameters: { method: "cycle" } })],
+      ["who is not found is off", agent({ parameters: { missing_as_off: "1" } })],
       [
         "version 3 by an elastic address",
         (stack) => newAwsPair(stack, { virtualIp: VirtualIp.elastic(), version3: true }),
@@ -79,10 +119,19 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
       ["a server that is taken over", pair({ adopt: { node: "nfs-3", export: "assets" } })],
     ],
     "bad-name": [
+      ["a domain of the shell's", libvirt({ domain: "nfs-1; true" })],
+      ["two domains to the agent", libvirt({ domain: "nfs-1,nfs-2" })],
+      ["a domain that is an option", libvirt({ domain: "--all" })],
+      ["a domain's passing id", libvirt({ domain: "7" })],
+      ["a hypervisor's user", libvirt({ user: "-oProxyCommand=true" })],
+      ["two plugs to the agent", agent({ plug: "101;nfs-2:103" })],
+      ["an agent of Debian's", () => Fencing.agent("pve", {})],
       ["an agent", () => Fencing.command({ name: "our_switch", program: "#!/bin/sh\n" })],
       ["an export", pair({ exports: [{ name: "a b" }] })],
     ],
     "bad-text": [
+      ["a parameter of two lines", agent({ parameters: { ip: "10.0.8.5\nmissing_as_off=1" } })],
+      ["a parameter's name", agent({ parameters: { "ip=10.0.8.5 x": "1" } })],
       [
         "a path for a program",
         () => Fencing.command({ name: "fence_our_switch", program: "/usr/sbin/fence" }),
@@ -98,6 +147,8 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
     ],
     "virtual-ip-outside-subnet": [["a pair", pair({ virtualIp: VirtualIp.layer2("10.0.2.90/24") })]],
     "virtual-ip-is-a-node": [["a pair", pair({ virtualIp: VirtualIp.layer2("10.0.1.92/24") })]],
+    "bad-key": [["a hypervisor's fingerprint", libvirt({ hostKey: "SHA256:abcdefg" })]],
+    "port-out-of-range": [["a hypervisor's", libvirt({ port: 0 })]],
     "bad-path": [
       ["a disk", pair({ disk: "nfs" })],
       ["a watchdog", () => Fencing.watchdog({ device: "watchdog" })],
@@ -107,7 +158,11 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
       ["a mount", mounted("assets")],
       ["a mount whose name systemd escapes", mounted("/srv/our-assets")],
     ],
-    "secret-not-shared": [["of a pair", pair({ secret: Secret.generated("pair") })]],
+    "secret-not-shared": [
+      ["of a pair", pair({ secret: Secret.generated("pair") })],
+      ["of an agent", agent({ password: Secret.generated("fence") })],
+      ["of a hypervisor", libvirt({ privateKey: Secret.generated("fence") })],
+    ],
     "duplicate-name": [["an export", pair({ exports: [{ name: "a" }, { name: "a" }] })]],
     "no-exports": [["none", pair({ exports: [] })]],
     "fsid-clash": [
@@ -144,6 +199,7 @@ export function refusedPairs(): Partial<Record<ProblemCode, [string, Build][]>> 
       ["an empty command", pair({ alerts: { command: " " } })],
     ],
     "bad-address": [
+      ["a hypervisor's with its port", libvirt({ address: "10.0.8.21:22" })],
       ["one address of a second link", pair({ secondLink: { "nfs-1": "192.168.7.1" } })],
       ["the first link again", pair({ secondLink: { "nfs-1": "192.168.7.1", "nfs-2": "10.0.1.92" } })],
       ["a name to ping", pair({ pingHosts: ["router.example.net"] })],

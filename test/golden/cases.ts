@@ -69,7 +69,7 @@ export function goldenCases(): GoldenCase[] {
         slowStart: 30,
       });
       const api = pair.backend("api", {
-        to: Servers.at({ "api-1": "10.0.1.80:443", "api-2": "[2001:db8:1::80]:443" }),
+        to: Servers.at({ "api-1": "10.0.1.80:443", "api-2": "[2001:db8:1::80]:443", "api-3": "api-3.example.invalid:443" }),
         algorithm: Algorithm.uri(),
         serverTls: ServerTls.verified({ serverName: "api.internal", authority: CERTIFICATE }),
         stickiness: Stickiness.sourceAddress({ minutes: 10, entries: 1000 }),

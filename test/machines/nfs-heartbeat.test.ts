@@ -1,9 +1,18 @@
 // The pair of 2008 on virtual machines: it moves as it should, and splits as it did. Run as:
 // machines/sealed.sh npx jest -c test/machines/jest.config.js nfs-heartbeat
 import { setTimeout as sleep } from "node:timers/promises";
+import type { LabMachine } from "../../machines/lab";
 import { waitUntil } from "../../machines/run";
 import { filesThatHold } from "./support/disclosure";
-import { answersNfs, EXPORT, HeartbeatSite, rests, SECRET, serves } from "./support/heartbeat-pair";
+import {
+  answersNfs,
+  EXPORT,
+  HeartbeatSite,
+  QUOTA_MIB,
+  rests,
+  SECRET,
+  serves,
+} from "./support/heartbeat-pair";
 
 // Translated by QEMU and beside other tests, what takes a second elsewhere can take half a minute.
 jest.setTimeout(900_000);
@@ -15,6 +24,20 @@ beforeAll(async () => {
 });
 afterAll(() => site.lab.stop());
 
+/** Given to the volume when it comes to a node. */
+async function hasQuota(node: LabMachine): Promise<void> {
+  let report = "";
+  await waitUntil(
+    async () => {
+      ({ stdout: report } = await node.ssh("xfs_quota -x -c 'report -p -b' /srv/nfs"));
+      return report.includes(` ${QUOTA_MIB * 1024} `);
+    },
+    90,
+    () => `no quota: ${report}`,
+    2000,
+  );
+}
+
 const figure = (text: string): void => console.log(`[figure] ${text}`);
 
 test("deployed from empty disks: one serves, and nothing is left to do", async () => {
@@ -25,6 +48,7 @@ test("deployed from empty disks: one serves, and nothing is left to do", async (
   expect([serves(atOne!), rests(atTwo!)]).toEqual([true, true]);
   expect(await answersNfs()).toBe(true);
   expect(await deployment.isUpToDate()).toBe(true);
+  await hasQuota(one);
   expect((await one.ssh("stat --format='%a %U' /etc/ha.d/authkeys")).stdout).toBe("600 root\n");
   expect(await filesThatHold(two, SECRET, "root")).toContain("/etc/ha.d/authkeys");
   expect(await filesThatHold(two, SECRET, "anybody")).toEqual([]);

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Peer } from "cdktf-ha-clusters";
+import type { LabMachine } from "../../machines/lab";
 import { figure } from "./support/ring-site";
 import { NfsLab } from "./support/nfs/nfs-lab";
 import { nfsSite } from "./support/nfs/nfs-site";
@@ -96,8 +97,41 @@ test("without the quorum host and without its NFS server's threads a node goes o
   expect(diskless.switched).toEqual([]);
   await diskless.active.ssh("drbdadm adjust nfs");
   await nfs.settled();
-  await nfs.trial("no thread of the NFS server is left", (node) => node.ssh("echo 0 >/proc/fs/nfsd/threads"));
+  const threads = await nfs.trial("no thread of the NFS server is left", (node) =>
+    node.ssh("echo 0 >/proc/fs/nfsd/threads"),
+  );
+  expect(threads.switched).toEqual([]);
+  await nfs.servesNow(threads.active);
   await nfs.settled();
+});
+
+/** The agent's closer look at the volume, on a node, with less patience than the cluster has; a second one some time after a write has begun. */
+async function takesWrites(node: LabMachine): Promise<string> {
+  const look = (): Promise<{ stdout: string }> =>
+    node.ssh(
+      `OCF_CHECK_LEVEL=10 OCF_RESKEY_state=/srv/nfs/state OCF_RESKEY_write_within=10 /usr/lib/ocf/resource.d/cdktf-ha/nfs-server monitor 2>&1; echo $?`,
+    );
+  expect((await look()).stdout).toBe("0\n");
+  await delay(15_000);
+  return (await look()).stdout;
+}
+
+test("a file system that takes no writes any more: its node is switched off, and the other one serves", async () => {
+  const { standby, switched } = await nfs.trial("frozen file system of the serving node", async (one) => {
+    // as DRBD holds writes while it waits for the other node's fate
+    await one.ssh("drbdadm suspend-io nfs");
+    expect(await takesWrites(one)).toBe("0\n");
+    await one.ssh("drbdadm resume-io nfs");
+    await delay(3000);
+    const since = Date.now();
+    await one.ssh("fsfreeze --freeze /srv/nfs");
+    expect(await takesWrites(one)).toMatch(/no write to the volume has ended for \d+ s\n1\n$/);
+    await nfs.switchedOff(one, since, 600);
+  });
+  expect(switched).toHaveLength(1);
+  await nfs.servesNow(standby);
+  await nfs.settled();
+  await nfs.copiesAreEqual();
 });
 
 test("killed membership of the serving node: systemd starts it again before anybody misses it, or it is switched off", async () => {

@@ -9,7 +9,8 @@ for _ in {1..40}; do # an hour
   ((status == 5)) || exit "$status"
   quorum=$(corosync-quorumtool -s 2>/dev/null)
   [[ ! $quorum =~ Quorate:\ +Yes ]] || exit "$status"
-  logger --tag nfs-pair "the peer does not answer, and this node has no quorum: writes go on waiting"
+  logger --tag cdktf-ha-nfs "the peer does not answer, and this node has no quorum: writes go on waiting"
   sleep 2
 done
+logger --tag cdktf-ha-nfs "there has been no quorum for an hour: writes stay frozen until the peer is back, or this node is started anew"
 exit 1

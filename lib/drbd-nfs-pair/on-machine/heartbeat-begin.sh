@@ -5,3 +5,8 @@ set -euo pipefail
 . /usr/local/lib/cdktf-ha/drbd-nfs/functions.sh
 modprobe drbd
 drbdadm adjust "$PAIR_RESOURCE"
+if [[ -e /var/lib/cdktf-ha-nfs/released ]]; then
+  systemctl stop cdktf-ha-nfs-resume.timer cdktf-ha-nfs-resume.service 2>/dev/null || true
+  systemd-run --quiet --collect --on-active=60 --timer-property=AccuracySec=1s --unit=cdktf-ha-nfs-resume \
+    /bin/bash /usr/local/lib/cdktf-ha/drbd-nfs/heartbeat-resume.sh || true
+fi

@@ -2,7 +2,8 @@
 # shellcheck disable=SC2153 # the facts come from a file
 # What differs with Heartbeat: it has no list of resources that could be asked, and no votes.
 
-pair_is_managed() { systemctl is-active --quiet heartbeat.service; }
+# One that has died comes back by itself.
+pair_is_managed() { [[ $(systemctl is-active heartbeat.service 2>/dev/null) == @(active|activating|deactivating) ]]; }
 
 pair_sees_both() { [[ $(cl_status nodestatus "$PAIR_PEER" 2>/dev/null) == active ]]; }
 

@@ -4,7 +4,8 @@
 # shellcheck source=/dev/null
 . /etc/ha.d/shellfuncs.package
 
-# A message from standard input, in one write: up to 4 KiB (PIPE_BUF) nobody else's gets in between.
+# A message from standard input, in one write: up to 4 KiB (PIPE_BUF) nobody else's gets in between. Opened for reading too: else it waits for ever once
+# Heartbeat is gone, and its unit with it.
 ha_clustermsg() {
-  printf '>>>\n%s\n<<<\n' "$(cat)" >>"$HA_FIFO"
+  printf '>>>\n%s\n<<<\n' "$(cat)" 1<>"$HA_FIFO"
 }

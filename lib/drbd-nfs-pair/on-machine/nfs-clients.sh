@@ -72,12 +72,15 @@ tickle() { tickle_tcp -n 3 <"$connections"; }
 
 # Goes on trying in the background. It takes no address that has no name.
 notify() {
+  local apart=()
+  # a process of Heartbeat's unit, it would be taken for a Heartbeat that lives
+  [[ ! -d /run/systemd/system ]] || apart=(systemd-run --quiet --scope --collect)
   grep --quiet --line-regexp --fixed-strings "$ip $name" /etc/hosts || {
     sed --in-place -e "/ $name\$/d" -e "\$a\\" /etc/hosts # and the last line is a whole one
     printf '%s\n' "$ip $name" >>/etc/hosts
   }
   find "$room" -type f -size +0 -delete -quit
-  sm-notify -f -v "$name" -P "$OCF_RESKEY_state/notify" 9>&- || note "clients of version 3 cannot be told that the server has moved"
+  "${apart[@]}" sm-notify -f -v "$name" -P "$OCF_RESKEY_state/notify" 9>&- || note "clients of version 3 cannot be told that the server has moved"
 }
 
 start() {

@@ -243,7 +243,7 @@ esac`,
       this.two.step(minute);
       if (!this.one.isGoingOver && !this.two.isGoingOver) return minute;
       // after a change corosync takes this long to find the other one, and a minute has more
-      await this.together(6).catch(() => undefined);
+      await this.together(15).catch(() => undefined);
     }
     throw new Error(`not through: ${this.one.quorum}${this.two.quorum}`);
   }

@@ -12,6 +12,7 @@ export const VIP = "10.77.0.100";
 export const SECRET = "moustache-of-2008-0123456789";
 const OPERATOR = "10.77.0.1";
 export const EXPORT = "/srv/nfs/exports/assets";
+export const QUOTA_MIB = 64;
 const ORDERS = `${EXPORT}/orders`;
 
 /** What a node does, all read at once. */
@@ -32,7 +33,7 @@ export const rests = ({ roles, mounted, address }: View): boolean =>
 /** Two virtual machines on one network, and the pair of 2008 on them. */
 export class HeartbeatSite {
   static async start(): Promise<HeartbeatSite> {
-    const vm = { dataDisks: [{ sizeMiB: 64 }] };
+    const vm = { dataDisks: [{ sizeMiB: 400 }] }; // XFS takes no less than 300
     return new HeartbeatSite(
       await Lab.start({
         "nfs-1": { address: "10.77.0.11/24", vm },
@@ -65,9 +66,8 @@ export class HeartbeatSite {
       manager: Manager.heartbeat({ iAcceptSplitBrain: true }),
       virtualIp: VirtualIp.layer2(`${VIP}/24`),
       disk: "/dev/vdb",
-      fileSystem: "ext4",
       secret: Secret.variable(stack, "secret"),
-      exports: [{ name: "assets", clients: [Peer.cidr(OPERATOR)] }],
+      exports: [{ name: "assets", quotaGiB: QUOTA_MIB / 1024, clients: [Peer.cidr(OPERATOR)] }],
     });
   }
 

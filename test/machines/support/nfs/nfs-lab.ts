@@ -157,13 +157,13 @@ export class NfsLab {
   }
 
   /** Waits until the power switch has switched a node off. */
-  async switchedOff(node: LabMachine, since: number): Promise<void> {
+  async switchedOff(node: LabMachine, since: number, seconds = 300): Promise<void> {
     await waitUntil(
       () =>
         this.power.requests.some(
           ({ at, request, answer }) => at >= since && request === `off ${node.name}` && answer === "ok",
         ),
-      300,
+      seconds,
       () => `${node.name} is not switched off`,
       500,
     );
