@@ -61,7 +61,7 @@ export interface ServiceHooks {
    * A failure counts as not healthy.
    */
   readonly settle?: string;
-  /** Status 0 while this node is the one that serves; asked when a rollout puts the standby first. */
+  /** Status 0 while this node is the one that serves; asked when a rollout puts the standby first; before the new files are there, if a package is upgraded. */
   readonly active?: string;
   /** Before a reload or restart: let no new work in, wait for what is under way. */
   readonly drain?: string;

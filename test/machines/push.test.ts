@@ -116,6 +116,57 @@ describe("files", () => {
     expect(stdout).toBe("inactive\n");
   });
 
+  test("a unit that leaves a service that stays ends, and the others go on; taken back it runs again", async () => {
+    const unit = (name: string, command = "sleep infinity") => ({
+      path: `/etc/systemd/system/${name}.service`,
+      text: `[Service]\nExecStart=${command}\n[Install]\nWantedBy=multi-user.target\n`,
+      onChange: "restart" as const,
+    });
+    const sleepers = (...files: ReturnType<typeof unit>[]): Service =>
+      service("sleepers", { files, units: files.map(({ path }) => path.split("/").at(-1)!) });
+    const state = async (): Promise<string[]> =>
+      (
+        await two.ssh(
+          "systemctl show --property MainPID --value sleeper-a; systemctl is-active sleeper-b; ls /etc/systemd/system/multi-user.target.wants | grep sleeper-b",
+          { allowFailure: true },
+        )
+      ).stdout
+        .trim()
+        .split("\n");
+    await deploy(sleepers(unit("sleeper-a"), unit("sleeper-b")));
+    const both = [expect.stringMatching(/^[1-9]/), "active", "sleeper-b.service"];
+    expect(await state()).toEqual(both);
+    // what comes in its place does not live: everything is as it was
+    expect((await push(sleepers(unit("sleeper-a"), unit("sleeper-c", "false")))).ok).toBe(false);
+    expect(await state()).toEqual(both);
+    await deploy(sleepers(unit("sleeper-a")));
+    expect(await state()).toEqual([both[0], "inactive"]);
+    await deploy();
+  });
+
+  test("a unit that cannot be enabled is no success: it would be missing after the next boot", async () => {
+    const sleeper = service("sleeper", {
+      files: [
+        {
+          path: "/etc/systemd/system/sleeper.service",
+          text: "[Service]\nExecStart=sleep infinity\n[Install]\nWantedBy=multi-user.target\n",
+          onChange: "restart",
+        },
+      ],
+      units: ["sleeper.service"],
+      healthyWithin: 3,
+    });
+    const wanted = "/etc/systemd/system/multi-user.target.wants/sleeper.service";
+    await one.ssh(`mkdir -p ${wanted}`);
+    const { ok, output } = await push(sleeper);
+    expect(ok).toBe(false);
+    expect(output).toContain("sleeper.service");
+    await one.ssh(`rmdir ${wanted}`);
+    await deploy(sleeper);
+    expect((await one.ssh("systemctl is-enabled sleeper")).stdout).toBe("enabled\n");
+    await deploy();
+  });
+
   test("a daemon that dies is taken back to the version that lived", async () => {
     const unit = (command: string): Service =>
       service("daemon", {
@@ -196,6 +247,43 @@ describe("packages, users, kernel", () => {
       "[lb-1 greeter] nothing to change, healthy",
     ]);
     expect(await greeted()).toBe("ours\nours\n");
+  });
+
+  test("an upgrade of the active node waits for the others too; it is drained first, and checks with the new version", async () => {
+    const version = "dpkg-query -W -f '${Version}' greeter";
+    const guarded: Service = {
+      name: "greeter",
+      describe: (machine) => ({
+        ...greeter("guarded\n", "1.0").describe(machine),
+        hooks: {
+          active: "[[ $HA_MACHINE == lb-1 ]]",
+          drain: `${version} >>/run/drained`,
+          check: `[[ $(${version}) == 1.0 ]]`,
+        },
+      }),
+    };
+    const { steps } = await deployment
+      .changed((stack) => {
+        const rack = rackOf(stack, lab);
+        const nodes = hosts.map((name) => ({ machine: rack.host(name), services: [guarded] }));
+        new Rollout(stack, "rollout", { nodes, standbyFirst: true });
+      })
+      .deploy();
+    const order = [
+      "lb-1 greeter] this node is active: greeter=1.0 waits here",
+      "lb-2 greeter] restarted",
+      "lb-1 greeter] drained",
+      "lb-1 greeter] installing greeter=1.0",
+      "lb-1 greeter] restarted",
+    ];
+    const places = order.map((words) => steps.findIndex((step) => step.includes(words)));
+    expect([places, Math.min(...places) >= 0]).toEqual([[...places].sort((a, b) => a - b), true]);
+    expect(await cat(one, "/run/drained")).toMatch(/^2\.0/);
+    for (const machine of [one, two]) {
+      expect((await machine.ssh(version)).stdout).toBe("1.0");
+      expect(await cat(machine, "/etc/greeter/greeting")).toBe("guarded\n");
+    }
+    await deploy(greeter("ours\n", "2.0"));
   });
 
   test("a package that is not to be had stops the rollout, and nothing was changed", async () => {
@@ -362,6 +450,22 @@ describe("the firewall", () => {
     expect(stdout).not.toMatch(/interrupted|NOT HEALTHY/);
     await deploy();
     expect(await deployment.changed(services()).isUpToDate()).toBe(true);
+  });
+
+  test("without it nothing of it is left, and it comes back", async () => {
+    await deployment
+      .changed((stack) => {
+        const rack = rackOf(stack, lab, { hostFirewall: false });
+        for (const name of hosts) rack.host(name);
+      })
+      .deploy();
+    const { stdout } = await one.ssh(
+      "nft list tables; ls /etc/systemd/system/sysinit.target.wants | grep cdktf-ha",
+    );
+    expect(stdout).not.toContain("inet cdktf_ha");
+    expect(stdout).not.toContain("firewall");
+    await deploy();
+    expect((await one.ssh("nft list tables")).stdout).toContain("inet cdktf_ha");
   });
 
   test("rules of others stay as they are", async () => {

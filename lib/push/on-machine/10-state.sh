@@ -6,6 +6,7 @@
 #     owner                       which stack manages this machine
 #     secrets/                    generated on this machine, never anywhere else
 #     incoming/ID/                one push on its way: program, log, result, uploaded secrets
+#     edited/NAME/TIME/           files of a service that somebody had changed by hand, kept before they were replaced or removed
 #     services/NAME/
 #       current/                  what was last pushed and found healthy ("the last good version")
 #       original/                 what stood at our paths before the first push
@@ -14,7 +15,6 @@
 #       reserve                   room on the disk for the way back
 #       staged/                   a transaction under way
 #       phase                     there while files or the daemon are being changed
-#       edited/TIME/              files somebody had changed by hand, kept before they were replaced
 #       last-push.log
 set -Eeuo pipefail
 umask 077

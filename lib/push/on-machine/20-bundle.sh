@@ -76,7 +76,9 @@ ha_build_root() {
 # machine, because the fingerprint stands in files and answers that more people can read than the secrets.
 ha_fingerprint() {
   local key
-  key=$(ha_secret_generated fingerprint-key 32)
-  (cd "$1" && find control content secrets -type f -print0 | sort --zero-terminated | xargs --null sha256sum) |
-    openssl dgst -sha256 -hmac "$key" | awk '{ print substr($NF, 1, 32) }'
+  key=$(ha_secret_generated fingerprint-key 32) || return
+  {
+    printf '%s\n' "$key"
+    (cd "$1" && find control content secrets -type f -print0 | sort --zero-terminated | xargs --null sha256sum) | sha256sum
+  } | sha256sum | cut --characters 1-32
 }

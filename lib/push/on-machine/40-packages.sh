@@ -3,16 +3,21 @@
 # a rollback: a package that is there too much does no harm, one that is taken away might.
 
 # control/packages: NAME VERSION COMMAND, parted by tabs. The version may be empty (any) or a pattern of apt's (2.6.*); where
-# there is such a command already, however it came there, the package is not needed.
-ha_install_packages() {
-  local dir=$1 name version command have missing=() unit masked=()
+# there is such a command already, however it came there, the package is not needed. What is there in another version stays
+# for now where the command WAITS says so, since Debian's scripts start its daemon anew at once; DIR/upgrade then names it.
+ha_install_packages() { # DIR WAITS
+  local dir=$1 name version command have missing=() unit masked=() kept=()
   while IFS=$'\037' read -r name version command; do
     [[ -n $command ]] && command -v "$command" >/dev/null && continue
     have=$(dpkg-query --show --showformat='${db:Status-Abbrev}${Version}' "$name" 2>/dev/null || true)
     # shellcheck disable=SC2053 # the version is a pattern
     [[ $have == 'ii '* && (-z $version || ${have#ii } == $version) ]] && continue
-    missing+=("$name${version:+=$version}")
+    if [[ $have == 'ii '* ]] && "$2"; then kept+=("$name=$version"); else missing+=("$name${version:+=$version}"); fi
   done < <(ha_table "$dir/control/packages")
+  if ((${#kept[@]})); then
+    printf '%s\n' "${kept[@]}" >"$dir/upgrade"
+    ha_say "this node is active: ${kept[*]} waits here until the other nodes have it"
+  fi
   ((${#missing[@]})) || return 0
   ha_say "installing ${missing[*]}"
   # Debian starts a daemon as soon as it is installed, with a config that is not ours (Cassandra would join a cluster

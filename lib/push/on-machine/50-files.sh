@@ -99,7 +99,7 @@ ha_keep_edits() {
 
 ha_keep_edit() { # PATH
   local kept
-  kept=$(ha_service_dir)/edited/$(date --utc +%Y%m%dT%H%M%SZ)
+  kept=$HA_STATE/edited/$HA_SERVICE/$(date --utc +%Y%m%dT%H%M%SZ)
   mkdir -p "$kept${1%/*}"
   cp --archive "$1" "$kept$1"
   ha_say "$1 was changed by hand since the last push; that version is kept as $kept$1"

@@ -47,7 +47,8 @@ ha_activate() {
 
 ha_activate_unit() {
   local unit=$1 action=$2
-  systemctl is-enabled --quiet "$unit" 2>/dev/null || systemctl enable --quiet "$unit" >>"$HA_WORDS" 2>&1 || true
+  # one that does not start with the machine is missed only when nobody looks any more
+  systemctl is-enabled --quiet "$unit" 2>/dev/null || systemctl enable --quiet "$unit" >>"$HA_WORDS" 2>&1 || return 1
   if ! systemctl is-active --quiet "$unit"; then
     systemctl reset-failed "$unit" 2>/dev/null || true # else systemd counts our attempts with the crashes before
     systemctl start "$unit" >>"$HA_WORDS" 2>&1

@@ -5,7 +5,7 @@
 
 # ha_push DIR: DIR is the incoming directory; the bundle comes on standard input
 ha_push() {
-  local incoming=$1 service staged current
+  local incoming=$1 service staged current fingerprint
   HA_WORDS=$incoming/words
   : >"$HA_WORDS"
   mkdir -p "$incoming/bundle"
@@ -26,19 +26,22 @@ ha_push() {
   mkdir -p "$service"
   mv "$incoming/bundle" "$staged"
   HA_PACKAGES_ACTION=none
-  ha_install_packages "$staged"
+  ha_install_packages "$staged" ha_waits
   ha_gather_secrets "$staged" "$incoming/uploaded"
-  printf 'fingerprint=%s\n' "$(ha_fingerprint "$staged")" >>"$staged/control/settings"
+  fingerprint=$(ha_fingerprint "$staged")
+  printf 'fingerprint=%s\n' "$fingerprint" >>"$staged/control/settings"
   ha_create_users "$staged"
   ha_create_directories "$staged"
   ha_build_root "$staged"
   ha_changes "$staged" "$current" >"$staged/changes"
-  if [[ ! -s $staged/changes && $HA_PACKAGES_ACTION == none && ! -e $service/phase ]] && ha_unchanged; then
-    return 0
+  if [[ ! -e $staged/upgrade ]]; then
+    if [[ ! -s $staged/changes && $HA_PACKAGES_ACTION == none && ! -e $service/phase && -z $(ha_leaving_units) ]] && ha_unchanged; then
+      return 0
+    fi
+    ha_check_staged # by the program that will read them: what waits with its package is checked when that is there
   fi
-  ha_check_staged
   ha_keep_edits "$current"
-  if [[ $(ha_setting "$staged" defer) == yes && -d $current ]] && ha_is_active_node; then
+  if [[ -e $staged/upgrade ]] || ha_waits; then
     mv "$staged" "$service/pending"
     ha_say "this node is active: the change waits here until the other nodes have it"
     return 0
@@ -102,7 +105,7 @@ ha_unchanged() {
   ha_say "nothing to change, healthy"
 }
 
-ha_check_staged() {
+ha_check_staged() { # [WHAT IS SO IF THEY ARE REFUSED]
   local staged start status=0
   staged=$(ha_service_dir)/staged
   ha_has_hook "$staged" check || return 0
@@ -110,13 +113,20 @@ ha_check_staged() {
   ha_in_view "$staged" "$staged/changes" env HA_DIR="$staged" bash -euo pipefail "$staged/control/check" >"$HA_WORDS" 2>&1 || status=$?
   if ((status)); then
     ha_quote <"$HA_WORDS"
-    ha_die "the new files were refused by $(ha_setting "$staged" checker 'their checker'); nothing was changed"
+    ha_die "the new files were refused by $(ha_setting "$staged" checker 'their checker'); ${1-nothing was changed}"
   fi
   ha_say "checked by $(ha_setting "$staged" checker 'its checker') in $(ha_since "$start") s"
 }
 
+# The standby first: what changes on the node that serves waits for the others.
+ha_waits() {
+  local service
+  service=$(ha_service_dir)
+  [[ $(ha_setting "$service/staged" defer) == yes && -d $service/current ]] && ha_is_active_node
+}
+
 # Does this node serve right now (hold the virtual IP, lead)? Only a daemon that is up can.
-ha_is_active_node() { ha_hook "$(ha_service_dir)/staged" active >/dev/null 2>&1; }
+ha_is_active_node() { ha_hook "$(ha_service_dir)/staged" active </dev/null >/dev/null 2>&1; }
 
 # ha_apply: from staged and checked to healthy, or back
 ha_apply() {
@@ -127,6 +137,7 @@ ha_apply() {
   sync "$service/phase" "$service" "$staged/changes"
   paths=$(wc -l <"$staged/changes")
   ha_reserve
+  ha_end_units < <(ha_leaving_units)
   ha_swap "$staged" "$current" <"$staged/changes" || ha_back "files could not be written"
   printf 'activating\n' >"$service/phase"
   printf '%s\t(packages)\n' "$HA_PACKAGES_ACTION" >"$staged/packages-changes"
@@ -143,6 +154,7 @@ ha_apply() {
   if ha_has_hook "$staged" undrain; then
     ha_hook "$staged" undrain >"$HA_WORDS" 2>&1 || ha_back "the node could not be brought back after draining"
   fi
+  HA_DRAINED=''
   if [[ $(ha_setting "$staged" confirm) == yes ]]; then
     ha_arm_rollback
     ha_say "$HA_DONE, $(ha_count "$paths" file) changed; waits to be confirmed over a new connection"
@@ -211,9 +223,10 @@ ha_roll_back() {
   service=$(ha_service_dir) staged=$service/staged current=$service/current
   rm --force "$service/reserve"
   printf 'going back\n' >"$service/phase"
+  [[ -d $current ]] || ha_end_units < <(ha_units "$staged") # while their files still say how
   ha_restore "$current" <"$staged/changes" || ha_die "the last good files could not all be put back; the next push tries again"
   if [[ ! -d $current ]]; then
-    ha_stop_units "$staged"
+    systemctl daemon-reload
     rm --force "$service/phase"
     ha_say "this was the first push of this service: everything is as it was before, the service is stopped"
     return
@@ -230,13 +243,31 @@ ha_roll_back() {
   fi
 }
 
-ha_stop_units() {
-  local unit
+# ha_units DIR: what is enabled and started for a version of a service
+ha_units() {
+  ha_settings_list "$1" unit
+  ha_settings_list "$1" boot-unit
+}
+
+# What ran for the last version, and is of no version of any service now: it ends while its files still say how.
+ha_leaving_units() {
+  local service other
+  service=$(ha_service_dir)
+  comm -23 <(ha_units "$service/current" | sort --unique) <(
+    for other in "$service/staged" "$HA_STATE"/services/*/current; do
+      [[ $other == "$service/current" ]] || ha_units "$other"
+    done | sort --unique
+  )
+}
+
+ha_end_units() { # names on standard input
+  local unit ended=
   while IFS= read -r unit; do
+    ended=yes
     systemctl disable --quiet --now "$unit" >/dev/null 2>&1 || true
     systemctl reset-failed "$unit" 2>/dev/null || true # how it ended is in the journal; nothing of ours stays on the machine's list
-  done < <(ha_settings_list "$1" unit && ha_settings_list "$1" boot-unit)
-  systemctl daemon-reload
+  done
+  [[ -z $ended ]] || systemctl daemon-reload
 }
 
 HA_UNCONFIRMED_PHASE='waiting to be confirmed'
@@ -292,13 +323,32 @@ ha_complete() {
       # what waits is there until it is done: a completion that fails is begun again by the next apply
       rm --recursive --force "$service/staged"
       cp --archive "$service/pending" "$service/staged"
-      ha_keep_edits "$service/current"
-      ha_changes "$service/staged" "$service/current" >"$service/staged/changes"
       HA_PACKAGES_ACTION=$(ha_setting "$service/staged" packages-action none)
+      if [[ -e $service/staged/upgrade ]]; then ha_upgrade; fi
+      ha_changes "$service/staged" "$service/current" >"$service/staged/changes"
+      if [[ -e $service/staged/upgrade ]]; then ha_check_staged "the packages are the new ones, the files are as they were"; fi
+      ha_keep_edits "$service/current"
       ha_apply
       ha_keep_log
     else
       ha_say "nothing waits here"
     fi
   done
+}
+
+# The packages that waited on the active node.
+ha_upgrade() {
+  local staged
+  staged=$(ha_service_dir)/staged
+  if ha_has_hook "$staged" drain; then
+    HA_DRAINED=yes
+    ha_hook "$staged" drain >"$HA_WORDS" 2>&1 || {
+      ha_quote <"$HA_WORDS"
+      ha_die "the node could not be drained; nothing was changed"
+    }
+    ha_say "drained"
+  fi
+  # should this be killed, the next one finds the package there
+  HA_PACKAGES_ACTION=$(ha_setting "$staged" on-package-change restart)
+  ha_install_packages "$staged" false
 }

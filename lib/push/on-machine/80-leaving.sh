@@ -10,17 +10,18 @@ ha_remove_service() {
   ha_recover
   if [[ -d $current ]]; then
     HA_START=$(ha_now)
+    ha_keep_edits "$current"
     if ha_has_hook "$current" leave; then
       # its words are shown as they come: a decommission takes its time
       ha_hook "$current" leave 2>&1 | ha_quote || ha_die "the service could not take its leave; it goes on running"
     fi
-    ha_stop_units "$current"
+    ha_end_units < <(ha_units "$current")
     while IFS=$'\t' read -r _ _ _ _ _ _ path; do
       ha_put_original "$path"
     done < <(ha_manifest "$current")
     systemctl daemon-reload
   elif [[ -d $(ha_service_dir)/staged ]]; then
-    ha_stop_units "$(ha_service_dir)/staged" # its first push was killed
+    ha_end_units < <(ha_units "$(ha_service_dir)/staged") # its first push was killed
   fi
   rm --recursive --force "$(ha_service_dir)"
   sed --in-place "/^$HA_SERVICE\$/d" "$HA_STATE/order" 2>/dev/null || true

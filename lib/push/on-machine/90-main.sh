@@ -110,6 +110,9 @@ ha_on_exit() {
   local status=$?
   rm --force "$HA_INCOMING/uploaded"
   if [[ -n $HA_SERVICE ]]; then
+    if [[ ${HA_DRAINED-} ]] && ha_has_hook "$(ha_service_dir)/staged" undrain; then
+      ha_hook "$(ha_service_dir)/staged" undrain >/dev/null 2>&1 || ha_say "the node could not be brought back after draining"
+    fi
     rm --recursive --force "$(ha_service_dir)/staged/secrets"
     ha_keep_log
   fi
