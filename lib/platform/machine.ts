@@ -29,8 +29,6 @@ export interface MachineProps {
   readonly identity: string;
   /** What must exist before anything can be pushed: gates, rights, volumes. Asked at synth. */
   readonly readiness?: () => readonly ITerraformDependable[];
-  /** Told when a service comes that has something to hand over before its machine goes. */
-  readonly handsOver?: () => void;
   /** Told of every group the machine joins. */
   readonly joined?: (connections: Connections) => void;
   readonly aws?: AwsMachine;
@@ -60,7 +58,6 @@ export class Machine extends Construct {
   readonly aws?: AwsMachine;
   /** Groups whose rules hold for this machine. */
   readonly groups: Connections[] = [];
-  private readonly toldOfHandover?: () => void;
   /** What was pushed here before, by whichever cluster: whoever builds on it comes after. */
   readonly pushes: Push[] = [];
   private readonly joined?: (connections: Connections) => void;
@@ -88,7 +85,6 @@ export class Machine extends Construct {
     this.aws = props.aws;
     this.joined = props.joined;
     this.readiness = props.readiness ?? (() => []);
-    this.toldOfHandover = props.handsOver;
     this.base = new Push(this, "base", { machine: this, service: new BaseService() });
     checkAtSynth(this, () => this.problems());
     whenAllIsSaid(this, () => this.grantSecrets());
@@ -145,7 +141,6 @@ export class Machine extends Construct {
       });
     }
     this.services.set(service.name, service);
-    if (service.handsOver) this.toldOfHandover?.();
   }
 
   /** Ports that a cluster's daemons take here, each once; asked at synth. */

@@ -87,7 +87,7 @@ test("checkov has nothing to say of the examples on AWS that has no written answ
   expect(unanswered).toEqual([]);
   expect(Object.keys(SUPPRESSED).filter((id) => !used.has(id))).toEqual([]);
   expect(passed).toBeGreaterThan(100);
-}, 900_000);
+}, 1_800_000);
 
 test("checkov has nothing to say of the example's workflows", async () => {
   const checkov = await installed("--checkov");

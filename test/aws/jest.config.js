@@ -3,6 +3,6 @@ module.exports = {
   // A sealed lab, a life told in order.
   ...require("../machines/jest.config.js"),
   rootDir: __dirname,
-  testTimeout: 300_000,
+  testTimeout: 900_000,
   testEnvironment: "<rootDir>/../machines/support/environment.js",
 };

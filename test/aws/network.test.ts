@@ -42,7 +42,7 @@ beforeAll(async () => {
     cloud,
     (stack) => new AwsNetwork(stack, "network", { cidr: "10.20.0.0/16", zones: ["a", "b"] }),
   );
-}, 120_000);
+}, 300_000);
 afterAll(async () => {
   await cloud.stop();
   await lab.stop();

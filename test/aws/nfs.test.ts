@@ -124,7 +124,7 @@ beforeAll(async () => {
   deployment = await AwsDeployment.create(lab, cloud, pair({ exports: ["assets"] }), {
     policy: policy.document,
   });
-}, 120_000);
+}, 300_000);
 afterAll(async () => {
   await cloud.stop();
   await lab.stop();
@@ -138,7 +138,7 @@ test("one apply makes the machines, their volumes and the pair; planned again, t
   const volume = await lab.machine("nfs-1").ssh("findmnt -no FSTYPE,SOURCE /srv/nfs; uname --nodename");
   expect(volume.stdout).toMatch(/^xfs +\/dev\/.*\nnfs-1\n$/);
   expect((await deployment.plan()).actions).toEqual({});
-}, 600_000);
+}, 1_200_000);
 
 test("the groups are the declared matrix, and who is in none of it gets no answer", async () => {
   expect(await account.inboundRules()).toEqual(
@@ -172,7 +172,7 @@ test("an export more: no machine of AWS's changes, and the server goes on", asyn
     );
   expect((await lab.machine("nfs-1").ssh("ls /srv/nfs/exports")).stdout).toBe("assets\npictures\n");
   expect(await since()).toBe(started);
-}, 600_000);
+}, 1_200_000);
 
 test("another secret: both go over to it at once, nobody is missed, and the server goes on", async () => {
   const of = async (command: string): Promise<string[]> =>
@@ -196,7 +196,7 @@ test("another secret: both go over to it at once, nobody is missed, and the serv
   // the second one looks once more, a minute later
   await waitUntil(
     async () => (await of("ls /etc/corosync/ | grep authkey")).every((files) => files === "authkey\n"),
-    120,
+    300,
     () => "not through",
     2000,
   );
@@ -205,7 +205,7 @@ test("another secret: both go over to it at once, nobody is missed, and the serv
   expect(await server()).toBe("nfs-1");
   await awaitPair();
   expect((await deployment.plan()).actions).toEqual({});
-}, 600_000);
+}, 1_200_000);
 
 test("the serving node loses power: it is stopped by the other one's role, known to be off, and the address moves", async () => {
   const cut = now();
@@ -224,7 +224,7 @@ test("the serving node loses power: it is stopped by the other one's role, known
   expect(await server()).toBe("nfs-2");
   expect(switching(cut)).toEqual(await fencing("nfs-1"));
   expect((await deployment.plan()).actions).toEqual({});
-}, 600_000);
+}, 1_200_000);
 
 test("cut off from each other, both alive: one of them is stopped, and one only", async () => {
   const cut = now();
@@ -240,7 +240,7 @@ test("cut off from each other, both alive: one of them is stopped, and one only"
   expect(switching(cut)).toEqual(await fencing(stopped));
   await awaitServer(other(stopped));
   report("the nodes are cut off from each other", `${stopped} is stopped, ${other(stopped)} serves`);
-}, 600_000);
+}, 1_200_000);
 
 test("somebody leads the address elsewhere: it comes back by itself", async () => {
   const serving = (await server()) as Node;
@@ -276,7 +276,7 @@ test("the standby's instance is replaced by one of another image: its volume and
   await awaitPair();
   expect(await server()).toBe(serving);
   expect((await deployment.plan()).actions).toEqual({});
-}, 600_000);
+}, 1_200_000);
 
 test("a role's rights are what its machine called for, on the other node's instance alone", async () => {
   for (const name of ["nfs-1", "nfs-2"] as const) {
@@ -303,4 +303,4 @@ test("destroyed: nothing is left, and the deployer's policy allowed all of this"
   expect([...lab.names].sort()).toEqual(["client", "stranger"]);
   expect(refusals(cloud)).toEqual([]);
   expect(policy.unused(cloud, ROUTES)).toEqual([]);
-}, 600_000);
+}, 1_200_000);

@@ -188,7 +188,7 @@ beforeAll(async () => {
   before = await counts();
   policy = new DeployerPolicy([...DeployerPolicy.MACHINES, ...DeployerPolicy.NAMES], network, zoneId);
   deployment = await AwsDeployment.create(lab, cloud, front(), { policy: policy.document });
-}, 120_000);
+}, 300_000);
 afterAll(async () => {
   await cloud.stop();
   await lab.stop();
@@ -231,7 +231,7 @@ test("one apply: proxies behind an elastic address answer on both ports, and nam
       ),
     ]),
   );
-}, 400_000);
+}, 800_000);
 
 test("the name server sends everybody to the region that answers, by the elastic address", async () => {
   const resolver = new Resolver({ timeout: 1000, tries: 3 });
@@ -306,7 +306,7 @@ test("a node more in a third zone, and gone again: visitors miss nothing, no oth
   expect(await ids()).toEqual(had);
   expect(await starts()).toEqual(ran);
   expect((await deployment.plan()).actions).toEqual({});
-}, 600_000);
+}, 1_200_000);
 
 test("each proxy may call what it has called, on what is its own, and nothing else; others have no rights", async () => {
   // the address is claimed by whichever node becomes master: both do, in turn
@@ -332,7 +332,7 @@ test("each proxy may call what it has called, on what is its own, and nothing el
       .filter((role) => role.startsWith("stack-"))
       .sort(),
   ).toEqual(Object.keys(PAIR).map((name) => `stack-front-uk-${name}`));
-}, 300_000);
+}, 600_000);
 
 test("destroyed: nothing is left, and the deployer's policy allowed all of this and of names nothing more", async () => {
   const { ok, seconds, output } = await deployment.destroy();
@@ -343,4 +343,4 @@ test("destroyed: nothing is left, and the deployer's policy allowed all of this 
   expect(lab.names).toEqual([]);
   expect(refusals(cloud)).toEqual([]);
   expect(policy.unused(cloud, DeployerPolicy.NAMES)).toEqual([]);
-}, 300_000);
+}, 600_000);

@@ -40,7 +40,7 @@ const objects = async (): Promise<string[]> => {
 const ordered = (name: string): Promise<void> =>
   waitUntil(
     async () => (await account.instances())[name] !== undefined,
-    60,
+    200,
     () => `no instance ${name}`,
     100,
   );
@@ -57,7 +57,7 @@ beforeAll(async () => {
     bucket: BUCKET,
     policy: policy.document,
   });
-}, 120_000);
+}, 300_000);
 afterAll(async () => {
   await cloud.stop();
   await lab.stop();
@@ -119,9 +119,16 @@ test("a job whose runner is lost: its lock stays, what it made is found by name 
 test("a job that is cancelled: it writes down what it made and unlocks, meanwhile nobody else gets in, the next one goes on", async () => {
   deployment = deployment.changed(web({ ...web1, ...web2, ...web3 })).synth();
   const job = deployment.begin();
-  await ordered("web-3");
+  await waitUntil(
+    async () => (await objects()).includes(`${STATE_KEY}.tflock`),
+    200,
+    () => "the job has not locked its state",
+    100,
+  );
   const other = await deployment.terraform("plan", "-input=false");
   expect(other.output).toMatch(/Error acquiring the state lock/);
+  // it waits for an instance for seconds, and not for as long as another plan takes
+  await ordered("web-3");
   job.interrupt();
   const words = await job.ended;
   expect(words).toMatch(/Interrupt received/);

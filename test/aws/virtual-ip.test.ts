@@ -91,7 +91,7 @@ beforeAll(async () => {
   });
   policy = new DeployerPolicy([...DeployerPolicy.MACHINES, ...DeployerPolicy.INTERFACES], network);
   deployment = await AwsDeployment.create(lab, cloud, addresses(lab, network), { policy: policy.document });
-}, 120_000);
+}, 300_000);
 afterAll(async () => {
   await cloud.stop();
   await lab.stop();
@@ -165,7 +165,7 @@ test("power cuts: every address moves, AWS says so, and Terraform wants none of 
       `power cut, ${mode}`,
       `longest gap ${(result.longestGapMs / 1000).toFixed(2)} s, call ${(taken!.at - cut).toFixed(2)} s after the cut`,
     );
-    expect(result.longestGapMs).toBeLessThan(60_000);
+    expect(result.longestGapMs).toBeLessThan(120_000);
   }
   expect((await deployment.plan()).actions).toEqual({});
   const since = now();
@@ -174,7 +174,8 @@ test("power cuts: every address moves, AWS says so, and Terraform wants none of 
   expect((await roles("edge")).active).toBe(edge.standby);
   expect((await roles("inner")).active).toBe(inner.standby);
   // who comes back takes nothing
-  const taken = cloud.callsOf(/\/i-/, since).filter(({ action }) => !action.includes(":Describe"));
+  const back = new RegExp(`-(${edge.active.name}|${inner.active.name})/i-`);
+  const taken = cloud.callsOf(back, since).filter(({ action }) => !action.includes(":Describe"));
   expect(taken).toEqual([]);
 });
 
@@ -279,7 +280,7 @@ test("rights that are missing: the apply names them, and a claim without them is
     const PolicyDocument = JSON.stringify({ Version: "2012-10-17", Statement });
     await cloud.call("iam", "put_role_policy", { RoleName: roleOf(name), ...forbidding, PolicyDocument });
   }
-  const slower = deployment.changed(addresses(lab, network, 0.4));
+  const slower = deployment.changed(addresses(lab, network, 0.7));
   const refused = await slower.deploy().then(() => "applied", String);
   expect(refused).toMatch(/\[edge-\d keepalived\] \|.*not authorized to perform: ec2:AssociateAddress/);
   expect(refused).not.toMatch(/\[inner-\d keepalived\] FAILED/);

@@ -2,6 +2,7 @@ import { Lazy, Token, type TerraformStack } from "cdktf";
 import { Construct } from "constructs";
 import {
   AwsPlatform,
+  EtcdCluster,
   HaproxyKeepalivedPair,
   MachineImage,
   Outgoing,
@@ -378,6 +379,36 @@ test("a boundary is every role's", () => {
   for (const role of roles) expect(role).toMatchObject({ permissions_boundary: permissionsBoundary });
 });
 
+test("a key from a variable is warned of where a machine has something to hand over", () => {
+  const withKey = (): { stack: TerraformStack; platform: AwsPlatform } => {
+    const stack = newStack();
+    return {
+      stack,
+      platform: newAws(stack, { ssh: { keyName: "ops", privateKey: Secret.variable(stack, "key") } }),
+    };
+  };
+  const none = withKey();
+  new ServiceTier(none.stack, "web", {
+    platform: none.platform,
+    nodes: ["web-1"],
+    port: 80,
+    services: [plain],
+  });
+  expect(Template.synth(none.stack).warnings.join()).not.toContain("removal-needs-key");
+  const some = withKey();
+  new EtcdCluster(some.stack, "votes", { platform: some.platform, nodes: ["votes-1"] });
+  Template.synth(some.stack).hasWarning("removal-needs-key");
+});
+
+test("the block that says goodbye stays when the last machine that hands over has left the code", () => {
+  const stack = newStack();
+  newAws(stack);
+  const found = Object.entries(Template.synth(stack).resources("terraform_data")).find(([name]) =>
+    name.includes("handovers"),
+  );
+  expect(found?.[1]).toMatchObject({ for_each: {}, provisioner: [expect.anything()] });
+});
+
 test("a type of a node's own changes that node, the platform's none", () => {
   const stack = newStack();
   const nodes = { "web-1": { zone: "a" }, "web-2": { zone: "b", instanceType: "t3.medium" } };
@@ -406,6 +437,7 @@ test("pushes wait for the instance, its rules and its rights", () => {
       "aws_instance",
       "aws_vpc_security_group_egress_rule",
       "aws_vpc_security_group_ingress_rule",
+      "terraform_data", // machines that leave
     ]),
   );
   expect(base.triggers_replace).toMatchObject({
@@ -417,7 +449,7 @@ test("outgoing and bastion: connections go through it to private addresses", () 
   const template = synth(VirtualIp.elastic(), {
     ssh: { keyName: "ops", agent: true, bastion: { host: "10.9.9.9", user: "jump" } },
   });
-  const push = Object.values(template.resources("terraform_data"))[0]!;
+  const push = Object.values(template.resources("terraform_data")).find(({ connection }) => connection)!;
   expect(push.connection).toMatchObject({
     bastion_host: "10.9.9.9",
     bastion_user: "jump",

@@ -19,6 +19,7 @@ import {
   isToken,
   refuse,
   warn,
+  warnAtSynth,
   type Problem,
 } from "../../problem";
 import { carrierOf, type Carrier } from "../../push/carrier";
@@ -142,7 +143,6 @@ export class AwsPlatform extends Construct implements Platform {
   readonly tags: Readonly<Record<string, string>>;
   /** Lets admins in to every machine. */
   readonly administration: Connections;
-  private isHandingOver = false;
   private readonly names = new Map<string, Machine>();
   private readonly placements = new Map<Construct, { group: PlacementGroup; zones: string[] }>();
   private itsAccount?: Account;
@@ -180,6 +180,7 @@ export class AwsPlatform extends Construct implements Platform {
     });
     madeBy(this, props.provider);
     this.administration = new Connections(new Construct(this, "administration"), { name: "ssh" });
+    this.sayGoodbyeToMachinesThatLeave();
     checkAtSynth(this, () => this.problems());
   }
 
@@ -381,22 +382,24 @@ export class AwsPlatform extends Construct implements Platform {
     });
   }
 
-  /** A service has come that has something to hand over before its instance goes; an instance without one just goes. */
-  handOver(): void {
-    if (this.isHandingOver) return;
-    this.isHandingOver = true;
+  /**
+   * A machine that has something to hand over does so before its instance goes; one without just goes. Whether or not there is one now: the
+   * last one that did is asked when it has left the code.
+   */
+  private sayGoodbyeToMachinesThatLeave(): void {
     const { privateKey, privateKeyFile } = this.props.ssh;
+    const members = (): [string, Machine][] =>
+      [...this.names].filter(([, { handovers }]) => handovers.length > 0);
     if (privateKey) {
-      warn(this, {
+      const problem = {
         code: "removal-needs-key",
         what: "'ssh.privateKey' is a variable, and machines of the platform have something to hand over when they leave",
         allowed: "privateKeyFile or agent: a key from a variable would stand in the state",
         fix: "load the key into an agent in CI; or run `cdktf-ha leave` on the machine before it leaves the code",
-      });
+      } as const;
+      warnAtSynth(this, () => (members().length ? [problem] : []));
       return;
     }
-    const members = (): [string, Machine][] =>
-      [...this.names].filter(([, { handovers }]) => handovers.length > 0);
     const { last } = new Members(this, () =>
       Object.fromEntries(
         members().map(([name, { connection, handovers }]) => [

@@ -3,7 +3,7 @@ import type { Instance } from "@cdktf/provider-aws/lib/instance";
 import { VolumeAttachment } from "@cdktf/provider-aws/lib/volume-attachment";
 import { Fn } from "cdktf";
 import type { Construct } from "constructs";
-import { checkCountIfKnown } from "../../problem";
+import { checkCountIfKnown, isToken, refuse } from "../../problem";
 
 /** A volume apart from the instance: an instance that is lost or replaced loses no data. */
 export interface DataVolume {
@@ -56,6 +56,14 @@ export function checkDataVolume(scope: Construct, node: string, volume: DataVolu
     2000,
     "MiB per second, a gp3 volume's own limits",
   );
+  const { iops = 3000, throughput } = volume;
+  if (isToken(iops) || isToken(throughput) || throughput === undefined || throughput <= iops / 4) return;
+  refuse(scope, {
+    code: "number-out-of-range",
+    what: `'${setting("throughput")}' is ${throughput} at ${iops} operations per second`,
+    allowed: `at most ${iops / 4}: a gp3 volume moves no more than 0.25 MiB in an operation`,
+    fix: `iops: ${4 * throughput}, or less throughput`,
+  });
 }
 
 /** The volume and its attachment; what the machine sees is the attachment's. */

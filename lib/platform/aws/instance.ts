@@ -192,7 +192,6 @@ export function createInstance(
       ...(volume ? [volume.attachment] : []),
       ...(publicAddress ? [publicAddress] : []),
     ],
-    handsOver: () => platform.handOver(),
     joined: (group) => groups.push(group),
     aws,
   });

@@ -18,7 +18,10 @@ for _ in {1..60}; do
   sleep 1
 done
 [[ -b $device ]] || fail "volume $id is not at this machine: there is no $device"
-found=$(blkid --probe --output export "$device" || true)
+status=0
+found=$(blkid --probe --output export "$device") || status=$?
+# 2 is that there is nothing; whatever else fails says nothing about it
+((status == 0 || status == 2)) || fail "what volume $id holds cannot be told: blkid --probe $device ends with $status"
 if [[ -z $found ]]; then
   logger --tag cdktf-ha-volume -- "makes a file system on $id" || true
   mkfs.xfs -q -L "$label" "$device"

@@ -22,7 +22,7 @@ const secretService: Service = {
  * Addresses that AWS moves. `edge` is in two zones and has an elastic address and one that route tables lead to; `inner`
  * is in one zone and has a secondary private address.
  */
-export function addresses(lab: Lab, network: Network, advertInterval = 0.3): (stack: TerraformStack) => void {
+export function addresses(lab: Lab, network: Network, advertInterval = 0.6): (stack: TerraformStack) => void {
   return (stack) => {
     const platform = platformOf(stack, lab, network);
     const tier = (
