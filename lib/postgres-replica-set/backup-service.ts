@@ -85,7 +85,7 @@ export class BackupService implements Service {
       timer("backup-diff", "Differential backup, by the member that leads", diff, "run diff", 4),
       ...(test === undefined
         ? []
-        : [timer("restore-test", "The newest backup restored beside a replica, and read", test, "test")]),
+        : [timer("restore-test", "The newest backup restored beside a replica, and read", test, "test", 2)]),
     ];
     return {
       files: [

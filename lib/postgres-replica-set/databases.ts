@@ -1,6 +1,8 @@
 import type { Construct } from "constructs";
 import { refuse } from "../problem";
 import type { Secret } from "../secret/secret";
+import { passwordFile } from "./patroni-service";
+import type { PostgresReplicaSetProps } from "./replica-set-props";
 
 export interface DatabaseProps {
   readonly name: string;
@@ -36,6 +38,47 @@ export interface SchemaModel {
     connectionLimit: number;
     grants: Readonly<Record<string, Access>>;
   }[];
+}
+
+/** As the props of a set have them. */
+export type DatabasesAndRoles = Pick<PostgresReplicaSetProps, "databases" | "roles">;
+
+/** Databases that each role may use. */
+export function databasesByRole({ databases = [], roles = [] }: DatabasesAndRoles): Record<string, string[]> {
+  return Object.fromEntries(
+    roles.map(({ name, grants = {} }) => {
+      const owned = databases.filter(({ owner }) => owner === name).map((database) => database.name);
+      return [name, [...new Set([...Object.keys(grants), ...owned])]];
+    }),
+  );
+}
+
+/** By the file that they are in on a member. */
+export function passwordsOf({ roles = [] }: DatabasesAndRoles): Record<string, Secret> {
+  return Object.fromEntries(roles.map(({ name, password }) => [passwordFile(name), password]));
+}
+
+export function schemaOf({
+  databases = [],
+  roles = [],
+  standbyOf,
+  metrics,
+}: PostgresReplicaSetProps): SchemaModel {
+  return {
+    standby: standbyOf !== undefined,
+    metrics: metrics && METRICS_ROLE,
+    databases: databases.map(({ name, owner = "postgres", extensions = [] }) => ({
+      name,
+      owner,
+      extensions: [...extensions].sort(),
+    })),
+    roles: roles.map(({ name, connectionLimit = -1, grants = {} }) => ({
+      name,
+      passwordFile: passwordFile(name),
+      connectionLimit,
+      grants: Object.fromEntries(Object.entries(grants).sort(([a], [b]) => (a < b ? -1 : 1))),
+    })),
+  };
 }
 
 export function renderSchema(model: SchemaModel): string {

@@ -6,6 +6,7 @@ import type { Balanceable, BalanceTarget } from "../haproxy-keepalived-pair/serv
 import { bracketed } from "../net";
 import type { Machine } from "../platform/machine";
 import { isToken, refuse } from "../problem";
+import { databasesByRole, type DatabasesAndRoles } from "./databases";
 import { POSTGRES_PORT, type Synchronous } from "./patroni-yml";
 
 /** One of the parts that a member of a replica set may play: for load balancers, and for clients that find it themselves. */
@@ -18,7 +19,7 @@ export class PostgresEndpoint implements Balanceable, Connectable {
       readonly synchronous: Synchronous;
       credentials(role: string): object;
       role(name: string): { readonly noLoadBalance: boolean };
-      databasesByRole(): Readonly<Record<string, readonly string[]>>;
+      readonly props: DatabasesAndRoles;
     },
     private readonly check: HealthCheck,
     /** libpq's own word for the part: `target_session_attrs`; it has none for the replica that has every commit. */
@@ -93,7 +94,7 @@ export class PostgresEndpoint implements Balanceable, Connectable {
   private checkAccess(database: string, role: string): void {
     if (isToken(database) || isToken(role)) return;
     this.set.credentials(role);
-    const databases = this.set.databasesByRole()[role] ?? [];
+    const databases = databasesByRole(this.set.props)[role] ?? [];
     if (databases.includes(database)) return;
     refuse(this.set, {
       code: "unknown-database",

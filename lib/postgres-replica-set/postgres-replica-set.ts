@@ -5,37 +5,26 @@ import { Port } from "../firewall/port";
 import { HealthCheck } from "../haproxy-keepalived-pair/health-check";
 import { checkProps } from "../input/guard";
 import { groupsOf } from "../keepalived/virtual-ip-group";
-import { LogForwardingService } from "../log-collector/log-forwarding";
 import { syslogCollectorOf, type SyslogCollector } from "../log-collector/syslog-collector";
 import { compareNames } from "../names";
 import type { Machine } from "../platform/machine";
 import { machinesOf } from "../platform/nodes";
 import { checkAtSynth, checkCount, refuse, tell } from "../problem";
-import { Rollout, RolloutOrder } from "../push/rollout";
-import { SchemaService } from "../push/schema-service";
+import type { Rollout } from "../push/rollout";
 import type { Secret } from "../secret/secret";
 import type { ClusterTopology } from "../topology/topology";
-import { ArchiveService, BackupService, RepositoryService } from "./backup-service";
-import { METRICS_ROLE, renderSchema, type SchemaModel } from "./databases";
+import { databasesByRole, METRICS_ROLE } from "./databases";
 import { PostgresEndpoint } from "./endpoint";
-import { METRICS_PORT, MetricsService } from "./metrics";
+import { METRICS_PORT } from "./metrics";
 import { nodesOf, roleOf, saidOf, tagsOf, type MemberRole, type Members } from "./members";
-import { DATA_ROOT, PackageSourceService, PostgresPackages } from "./packages";
+import { DATA_ROOT, PostgresPackages } from "./packages";
 import { PooledEndpoint } from "./pooled-endpoint";
 import { poolerModel, POOLER_PORT, type PoolDemand, type PoolerModel } from "./pooler";
-import { PoolerService, type PoolerSource } from "./pooler-service";
 import { splitParameters, type Parameters, type ParameterValue } from "./parameters";
 import {
-  AccessService,
   CERTIFICATE,
-  postgresCertificateService,
-  CONFIG,
   ETCD_CERTIFICATE,
   ETCD_TRUSTED,
-  passwordFile,
-  PatroniService,
-  script,
-  SettingsService,
   TRUSTED,
   type EtcdAccess,
   type MemberSource,
@@ -53,27 +42,14 @@ import { checkEtcdTls } from "./etcd-tls-problems";
 import { checkPooler } from "./pooler-problems";
 import { checkReplicaSet, problemsOfReplicaSet, warnOfReplicaSet } from "./replica-set-problems";
 import type { PostgresReplicaSetProps } from "./replica-set-props";
-import { RecoveryService, type Recovery } from "./recovery";
+import type { Recovery } from "./recovery";
+import { rollOutReplicaSet } from "./rollouts";
 import { standbyCluster, standbyNetworks } from "./standby";
 import type { TakeOver } from "./take-over";
 import { LeaderAddress } from "./leader-address";
 import { Timers } from "./timers";
 import type { PostgresTls } from "./tls";
 import { Workload } from "./workload";
-
-/** As syslog knows them: what systemd starts by its program, PostgreSQL's server by Patroni's. */
-const LOGGING_PROGRAMS = [
-  "patroni",
-  "etcd",
-  "pgbouncer",
-  "Keepalived",
-  "Keepalived_vrrp",
-  "prometheus-postgres-exporter",
-  "cdktf-ha-postgres",
-  "cdktf-ha-etcd",
-  "cdktf-ha-volume",
-  "cdktf-ha-vrrp",
-];
 
 /** PostgreSQL on several machines, of which one leads and another one takes over, by Patroni and etcd. */
 export class PostgresReplicaSet extends Construct implements Connectable, MemberSource {
@@ -101,7 +77,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
   readonly cloneWithin: number;
   readonly pooler?: PoolerModel;
   readonly leaderAddress?: LeaderAddress;
-  private readonly collector?: SyslogCollector;
+  readonly collector?: SyslogCollector;
   /** What whoever comes after the set depends on: members are up, databases and roles are there. */
   readonly ready: Rollout["last"];
 
@@ -147,7 +123,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     this.synchronousReplica = new PostgresEndpoint(this, HealthCheck.patroniSynchronous({ trusted }));
     props.backups?.grant(this, this.machines, "write", this.connections);
     props.recovery?.from.grant(this, this.machines, "read", this.connections);
-    this.ready = this.rollOut();
+    this.ready = rollOutReplicaSet(this);
     warnOfReplicaSet(this);
     this.tellTimes();
     checkAtSynth(this, () => problemsOfReplicaSet(this));
@@ -292,7 +268,7 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
         // each logs in at whichever member leads, its own one too
         poolers: this.pooler ? this.memberNetworks : [],
         metrics: this.props.metrics && METRICS_ROLE,
-        databases: this.databasesByRole(),
+        databases: databasesByRole(this.props),
         tls,
       }),
       ident: tls?.memberAuthentication === "certificate" ? renderIdent(others.map(({ name }) => name)) : [],
@@ -361,166 +337,20 @@ export class PostgresReplicaSet extends Construct implements Connectable, Member
     return connections;
   }
 
-  private rollOut(): Rollout["last"] {
-    const { machines, packages } = this;
-    const { backups, recovery } = this.props;
-    const access = new Rollout(this, "access", {
-      nodes: machines.map((machine) => ({
-        machine,
-        services: [
-          ...(packages.source ? [new PackageSourceService(packages, packages.source)] : []),
-          new AccessService(this),
-          ...(backups ? [new RepositoryService(this.name, packages.dataDirectory, backups)] : []),
-          ...(recovery ? [new RecoveryService(recovery, packages.dataDirectory)] : []),
-        ],
-      })),
-      order: RolloutOrder.allAtOnce(),
-      dependsOn: [...this.etcd.ready, ...machines.flatMap((machine) => machine.keep(this, DATA_ROOT))],
-    });
-    const patroni = new PatroniService(this);
-    const members = new Rollout(this, "rollout", {
-      nodes: machines.map((machine) => ({ machine, services: [patroni] })),
-      standbyFirst: true,
-      dependsOn: access.last,
-    });
-    const archive =
-      backups &&
-      new Rollout(this, "archive", {
-        nodes: machines.map((machine) => ({ machine, services: [new ArchiveService(backups)] })),
-        order: RolloutOrder.allAtOnce(), // whoever leads makes the place that the others look for
-        dependsOn: members.last,
-      });
-    const settings = new Rollout(this, "settings", {
-      nodes: [{ machine: machines[0]!, services: [new SettingsService(this)] }],
-      dependsOn: (archive ?? members).last,
-    });
-    if (backups) {
-      new Rollout(this, "backup", {
-        nodes: machines.map((machine) => ({ machine, services: [new BackupService(backups)] })),
-        order: RolloutOrder.allAtOnce(),
-        dependsOn: settings.last,
-      });
-    }
-    const schema = new SchemaService("postgres-schema", {
-      directory: CONFIG,
-      text: () => renderSchema(this.schema()),
-      passwords: () => this.rolePasswords(),
-      settle: script("schema.sh"),
-    });
-    const schemas = new Rollout(this, "schema", {
-      nodes: machines.map((machine) => ({
-        machine,
-        services: [schema, ...(this.tls?.authority ? [postgresCertificateService()] : [])],
-      })),
-      order: RolloutOrder.allAtOnce(), // whoever leads by then does it, and the others see it done
-      dependsOn: settings.last,
-    });
-    const served = this.leaderAddress?.rollOut(schemas.last) ?? schemas.last;
-    const ready = this.pooler ? this.rollOutPooler(this.pooler, served) : served;
-    if (this.props.metrics) {
-      const exporter = new MetricsService(this.props.metrics.port ?? METRICS_PORT);
-      new Rollout(this, "metrics", {
-        nodes: machines.map((machine) => ({ machine, services: [exporter] })),
-        order: RolloutOrder.allAtOnce(), // nobody's work depends on it
-        dependsOn: ready, // with the role that is there by then
-      });
-    }
-    if (this.collector) {
-      const forwarding = new LogForwardingService({
-        name: "postgres-logs",
-        collector: this.collector,
-        programs: LOGGING_PROGRAMS,
-      });
-      new Rollout(this, "logs", {
-        nodes: machines.map((machine) => ({ machine, services: [forwarding] })),
-        order: RolloutOrder.allAtOnce(), // nobody's work depends on it
-        dependsOn: access.last,
-      });
-    }
-    return ready;
-  }
-
-  private rollOutPooler(pooler: PoolerModel, dependsOn: Rollout["last"]): Rollout["last"] {
-    const service = new PoolerService(() => this.poolerSource(pooler));
-    return new Rollout(this, "pooler", {
-      nodes: this.machines.map((machine) => ({ machine, services: [service] })),
-      dependsOn, // with the passwords that PostgreSQL has by then
-    }).last;
-  }
-
-  private poolerSource(model: PoolerModel): PoolerSource {
-    const databases = this.databasesByRole();
-    return {
-      model,
-      furtherAddresses: (machine) => this.leaderAddress?.on(machine) ?? [],
-      hba: {
-        members: this.memberNetworks,
-        clients: clientNetworks(this.connections, Port.tcp(POOLER_PORT)),
-        databases,
-        tls: this.tls,
-      },
-      passwords: Object.fromEntries(
-        (this.props.roles ?? [])
-          .filter(({ name }) => databases[name]?.length)
-          .map(({ name, password }) => [name, password]),
-      ),
-    };
-  }
-
-  private get memberNetworks(): string[] {
+  /** Each member by itself, for the others' lists of who may come in. */
+  get memberNetworks(): string[] {
     return this.machines.map(({ privateAddress }) => singleNetwork(privateAddress));
   }
 
   private get poolDemand(): PoolDemand {
     return {
       members: this.machines.length,
-      databases: this.databasesByRole(),
+      databases: databasesByRole(this.props),
       connectionLimits: Object.fromEntries(
         (this.props.roles ?? []).map(({ name, connectionLimit }) => [name, connectionLimit]),
       ),
       maxConnections: this.parameters.max_connections,
     };
-  }
-
-  /** Databases that each role may use. */
-  databasesByRole(): Record<string, string[]> {
-    const { databases = [], roles = [] } = this.props;
-    return Object.fromEntries(
-      roles.map(({ name, grants = {} }) => [
-        name,
-        [
-          ...new Set([
-            ...Object.keys(grants),
-            ...databases.filter(({ owner }) => owner === name).map((database) => database.name),
-          ]),
-        ],
-      ]),
-    );
-  }
-
-  private schema(): SchemaModel {
-    const { databases = [], roles = [], standbyOf, metrics } = this.props;
-    return {
-      standby: standbyOf !== undefined,
-      metrics: metrics && METRICS_ROLE,
-      databases: databases.map(({ name, owner = "postgres", extensions = [] }) => ({
-        name,
-        owner,
-        extensions: [...extensions].sort(),
-      })),
-      roles: roles.map(({ name, connectionLimit = -1, grants = {} }) => ({
-        name,
-        passwordFile: passwordFile(name),
-        connectionLimit,
-        grants: Object.fromEntries(Object.entries(grants).sort(([a], [b]) => (a < b ? -1 : 1))),
-      })),
-    };
-  }
-
-  private rolePasswords(): Record<string, Secret> {
-    return Object.fromEntries(
-      (this.props.roles ?? []).map(({ name, password }) => [passwordFile(name), password]),
-    );
   }
 
   private tellTimes(): void {

@@ -3,7 +3,7 @@ import type { Machine } from "../platform/machine";
 import { refuse } from "../problem";
 import { grantS3, parseS3Url, type S3Place } from "../s3-url";
 import type { Secret } from "../secret/secret";
-import { checkPath, type BackupStore } from "./backup-store";
+import { checkPath, type BackupStore, type StoreWay } from "./backup-store";
 import type { S3BackupProps } from "./backups";
 import type { RepositoryModel } from "./pgbackrest-conf";
 
@@ -60,6 +60,11 @@ export class S3Store implements BackupStore {
         });
       }
     }
+  }
+
+  way(): StoreWay {
+    const packages = this.props.caFile === undefined ? [{ name: "ca-certificates" }] : [];
+    return { packages, directories: [], files: [] };
   }
 
   repository(machine: Machine): RepositoryModel {

@@ -40,7 +40,7 @@ beforeAll(async () => {
   await roles(lab);
   await settled("db-1");
   await ask(WRITES, "create table numbers (n int)");
-}, 300_000);
+}, 600_000);
 afterAll(() => lab.stop());
 
 test("one listener leads to the primary, one to its replicas, one to the replica that has every commit", async () => {
@@ -66,7 +66,7 @@ async function underLoad(
   const client = lab.machine("client");
   const [writer, reader] = [new SqlClient(client, "write", WRITES), new SqlClient(client, "read", READS)];
   try {
-    await delay(2000);
+    await Promise.all([writer.begun(), reader.begun()]);
     await action();
     await delay(1000);
   } finally {
@@ -132,7 +132,7 @@ test("the leader's power is cut: it comes back as a replica by itself", async ()
     () => old.cutPower(),
     () => old.powerOn(),
   );
-}, 300_000);
+}, 600_000);
 
 test("the leader is cut off from the other members, not from the load balancers: nobody writes to both", async () => {
   await losingTheLeader(
@@ -140,7 +140,7 @@ test("the leader is cut off from the other members, not from the load balancers:
     () => lab.partition([leader], others(leader)),
     () => lab.heal(),
   );
-}, 300_000);
+}, 600_000);
 
 test("a switchover by command", async () => {
   const [old, next] = [leader, standby];
@@ -153,7 +153,7 @@ test("a switchover by command", async () => {
   });
   expect(inTurn(writes)).toEqual([old, next].map(at));
   expect(writes.result.longestGapMs).toBeLessThan(20_000);
-}, 200_000);
+}, 400_000);
 
 test("etcd loses its quorum: the primary goes on, since it reaches every member", async () => {
   const away = others(leader);
@@ -166,4 +166,4 @@ test("etcd loses its quorum: the primary goes on, since it reaches every member"
   });
   expect(inTurn(writes)).toEqual([at(before)]);
   expect(writes.result.failed).toEqual([]);
-}, 300_000);
+}, 600_000);

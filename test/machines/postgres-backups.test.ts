@@ -118,7 +118,7 @@ test("a set without backups, and rows in it", async () => {
   await deployment.deploy();
   await settled();
   await sql(leader, "create table precious (n int); insert into precious select generate_series(1, 1000)");
-}, 600_000);
+}, 1_200_000);
 
 test("a bucket that is not there: refused in the repository's words, nothing changes", async () => {
   deployment = deployment.changed(builds("nobodys"));
@@ -126,7 +126,7 @@ test("a bucket that is not there: refused in the repository's words, nothing cha
   expect(ok).toBe(false);
   expect(output).toMatch(/the repository cannot be used: .*(404|NoSuchBucket|nobodys)/is);
   expect(await sql(leader, "show archive_mode")).toBe("off");
-}, 300_000);
+}, 600_000);
 
 test("backups switched on: restarts in turn, the log gets there, the first backup is made by itself", async () => {
   deployment = deployment.changed(builds("backups"));
@@ -141,7 +141,7 @@ test("backups switched on: restarts in turn, the log gets there, the first backu
   );
   expect(await list(standby)).toMatch(/\+00 {2}full {2}\d{8}-\d{6}F {2}\d+ MiB\nlog from [0-9A-F]{24} to/);
   expect(await deployment.isUpToDate()).toBe(true);
-}, 600_000);
+}, 1_200_000);
 
 test("who does not lead makes no backup", async () => {
   const { stdout } = await lab.machine(standby).ssh(`${BACKUP} run diff`);
@@ -149,7 +149,7 @@ test("who does not lead makes no backup", async () => {
   const before = await list(leader);
   await lab.machine(leader).ssh(`${BACKUP} run diff`, { timeoutSeconds: 120 });
   expect((await list(leader)).split("\n").length).toBe(before.split("\n").length + 1);
-}, 200_000);
+}, 400_000);
 
 test("a table dropped: as it was a second before, beside the set that goes on", async () => {
   await sql(leader, "insert into precious values (1001)");
@@ -185,7 +185,7 @@ test("a table dropped: as it was a second before, beside the set that goes on", 
   expect(stranger.code).not.toBe(0);
   await lab.machine(standby).ssh(`${BACKUP} drop ${place}; ! test -e ${place}`);
   await settled();
-}, 400_000);
+}, 800_000);
 
 test("a moment before the first backup, or not yet there: said so, and the set's own data is never a target", async () => {
   const tried = async (words: string): Promise<string> => {
@@ -206,7 +206,7 @@ test("a moment before the first backup, or not yet there: said so, and the set's
   expect(stdout).not.toMatch(/early|late/);
   expect(await tried("yesterday /var/lib/postgresql/x")).toContain("YYYY-MM-DD HH:MM:SS+00");
   expect(await tried("latest /var/lib/postgresql/15/cdktf-ha")).toContain("not the set's own data");
-}, 400_000);
+}, 800_000);
 
 test("the restore test: by a replica, and nothing of it stays", async () => {
   for (const name of MEMBERS)
@@ -216,7 +216,7 @@ test("the restore test: by a replica, and nothing of it stays", async () => {
     .machine(standby)
     .ssh("ls -d /var/lib/postgresql/15/cdktf-ha-restore-test /run/cdktf-ha-restored-* 2>/dev/null | wc -l");
   expect(stdout.trim()).toBe("0");
-}, 400_000);
+}, 800_000);
 
 test("a member joins, and leaves, while the set has backups", async () => {
   deployment = deployment.changed(builds("backups", {}, undefined, [...MEMBERS, "db-4"]));
@@ -226,7 +226,7 @@ test("a member joins, and leaves, while the set has backups", async () => {
   deployment = deployment.changed(builds("backups"));
   await deployment.deploy();
   await settled();
-}, 600_000);
+}, 1_200_000);
 
 test("the primary loses its power while the store hangs: another one takes over, archives when it can, and makes the backups", async () => {
   const old = leader;
@@ -253,7 +253,7 @@ test("the primary loses its power while the store hangs: another one takes over,
   await settled();
   expect(leader).toBe(next);
   expect(await list(old)).toMatch(/ incr {2}/);
-}, 400_000);
+}, 800_000);
 
 test("a new set begins as the old one was, and lives on with backups of its own", async () => {
   await sql(leader, "create table kept (n int); insert into kept select generate_series(1, 500)");
@@ -287,7 +287,7 @@ test("a new set begins as the old one was, and lives on with backups of its own"
   );
   expect(await sql(leader, "select count(*) from kept")).toBe("0");
   expect(await deployment.isUpToDate()).toBe(true);
-}, 600_000);
+}, 1_200_000);
 
 describe("to another host by SSH", () => {
   test("one that shows another key, or lacks what it takes: refused, nothing changes", async () => {
@@ -306,7 +306,7 @@ describe("to another host by SSH", () => {
     hostKey = (await keeper.ssh("cat /etc/ssh/ssh_host_ed25519_key.pub")).stdout.trim();
     expect(await refusal(hostKey)).toContain("/srv/keeper/backups is no directory on the host");
     expect(await list(leader)).toMatch(/ full {2}/); // of the bucket
-  }, 300_000);
+  }, 600_000);
 
   test("the log goes there, a backup is made there, a replica restores it", async () => {
     const keeper = lab.machine("client");
@@ -342,7 +342,7 @@ describe("to another host by SSH", () => {
     ]);
     expect(await filesThatHold(keeper, SECRETS.passphrase, "anybody")).toEqual([]);
     expect(await deployment.isUpToDate()).toBe(true);
-  }, 600_000);
+  }, 1_200_000);
 });
 
 test("secrets are in no file that others read, and in none of Terraform's", async () => {
@@ -360,7 +360,7 @@ test("secrets are in no file that others read, and in none of Terraform's", asyn
     for (const file of [deployment.stateFile, `${deployment.stackDirectory}/cdk.tf.json`])
       expect(readFileSync(file, "utf8")).not.toContain(told);
   }
-}, 60_000);
+});
 
 test("backups switched off: nothing is archived any more, what is stored stays", async () => {
   deployment = deployment.changed(builds(undefined, {}, rescued()));
@@ -372,4 +372,4 @@ test("backups switched off: nothing is archived any more, what is stored stays",
     .machine(leader)
     .ssh("systemctl list-timers --all 'postgres-*' --no-legend | wc -l");
   expect(stdout.trim()).toBe("0");
-}, 400_000);
+}, 800_000);

@@ -67,7 +67,7 @@ test("a PostgreSQL of Debian's own where the set is to be: refused while it hold
   );
   expect(output).toContain("nothing was changed");
   await db.ssh("cd /; runuser --user postgres -- dropdb --port 5432 precious");
-}, 300_000);
+}, 600_000);
 
 test("three members and a pair deployed: who leads, and who may do what", async () => {
   const { seconds } = await deployment.deploy();
@@ -81,7 +81,7 @@ test("three members and a pair deployed: who leads, and who may do what", async 
   expect(await ask({ ...WRITES, port: 5434 }, which)).toBe(ADDRESSES[standby as "db-1"]);
   await ask(WRITES, "create table numbers (n int)");
   await expect(ask(READS, "insert into numbers values (0)")).rejects.toThrow("in a read-only transaction");
-}, 600_000);
+}, 1_200_000);
 
 const four = [...MEMBERS, "db-4"];
 const others = (name: string, all: readonly string[] = MEMBERS): string[] =>
@@ -174,7 +174,7 @@ test("a value that PostgreSQL does not take is refused on the first member, and 
   expect(outcome.output).toContain('invalid value for parameter "work_mem": "lots"');
   expect(outcome.output).toContain("nothing was changed");
   expect(await Promise.all(MEMBERS.map(startOf))).toEqual(before);
-}, 300_000);
+}, 600_000);
 
 test("a parameter with which PostgreSQL does not start goes back on the first replica; the primary never hears of it", async () => {
   const before = await startOf(leader);
@@ -188,7 +188,7 @@ test("a parameter with which PostgreSQL does not start goes back on the first re
   expect(writes.result.failed).toEqual([]);
   expect(await startOf(leader)).toBe(before);
   await settled(leader, MEMBERS, leader);
-}, 300_000);
+}, 600_000);
 
 test("a parameter that is read at the start only: the replicas, one switchover, the old primary", async () => {
   const old = leader;
@@ -216,7 +216,7 @@ test("a parameter that is read at the start only: the replicas, one switchover, 
   await settled(old);
   expect(leader).not.toBe(old);
   expect(await changed.isUpToDate()).toBe(true);
-}, 300_000);
+}, 600_000);
 
 /** Members in the order in which they restarted for what etcd holds. */
 const restartedFor = async (since: number): Promise<string[]> =>
@@ -255,7 +255,7 @@ test("connections are raised, replicas first, and lowered, the primary first; Te
       () => "a restart is pending",
     );
   }
-}, 400_000);
+}, 800_000);
 
 const settledParameters = { parameters: { shared_buffers: "48MB", max_connections: 80 } };
 
@@ -288,7 +288,7 @@ test("new passwords: the members' own, taken up by all at once, and an applicati
   expect(await Promise.all(MEMBERS.map(startOf))).toEqual(before);
   await deployment.changed(replicaSet(lab, settledParameters)).deploy();
   expect(await ask(WRITES, "select 1")).toBe("1");
-}, 300_000);
+}, 600_000);
 
 test("a fourth member joins, and nobody restarts for it", async () => {
   const before = await Promise.all(MEMBERS.map(startOf));
@@ -298,7 +298,7 @@ test("a fourth member joins, and nobody restarts for it", async () => {
   await settled(leader, four, leader);
   expect(await Promise.all(MEMBERS.map(startOf))).toEqual(before);
   expect(await votes("db-1")).toEqual([...MEMBERS]);
-}, 300_000);
+}, 600_000);
 
 test("the member that leads leaves: another one leads first, and etcd keeps three votes", async () => {
   const gone = leader;
@@ -323,7 +323,7 @@ test("the member that leads leaves: another one leads first, and etcd keeps thre
   figure(`back to the first three: longest gap of writes ${(more.result.longestGapMs / 1000).toFixed(1)} s`);
   await settled("db-1");
   expect(await votes("db-1")).toEqual([...MEMBERS]);
-}, 500_000);
+}, 1_000_000);
 
 test("a member of etcd whose data is lost begins no cluster of its own, and an apply makes it join again", async () => {
   const lost = others(leader)[0]!;
@@ -352,7 +352,7 @@ test("a member of etcd whose data is lost begins no cluster of its own, and an a
   expect(writes.result.failed).toEqual([]);
   expect(await votes(leader)).toEqual([...MEMBERS]);
   await settled(leader, MEMBERS, leader);
-}, 400_000);
+}, 800_000);
 
 test("other names in everybody's place: refused, and whoever leads keeps the data", async () => {
   const before = await ask(WRITES, "select count(*) from numbers");
@@ -376,7 +376,7 @@ test("other names in everybody's place: refused, and whoever leads keeps the dat
   await settled("db-1");
   expect(await ask(WRITES, "select count(*) from numbers")).toBe(before);
   expect(await votes("db-1")).toEqual([...MEMBERS]);
-}, 600_000);
+}, 1_200_000);
 
 test("a machine is lost for good: another one takes its name, its vote and its place", async () => {
   const lost = others(leader).at(-1)!;
@@ -395,7 +395,7 @@ test("a machine is lost for good: another one takes its name, its vote and its p
   expect(await votes(leader)).toEqual([...MEMBERS]);
   const { stdout } = await lab.machine(leader).ssh("etcdctl --endpoints=http://127.0.0.1:2379 member list");
   expect(stdout).toContain(`${lost}, http://${ADDRESSES["db-4"]}:2380`);
-}, 400_000);
+}, 800_000);
 
 test("the whole set goes: stopped, and every row stays; deployed again on its machines, each is there", async () => {
   const lost = MEMBERS.filter((name) => !lab.machine(name).isOn);
@@ -429,4 +429,4 @@ test("the whole set goes: stopped, and every row stays; deployed again on its ma
     );
   }
   expect(await whole.isUpToDate()).toBe(true);
-}, 600_000);
+}, 1_200_000);

@@ -67,7 +67,7 @@ beforeAll(async () => {
       create table numbers (n int);
 END`);
   deployment = new Deployment(`${lab.directory}/deployment`, () => undefined, PASSWORDS);
-}, 180_000);
+}, 360_000);
 afterAll(() => lab.stop());
 
 test("what does not fit is refused, and the server goes on", async () => {
@@ -82,7 +82,7 @@ test("what does not fit is refused, and the server goes on", async () => {
   expect(silent.ok).toBe(false);
   expect(silent.output).toContain("PostgreSQL 15/main on port 5432 holds databases or tables");
   expect(await local("db-1", "select pg_postmaster_start_time()")).toBe(before);
-}, 200_000);
+}, 400_000);
 
 test("it becomes the first member with what it holds, the second one is a copy of it", async () => {
   const { seconds } = await setOf().deploy();
@@ -101,7 +101,7 @@ test("it becomes the first member with what it holds, the second one is a copy o
   const client = { ...WRITES, host: ADDRESSES["db-1"] };
   expect(await psql(lab.machine("client"), client, "select sum(n) from old")).toBe("500500");
   expect(await setOf().isUpToDate()).toBe(true);
-}, 400_000);
+}, 800_000);
 
 test("over to Patroni 4 from a mirror of the repository: one member at a time, by one switchover", async () => {
   const otherKey = readFileSync(join(lab.directory, "mirror/srv/mirror/OTHER"), "utf8");
@@ -136,7 +136,7 @@ test("over to Patroni 4 from a mirror of the repository: one member at a time, b
     () => `db-2 has ${rows}`,
   );
   expect(await setOf({ packages: pgdg(PostgresVersion.V15) }).isUpToDate()).toBe(true);
-}, 600_000);
+}, 1_200_000);
 
 test("another major version is refused: the data stays what it is", async () => {
   const other = await setOf({ packages: pgdg(PostgresVersion.V16) }).apply();
@@ -145,12 +145,12 @@ test("another major version is refused: the data stays what it is", async () => 
     "this member's data is of another major version, /var/lib/postgresql/15/cdktf-ha",
   );
   expect(await awaitMembers(lab.machine("db-1"), 2)).toMatchObject({ leader: "db-1" });
-}, 200_000);
+}, 400_000);
 
 test("a parameter that is read at the start only, with Patroni 4", async () => {
   await setOf({ packages: pgdg(PostgresVersion.V15), parameters: { max_connections: 120 } }).deploy();
   for (const name of MEMBERS) expect(await local(name, "show max_connections")).toBe("120");
-}, 300_000);
+}, 600_000);
 
 test("what a database holds goes over to a set of another major version, tried first; the old one takes no writes from then on", async () => {
   const packages = pgdg(PostgresVersion.V15);
@@ -204,7 +204,7 @@ test("what a database holds goes over to a set of another major version, tried f
     "select string_agg(tableowner, ',') || has_table_privilege('reader', 'numbers', 'select') from pg_tables where schemaname = 'public'";
   expect(await local("db-3", role)).toBe("app,apptrue");
   expect(await local("db-3", "select count(*) from pg_database where datname like 'numbers%'")).toBe("1");
-}, 400_000);
+}, 800_000);
 
 /** What the Patroni that runs says, and not the package. */
 async function runningPatroni(name: Name): Promise<string> {

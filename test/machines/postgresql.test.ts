@@ -79,15 +79,16 @@ test("one that crashes is left out, noticed or not, and comes back when it has s
 test("one that loses power: new clients are handed to the other one, those who were connected are told", async () => {
   const [client, replica] = [lab.machine("client"), lab.machine("db-2")];
   // two sessions at once, so that one of them is at the replica
-  const session = `psql -XAtq --host ${VIP} --username app -c "select host(inet_server_addr())" -c "select pg_sleep(12)" postgres`;
+  const session = `psql -XAtq --host ${VIP} --username app -c "select host(inet_server_addr())" -c "select pg_sleep(25)" postgres`;
   const sessions = client.ssh(
-    `export PGPASSWORD=${PASSWORD}; for i in 1 2; do timeout 30 ${session} 2>&1 & done; wait`,
+    `export PGPASSWORD=${PASSWORD}; for i in 1 2; do timeout 50 ${session} 2>&1 & done; wait`,
+    { timeoutSeconds: 70 },
   );
   await waitUntil(
     async () =>
       (await sqlOn(replica, "select count(*) from pg_stat_activity where query ~ '^select pg_sleep'")) ===
       "1",
-    10,
+    20,
     () => "no session at the replica",
     200,
   );

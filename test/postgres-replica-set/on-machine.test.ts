@@ -489,13 +489,14 @@ print(json.dumps(settings.difference(old, new)[0]))
 describe("a segment of the log", () => {
   const away = (): string => join(directory, "store-away");
   /** Status of the program, where pgBackRest ends like this. */
-  function archive(words: string, pgbackrest: string, archives = true): number | null {
+  function archive(words: string, pgbackrest: string, archives: boolean | "unknown" = true): number | null {
     const text = readFileSync(join(PROGRAMS, "archive.sh"), "utf8")
       .replace("/etc/patroni/cdktf-ha", directory)
       .replace("/var/run/postgresql/cdktf-ha-store-away", away())
       .replace("seconds=20", "seconds=1");
     writeFileSync(join(directory, "archive"), text);
-    writeFileSync(join(directory, "facts.json"), JSON.stringify({ archives }, undefined, 2));
+    const facts = archives === "unknown" ? {} : { archives };
+    writeFileSync(join(directory, "facts.json"), JSON.stringify(facts, undefined, 2));
     writeFileSync(
       join(directory, "pgbackrest"),
       `#!/bin/bash\necho "$@" >>${directory}/asked\n${pgbackrest}\n`,
@@ -517,6 +518,9 @@ describe("a segment of the log", () => {
     expect(archive("get db 1 pg_wal/1", "kill -9 $$")).toBe(1);
     expect(archive("push db pg_wal/1", "exit 1", false)).toBe(0);
     expect(asked()).toBe(4);
+    // facts that cannot be read switch nothing off
+    expect(archive("push db pg_wal/1", "exit 1", "unknown")).toBe(1);
+    expect(asked()).toBe(5);
   });
 
   test("a store that does not answer is asked once in a minute", () => {
@@ -588,7 +592,7 @@ class Console:
         self.asked.append(statement)
         if statement == "PAUSE" and self.busy: threading.Event().wait()
         return []
-pooler.PAUSE_WITHIN = 0.2
+pooler.PAUSE_WITHIN = 2
 import time as real
 pooler.note = lambda text: None
 quick, busy = Console(False), Console(True)

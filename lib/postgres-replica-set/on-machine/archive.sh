@@ -6,8 +6,8 @@ etc=/etc/patroni/cdktf-ha
 away=/var/run/postgresql/cdktf-ha-store-away
 what=$1 stanza=$2
 shift 2
-# switched off in the code, and the server does not know it yet: nothing is to wait on its disk for ever
-if [[ $what == push ]] && ! grep --quiet '"archives": true' "$etc/facts.json"; then exit 0; fi
+# switched off in the code, and the server does not know it yet: nothing is to wait on its disk for ever. Facts that cannot be read switch off nothing
+if [[ $what == push ]] && grep --quiet '"archives": false' "$etc/facts.json"; then exit 0; fi
 # asked again once in a minute
 if [[ -n $(find "$away" -newermt '-60 seconds' 2>/dev/null) ]]; then exit 1; fi
 case $what in

@@ -184,7 +184,10 @@ def back_up(kind):
     if kind not in ("full", "diff", "incr"):
         raise Refused(f"'{kind}' is no kind of backup: full, diff or incr")
     if not leads():
-        note(f"{leader_of(members()) or 'nobody'} leads: no backup from here")
+        leader = leader_of(members())
+        if leader in (None, NAME):
+            raise Refused("it is not known who leads: no backup was made")
+        note(f"{leader} leads: no backup from here")
         return
     started = time.monotonic()
     # until the first checkpoint after a promotion the server's control file names the timeline before, and pgBackRest refuses
@@ -221,8 +224,10 @@ def test():
     running = sorted(m["name"] for m in found if m["state"] in ("running", "streaming"))
     leader = leader_of(found)
     chosen = next((name for name in running if name != leader), leader)
+    if chosen is None:
+        raise Refused("it is not known who is there to do it")
     if chosen != NAME:
-        print(f"{chosen or 'nobody'} does it")
+        print(f"{chosen} does it")
         return
     newest = (info().get("backup") or [None])[-1]
     if newest is None:

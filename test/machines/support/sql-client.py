@@ -1,4 +1,5 @@
 """sql-client.py write|transact|read HOST PORT PASSWORD STOP-FILE DATABASE SECONDS-TO-CONNECT: statements until the file is there; a JSON line for each.
+After the first that succeeds STOP-FILE.begun is there.
 
 write: numbers, one after the other, over a connection that is kept as long as it lives, as an application does.
 transact: the same, each in a transaction of several statements.
@@ -13,11 +14,14 @@ import time
 import psycopg2
 
 kind, host, port, password, stop, database, seconds = sys.argv[1:]
+begun = stop + ".begun"
 
 
 def connect():
+    # nothing has happened before the first one, but that its computer is busy
+    patience = int(seconds) if os.path.exists(begun) else 10
     connection = psycopg2.connect(
-        host=host, port=port, user="app", password=password, dbname=database, connect_timeout=int(seconds)
+        host=host, port=port, user="app", password=password, dbname=database, connect_timeout=patience
     )
     connection.autocommit = kind != "transact"
     return connection
@@ -31,6 +35,8 @@ def ask(connection, statement, *values):
 
 def note(start, **facts):
     print(json.dumps({"at": start * 1000, "ms": (time.time() - start) * 1000, **facts}), flush=True)
+    if facts["ok"] and not os.path.exists(begun):
+        open(begun, "w").close()
 
 
 kept = None

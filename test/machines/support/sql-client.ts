@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { LabMachine, SshOptions } from "../../../machines/lab";
+import { waitUntil } from "../../../machines/run";
 import { shellQuoted } from "../../../lib/script-text";
 import { LoadResult, type LoadRequest } from "../../../machines/load";
 import { report } from "./haproxy";
@@ -83,14 +84,25 @@ export class SqlClient {
   ) {
     this.output = readFile(join(__dirname, "sql-client.py"), "utf8").then((input) =>
       machine.ssh(
-        `timeout 400 python3 - ${kind} ${host} ${port} ${shellQuoted(password)} ${this.stopFile} ${database} ${connectSeconds}`,
+        `timeout 900 python3 - ${kind} ${host} ${port} ${shellQuoted(password)} ${this.stopFile} ${database} ${connectSeconds}`,
         {
           input,
-          timeoutSeconds: 410,
+          timeoutSeconds: 910,
         },
       ),
     );
     this.output.catch(() => undefined); // told by stop()
+  }
+
+  /** Until its first statement has succeeded. */
+  async begun(): Promise<void> {
+    await waitUntil(
+      async () =>
+        (await this.machine.ssh(`test -e ${this.stopFile}.begun`, { allowFailure: true })).code === 0,
+      60,
+      () => "the application's first statement does not succeed",
+      200,
+    );
   }
 
   async stop(): Promise<Statements> {
@@ -115,7 +127,7 @@ export async function underWrites(
   const writer = new SqlClient(client, "write", before);
   const start = performance.now();
   try {
-    await delay(1500);
+    await writer.begun();
     await action();
     await delay(1500);
   } finally {
