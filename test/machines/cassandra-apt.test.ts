@@ -30,6 +30,7 @@ import {
   throttle,
   VARIABLES,
   whoIsNotNormal,
+  untilStates,
 } from "./support/ring-site";
 
 /**
@@ -94,7 +95,7 @@ beforeAll(async () => {
     );
   }
   deployment = new Deployment(`${lab.directory}/deployment`, () => undefined, VARIABLES);
-}, 180_000);
+}, 360_000);
 afterAll(() => lab.stop());
 
 const isThere = async (path: string): Promise<boolean> =>
@@ -161,7 +162,7 @@ test("a node from the signed index: unpacked, not installed, so no script and no
   expect(stdout).toMatch(/Installed: \(none\)\s+Candidate: 9\.9\.9/);
   expect(stdout).toContain(`ReleaseVersion: ${OLD}`);
   expect(await startsOf(lab, [FIRST])).toEqual(before);
-}, 300_000);
+}, 600_000);
 
 /** What a machine reads of a node's metrics; nothing where it is not let in. */
 async function metricsOf(from: string, name: string): Promise<string> {
@@ -197,7 +198,7 @@ test("metrics are read by those who were named, and by nobody else", async () =>
   const { stdout } = await node(FIRST).ssh("ss --tcp --listening --numeric --no-header 'sport = :7070'");
   expect(stdout.trim().split("\n")).toHaveLength(1);
   expect(stdout).toMatch(new RegExp(`${NODES[FIRST]}\\]?:7070`));
-}, 200_000);
+}, 400_000);
 
 test("no node is stopped, and none leaves, while another one joins; the metrics' rules change without a restart", async () => {
   // a copy of each row for the second node, which comes at 1 Mbit/s
@@ -241,7 +242,7 @@ test("no node is stopped, and none leaves, while another one joins; the metrics'
   for (const name of NAMES) expect(await metricsOf("client", name)).toMatch(/^uptime \d/m);
   const { stdout: aside } = await node(SECOND).ssh("cd /var/lib/cassandra && find . -name token");
   expect(aside).toMatch(/^\.\/stray-\w+\/data\/system\/local-1\/token\n$/);
-}, 600_000);
+}, 1_200_000);
 
 test("a new release is installed beside the old one, and no node changes to it while one moves", async () => {
   const installation = apt(RELEASE);
@@ -299,11 +300,11 @@ test("a new release is installed beside the old one, and no node changes to it w
     expect((await node(name).ssh("nodetool version; ls /opt/cassandra")).stdout).toMatch(
       new RegExp(`ReleaseVersion: ${RELEASE}[^]*${OLD}[^]*${RELEASE}`),
     );
-    expect(await statesOf(node(name))).toEqual({ [FIRST]: "UN", [SECOND]: "UN" });
+    await untilStates(node(name), { [FIRST]: "UN", [SECOND]: "UN" });
   }
   // each row has its one copy, wherever that is now
   expect(await cql(node(FIRST), "SELECT id FROM esmond.heavy")).toHaveLength(HEAVY_ROWS);
-}, 600_000);
+}, 1_200_000);
 
 test("a node does not leave below the copies of a keyspace, nor where its rows would fill another one's disk", async () => {
   const smaller = ring({ installation: apt(RELEASE) });
@@ -328,7 +329,7 @@ test("a node does not leave below the copies of a keyspace, nor where its rows w
      python3 -B /usr/local/lib/cdktf-ha/cassandra/ring.py settle; rm /var/lib/cassandra/full`,
   );
   await refused(/this node holds \d+ MiB.*one of them has \d+ MiB free, of which half has to stay free/);
-}, 400_000);
+}, 800_000);
 
 async function dataMiB(name: string): Promise<number> {
   const { stdout } = await node(name).ssh(

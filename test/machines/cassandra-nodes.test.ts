@@ -16,6 +16,7 @@ import {
   statesOf,
   underLoad,
   VARIABLES,
+  untilInSync,
 } from "./support/ring-site";
 
 /** Nodes come and go, and one loses its power and is replaced, under a client that writes and reads back all along. */
@@ -27,14 +28,14 @@ const four = [...FIRST_THREE, "cassandra-4"];
 beforeAll(async () => {
   lab = await startRingSite(NODES);
   deployment = new Deployment(`${lab.directory}/deployment`, ringOf(lab, { keyspaces }), VARIABLES);
-}, 120_000);
+});
 afterAll(() => lab.stop());
 
 test("three nodes deployed", async () => {
   const { seconds } = await deployment.deploy();
   figure(`deploy of three nodes: ${seconds.toFixed(0)} s`);
   for (const name of FIRST_THREE) expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
-}, 600_000);
+}, 1_200_000);
 
 test("a fourth node cannot get its rows: refused at once with Cassandra's words; nobody notices", async () => {
   const before = await startsOf(lab, FIRST_THREE);
@@ -52,7 +53,7 @@ test("a fourth node cannot get its rows: refused at once with Cassandra's words;
   const { stdout } = await node.ssh("systemctl is-active cassandra || true");
   expect(stdout.trim()).not.toBe("active");
   expect(await startsOf(lab, FIRST_THREE)).toEqual(before);
-}, 600_000);
+}, 1_200_000);
 
 test("terraform is killed while a fourth node joins; the next apply goes on, and the others clean up in turn", async () => {
   const before = await startsOf(lab, FIRST_THREE);
@@ -79,7 +80,7 @@ test("terraform is killed while a fourth node joins; the next apply goes on, and
   expect(cleanups.map(({ node }) => node).sort()).toEqual(FIRST_THREE);
   expect(await startsOf(lab, FIRST_THREE)).toEqual(before);
   expect(await larger.isUpToDate()).toBe(true);
-}, 600_000);
+}, 1_200_000);
 
 test("a node that has joined becomes a seed, without a restart", async () => {
   const before = await startsOf(lab, four);
@@ -89,7 +90,7 @@ test("a node that has joined becomes a seed, without a restart", async () => {
   const { stdout } = await lab.machine("cassandra-2").ssh("nodetool getseeds");
   expect(stdout).toContain(NODES["cassandra-4"]);
   expect(await startsOf(lab, four)).toEqual(before);
-}, 200_000);
+}, 400_000);
 
 test("a name leaves the code, and terraform is killed: the node hands over its rows, the others are not touched", async () => {
   const before = await startsOf(lab, FIRST_THREE);
@@ -115,7 +116,7 @@ test("a name leaves the code, and terraform is killed: the node hands over its r
   expect(notes.map(({ text }) => text)).toContainEqual(expect.stringMatching(/^decommissioned/));
   const { stdout } = await lab.machine("cassandra-4").ssh("systemctl is-active cassandra || true");
   expect(stdout.trim()).not.toBe("active");
-}, 600_000);
+}, 1_200_000);
 
 test("a release that cannot read what the node has written is refused, and nothing changes", async () => {
   const node = lab.machine("cassandra-1");
@@ -130,7 +131,7 @@ test("a release that cannot read what the node has written is refused, and nothi
   expect(ok).toBe(false);
   expect(output).toContain("the whole ring to a release of 4.x first");
   expect(await startsOf(lab, ["cassandra-1"])).toEqual(before);
-}, 300_000);
+}, 600_000);
 
 test("a node loses its power: no operation fails", async () => {
   await underLoad(lab, "power cut of a node", async () => {
@@ -138,14 +139,14 @@ test("a node loses its power: no operation fails", async () => {
     await lab.machine("cassandra-3").cutPower();
     await waitUntil(
       async () => (await statesOf(lab.machine("cassandra-1")))["cassandra-3"] === "DN",
-      90,
+      180,
       () => "the others never took it for dead",
       3000,
     );
     const seconds = (performance.now() - start) / 1000;
     return { ok: true, output: "", seconds, added: 0, changed: 0, destroyed: 0, steps: [] };
   });
-}, 200_000);
+}, 400_000);
 
 test("nothing is restarted while a node is down", async () => {
   const before = await startsOf(lab, ["cassandra-1"]);
@@ -157,7 +158,7 @@ test("nothing is restarted while a node is down", async () => {
   expect(outcome.ok).toBe(false);
   expect(outcome.output).toContain(`${NODES["cassandra-3"]} is DN`);
   expect(await startsOf(lab, ["cassandra-1"])).toEqual(before);
-}, 300_000);
+}, 600_000);
 
 test("a dead node is replaced: same name, another machine at another address", async () => {
   const address = "10.77.0.65";
@@ -176,11 +177,10 @@ test("a dead node is replaced: same name, another machine at another address", a
   const done = notes.filter(({ text }) => text.startsWith("nodetool repair -full done"));
   expect(done).toHaveLength(1);
   // it has every row that was written before it came
-  const { stdout } = await lab.machine("cassandra-3").ssh("nodetool repair -full --preview esmond 2>&1");
-  expect(stdout).toContain("Previewed data was in sync");
+  await untilInSync(lab.machine("cassandra-3"), "esmond");
   const peers = await cql(lab.machine("cassandra-1"), "SELECT peer FROM system.peers");
   expect(peers.sort()).toEqual([NODES["cassandra-2"], address]);
-}, 600_000);
+}, 1_200_000);
 
 test("the whole ring goes: stopped, and every row stays where it is", async () => {
   const outcome = await deployment
@@ -195,4 +195,4 @@ test("the whole ring goes: stopped, and every row stays where it is", async () =
       });
     expect(stdout).toMatch(/^(inactive|failed|unknown)\n.*esmond\/load-/);
   }
-}, 120_000);
+});

@@ -18,6 +18,7 @@ import {
   statesOf,
   underLoad,
   VARIABLES,
+  untilStates,
 } from "./support/ring-site";
 
 /** A live ring goes to the next release, then from plain connections to TLS and to another authority, while a client goes on. */
@@ -50,7 +51,7 @@ beforeAll(async () => {
   next = await Authority.create(lab.directory, "next");
   const older = ringOf(lab, { ...plain, installation: installed(OLD_RELEASE) });
   deployment = new Deployment(`${lab.directory}/deployment`, older, VARIABLES);
-}, 120_000);
+});
 afterAll(() => lab.stop());
 
 const releases = async (): Promise<string[]> => {
@@ -61,14 +62,14 @@ const releases = async (): Promise<string[]> => {
 test("three nodes of the older release", async () => {
   await deployment.deploy();
   expect(await releases()).toEqual([OLD_RELEASE, OLD_RELEASE, OLD_RELEASE]);
-}, 600_000);
+}, 1_200_000);
 
 test("upgraded: drained and stopped one after the other, each up before the next; no operation fails", async () => {
   const newer = await deployment.changed(ringOf(lab, plain)).prepare();
   await underLoad(lab, "a rolling upgrade of three nodes", () => newer.deploy());
   expect(await releases()).toEqual([RELEASE, RELEASE, RELEASE]);
   for (const name of FIRST_THREE) {
-    expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
+    await untilStates(lab.machine(name), ALL_UP);
     const { stdout } = await lab.machine(name).ssh("cat /var/lib/cassandra/cdktf-ha-release");
     expect(stdout).toBe(`${RELEASE}\n`);
   }
@@ -82,7 +83,7 @@ test("upgraded: drained and stopped one after the other, each up before the next
   expect(moments).not.toContain(NaN);
   expect(moments).toEqual([...moments].sort((a, b) => a - b));
   expect(await newer.isUpToDate()).toBe(true);
-}, 600_000);
+}, 1_200_000);
 
 test("nodes understand TLS, and a plain client goes on", async () => {
   const understood = await withTls(old, "1", {
@@ -91,24 +92,24 @@ test("nodes understand TLS, and a plain client goes on", async () => {
     client: "optional",
   });
   await underLoad(lab, "TLS understood, three restarts", () => understood.deploy());
-}, 600_000);
+}, 1_200_000);
 
 test("nodes speak TLS, and a client with a certificate goes on as it becomes a must", async () => {
   const spoken = await withTls(old, "1", { trusted: [old.certificate], internode: "optional" });
   await underLoad(lab, "TLS spoken, three restarts", () => spoken.deploy(), await clientOf(old));
-}, 600_000);
+}, 1_200_000);
 
 test("nodes take nothing but TLS", async () => {
   const required = await withTls(old, "1", { trusted: [old.certificate] });
   await underLoad(lab, "nothing but TLS, three restarts", () => required.deploy(), await clientOf(old));
-  for (const name of FIRST_THREE) expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
+  for (const name of FIRST_THREE) await untilStates(lab.machine(name), ALL_UP);
   // nodes speak TLS to each other, and only to who shows a certificate
   const { stdout } = await lab
     .machine("cassandra-2")
     .ssh(`openssl s_client -tls1_2 -connect ${NODES["cassandra-1"]}:7000 </dev/null 2>&1 || true`);
   expect(stdout).toMatch(/issuer=.*old/);
   expect(stdout).toMatch(/alert/);
-}, 600_000);
+}, 1_200_000);
 
 test("who has no certificate, or one of a stranger's authority, is refused; so is who speaks plainly", async () => {
   const stranger = await Authority.create(lab.directory, "stranger");
@@ -126,8 +127,9 @@ from cassandra.cluster import Cluster
 context = ssl.create_default_context(cafile="/root/trusted.pem")
 context.check_hostname = False
 ${certificate === undefined ? "" : 'context.load_cert_chain("/root/own.pem")'}
+PATIENT = {'control_connection_timeout': 20, 'connect_timeout': 20}
 login = PlainTextAuthProvider("esmond", "${VARIABLES["esmond-password"]}")
-Cluster(["${NODES["cassandra-1"]}"], auth_provider=login, ssl_context=context, protocol_version=4).connect()
+Cluster(["${NODES["cassandra-1"]}"], auth_provider=login, ssl_context=context, protocol_version=4, **PATIENT).connect()
 print("in")
 END`,
     );
@@ -137,7 +139,7 @@ END`,
   expect(await ask()).toMatch(/NoHostAvailable/);
   expect(await ask((await stranger.issue("client")).bundle)).toMatch(/NoHostAvailable/);
   const { stdout } = await client.ssh(
-    `python3 -c "from cassandra.cluster import Cluster; Cluster(['${NODES["cassandra-1"]}'], protocol_version=4).connect()" 2>&1 | tail -n 1`,
+    `python3 -c "from cassandra.cluster import Cluster; Cluster(['${NODES["cassandra-1"]}'], protocol_version=4, control_connection_timeout=20, connect_timeout=20).connect()" 2>&1 | tail -n 1`,
   );
   expect(stdout).toMatch(/NoHostAvailable/);
 });
@@ -174,4 +176,4 @@ test("another authority: trusted first, then in use, then the old one is dropped
     expect(await statesOf(lab.machine(name))).toEqual(ALL_UP);
   }
   expect(await startsOf(lab, FIRST_THREE)).toEqual(before);
-}, 600_000);
+}, 1_200_000);

@@ -39,7 +39,7 @@ const start = async (): Promise<string> =>
 beforeAll(async () => {
   lab = await startRingSite({ [NAME]: NODES[NAME], "cassandra-2": NODES["cassandra-2"] });
   deployment = new Deployment(`${lab.directory}/deployment`, ringOf(lab, one), VARIABLES);
-}, 120_000);
+});
 afterAll(() => lab.stop());
 
 test("an archive that is not the one that was checked is not unpacked; the right one is run", async () => {
@@ -60,7 +60,7 @@ test("an archive that is not the one that was checked is not unpacked; the right
   const { stdout: command } = await node().ssh("ps -o args= -C java");
   expect(command).toContain(`/opt/cassandra/${RELEASE}/lib`);
   Object.assign(one, right);
-}, 600_000);
+}, 1_200_000);
 
 test.each<[string, Partial<CassandraRingProps>, RegExp]>([
   ["another cluster name", { clusterName: "Other Cluster" }, /belongs to the cluster 'Esmond Cluster'/],
@@ -111,7 +111,7 @@ test("a snapshot is restored, rows and schema; older ones go", async () => {
   const rows = await cql(node(), "SELECT id, value FROM esmond.measured");
   expect(rows).toHaveLength(50);
   expect(rows).toContain("7\tv7");
-}, 200_000);
+}, 400_000);
 
 async function restored(tag: string): Promise<string> {
   const { stdout, stderr } = await node().ssh(
@@ -130,13 +130,13 @@ test("the weekly repair is a timer; a node whose turn it is not waits", async ()
   expect(stdout).toContain(`OnCalendar=${DAY} *-*-* 03:00:00`);
   await cql(
     node(),
-    "INSERT INTO cdktf_ha.locks (name, holder) VALUES ('upkeep', 'cassandra-9 1') USING TTL 15",
+    "INSERT INTO cdktf_ha.locks (name, holder) VALUES ('upkeep', 'cassandra-9 1') USING TTL 45",
   );
-  await node().ssh("systemctl start cassandra-repair.service", { timeoutSeconds: 120 });
+  await node().ssh("systemctl start cassandra-repair.service", { timeoutSeconds: 200 });
   const notes = (await notesOf(lab, [NAME])).map(({ text }) => text);
   expect(notes).toContainEqual("waits for cassandra-9, which holds the lock 'upkeep'");
   expect(notes).toContainEqual("weekly repair of esmond done");
-}, 180_000);
+}, 360_000);
 
 test("a weekly repair that fails is tried again", async () => {
   const run = "/usr/local/lib/cdktf-ha/cassandra";
@@ -153,12 +153,16 @@ test("a weekly repair that fails is tried again", async () => {
     "RestartUSec=30min",
     "SubState=auto-restart",
   ]);
-}, 180_000);
+}, 360_000);
 
-test("a new password of the superuser, a role that leaves the code", async () => {
+test("a new password of the superuser, a role that leaves the code, writes that need no log", async () => {
+  const durable = (): Promise<string[]> =>
+    cql(node(), "SELECT durable_writes FROM system_schema.keyspaces WHERE keyspace_name = 'esmond'");
+  expect(await durable()).toEqual([expect.stringMatching(/^true$/i)]);
   const changed = (stack: TerraformStack): void =>
     ringOf(lab, {
       ...one,
+      keyspaces: [{ name: "esmond", replicationFactor: 1, durableWrites: false }],
       roles: [],
       superuser: { password: Secret.variable(stack, "ring-password-2") },
     })(stack);
@@ -167,7 +171,8 @@ test("a new password of the superuser, a role that leaves the code", async () =>
     expect.not.arrayContaining(["esmond"]),
   );
   expect(await cql(node(), "SELECT role FROM system_auth.roles")).toContain("admin");
-}, 200_000);
+  expect(await durable()).toEqual([expect.stringMatching(/^false$/i)]);
+}, 400_000);
 
 test("data of some other life are not joined over", async () => {
   await lab.machine("cassandra-2").ssh("mkdir -p /var/lib/cassandra/data/precious/rows-1");
@@ -184,7 +189,7 @@ test("data of some other life are not joined over", async () => {
   expect(outcome.output).toMatch(/holds keyspaces of some other life \(precious\)/);
   expect((await lab.machine("cassandra-2").ssh("ls /var/lib/cassandra/data")).stdout).toBe("precious\n");
   expect(await statesOf(node())).toEqual({ [NAME]: "UN" });
-}, 300_000);
+}, 600_000);
 
 test("3.11 with Thrift: 9160 is open to declared clients, and to nobody else", async () => {
   const other = new Deployment(
@@ -213,4 +218,4 @@ test("3.11 with Thrift: 9160 is open to declared clients, and to nobody else", a
   expect(await isOpen(node(), address, 9160)).toBe(false);
   expect(await isOpen(lab.machine("stranger"), address, 9160)).toBe(false);
   expect(CLIENT).toBe(lab.machine("client").address);
-}, 120_000);
+});

@@ -645,14 +645,18 @@ def schema(path, previous_path=None):
                 if result.returncode:
                     raise Refused(f"nodetool repair -full {name}: {result.stdout.strip()[-600:]}")
         for keyspace in wanted["keyspaces"]:
+            durable = str(keyspace["durableWrites"]).lower()
             if copies_now(session, keyspace["name"]) is None:
-                durable = str(keyspace["durableWrites"]).lower()
                 session.run(
                     f"CREATE KEYSPACE {identifier(keyspace['name'])} WITH replication = {replication_of(keyspace['copies'])} AND durable_writes = {durable}"
                 )
                 note(f"created keyspace {keyspace['name']} {replication_of(keyspace['copies'])}")
             else:
                 alter(session, keyspace["name"], keyspace["copies"])
+                found = session.run("SELECT durable_writes FROM system_schema.keyspaces WHERE keyspace_name = %s", (keyspace["name"],), "ONE")
+                if found and found[0].durable_writes != keyspace["durableWrites"]:
+                    session.run(f"ALTER KEYSPACE {identifier(keyspace['name'])} WITH durable_writes = {durable}")
+                    note(f"keyspace {keyspace['name']}: durable_writes = {durable}")
         for gone in {k["name"] for k in previous["keyspaces"]} - {k["name"] for k in wanted["keyspaces"]}:
             note(f"keyspace {gone} has left the code; it stays, with its rows. To drop it: DROP KEYSPACE")
         for role in wanted["roles"]:

@@ -6,6 +6,8 @@ set -euo pipefail
 . /usr/local/lib/cdktf-ha/cassandra/functions.sh
 # shellcheck source=/dev/null
 . "$RING_ETC/snapshots"
+# the role's credentials are asked for at each call: by default once, for a second
+export AWS_METADATA_SERVICE_NUM_ATTEMPTS=5 AWS_METADATA_SERVICE_TIMEOUT=5
 tag=$(date --utc +%Y%m%dT%H%M%SZ)
 ring_nodetool snapshot -t "$tag" >/dev/null
 # whatever happens: links that stay keep deleted files alive
@@ -43,11 +45,16 @@ case $SNAPSHOT_KIND in
       aws s3 rm --recursive --only-show-errors "$to/$tag" || true
       ring_fail "snapshot $tag did not get to $to"
     fi
+    found=$(aws s3 ls "$to/") || ring_fail "snapshot $tag is at $to, and what else is there is not known: nothing older is removed"
     whole=0
     while IFS= read -r old; do
-      if aws s3 ls "$to/${old}schema.cql" >/dev/null && ((++whole <= SNAPSHOT_KEEP)); then continue; fi
+      # 1 is that there is none; whatever else fails says nothing about it
+      status=0
+      aws s3 ls "$to/${old}schema.cql" >/dev/null || status=$?
+      ((status <= 1)) || ring_fail "snapshot $tag is at $to, and it is not known whether $old is whole: nothing more is removed"
+      if ((status == 0 && ++whole <= SNAPSHOT_KEEP)); then continue; fi
       aws s3 rm --recursive --only-show-errors "$to/$old"
-    done < <(aws s3 ls "$to/" | awk '$1 == "PRE" { print $2 }' | grep '^2.*Z/$' | sort --reverse)
+    done < <(awk '$1 == "PRE" && $2 ~ /^2.*Z\/$/ { print $2 }' <<<"$found" | sort --reverse)
     ;;
 esac
 ring_note "snapshot $tag is at $SNAPSHOT_TARGET/$RING_NODE/$tag"

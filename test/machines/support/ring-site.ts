@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import {
   CassandraInstallation,
   CassandraRing,
@@ -218,7 +219,7 @@ export class CqlLoad {
     await this.client.ssh("systemctl kill --signal=TERM cql-load", { allowFailure: true });
     await waitUntil(
       async () => (await this.now())?.running === false,
-      120,
+      400, // it reads thousands of rows, one after the other
       () => "the client does not end",
       500,
     );
@@ -318,6 +319,38 @@ export async function statesOf(
   );
 }
 
+/** Waits for it: the last node of a rollout is up in its own eyes when the push ends, and the others learn of it within seconds. */
+export async function untilStates(
+  node: LabMachine,
+  wanted: Readonly<Record<string, string>>,
+  names: Readonly<Record<string, string>> = NODES,
+): Promise<void> {
+  let states: Record<string, string> = {};
+  await waitUntil(
+    async () => isDeepStrictEqual((states = await statesOf(node, names)), wanted),
+    60,
+    () => `${node.name} sees ${JSON.stringify(states)}`,
+    1000,
+  );
+}
+
+/**
+ * Nothing differs between the copies. A node that was too busy to take a write, which a quorum had acknowledged, has it from the hints
+ * some seconds later; rows that a repair should have brought never come that way.
+ */
+export async function untilInSync(node: LabMachine, keyspace: string): Promise<void> {
+  let words = "";
+  await waitUntil(
+    async () => {
+      ({ stdout: words } = await node.ssh(`nodetool repair -full --preview ${keyspace} 2>&1`));
+      return words.includes("Previewed data was in sync");
+    },
+    90,
+    () => words,
+    5000,
+  );
+}
+
 /** Which start of Cassandra each node is in: another value after a restart. */
 export function startsOf(lab: Lab, names: readonly string[]): Promise<string[]> {
   const show = "systemctl show --property=ActiveEnterTimestampMonotonic cassandra";
@@ -345,15 +378,31 @@ export const HEAVY_ROWS = 128;
 
 /** Rows of 64 MiB in a table of their own: at 1 Mbit/s they take minutes to go anywhere. */
 export async function heavyRows(node: LabMachine, keyspace: string): Promise<void> {
+  await cql(node, `CREATE TABLE ${keyspace}.heavy (id int PRIMARY KEY, value blob)`);
+  await insertBlobs(node, `${keyspace}.heavy`, HEAVY_ROWS, 1 << 19);
+  await node.ssh("nodetool flush");
+}
+
+/** Rows of so many bytes, into a table of an `id` and a `value`. */
+export async function insertBlobs(
+  node: LabMachine,
+  table: string,
+  rows: number,
+  bytes: number,
+): Promise<void> {
   await ringPython(
     node,
-    `with ring.connected(ring.ADDRESS) as session:
-    session.run("CREATE TABLE ${keyspace}.heavy (id int PRIMARY KEY, value blob)")
-    for id in range(${HEAVY_ROWS}):
-        session.run("INSERT INTO ${keyspace}.heavy (id, value) VALUES (%s, %s)", (id, os.urandom(1 << 19)))
+    `from cassandra import WriteTimeout
+with ring.connected(ring.ADDRESS) as session:
+    for id in range(${rows}):
+        for left in range(5, -1, -1):  # a small heap that is being tidied up misses Cassandra's two seconds
+            try:
+                session.run("INSERT INTO ${table} (id, value) VALUES (%s, %s)", (id, os.urandom(${bytes})))
+                break
+            except WriteTimeout:
+                if not left: raise
 `,
   );
-  await node.ssh("nodetool flush");
 }
 
 /** Rows leave a node at 1 Mbit/s, or as fast as they can. */

@@ -67,6 +67,7 @@ cluster = Cluster(
     # several heartbeats a second would hide what an ordinary client sees
     idle_heartbeat_interval=5,
     connect_timeout=5,
+    control_connection_timeout=20,  # of a node that has just started
 )
 session = cluster.connect()
 session.execute(
