@@ -17,6 +17,7 @@ import { NullProvider } from "@cdktf/provider-null/lib/provider";
 import { Resource as NullResource } from "@cdktf/provider-null/lib/resource";
 import {
   TerraformLocal,
+  TerraformResource,
   type ITerraformDependable,
   type RemoteExecProvisioner,
   type TerraformStack,
@@ -116,6 +117,10 @@ export function build(stack: TerraformStack, machines: number, texts: RawTexts):
       inline: [text],
     };
   }
+
+  // nobody here has something to hand over before it goes; who comes later may
+  for (const id of ["handovers", "members", "dissolve"])
+    new TerraformResource(stack, id, { terraformResourceType: "terraform_data" });
 
   function push(
     { name, nic, instance }: Node,
