@@ -105,11 +105,11 @@ export class LabMachine {
 
   /**
    * Runs a script in the user's login shell on the machine. As in any shell, its status is its last command's:
-   * begin with `set -e` where each one matters. Default time limit: 60 s.
+   * begin with `set -e` where each one matters. Default time limit: 60 s, of a virtual machine 300 s.
    */
   ssh(script: string, options: SshOptions = {}): Promise<RunResult> {
-    const connectSeconds = this.isVirtualMachine ? 30 : undefined;
-    return ssh(this.lab.privateKeyFile, this.address, script, { connectSeconds, ...options });
+    const patience = this.isVirtualMachine ? { connectSeconds: 30, timeoutSeconds: 300 } : {};
+    return ssh(this.lab.privateKeyFile, this.address, script, { ...patience, ...options });
   }
 
   /**
@@ -151,12 +151,12 @@ export class LabMachine {
     }
   }
 
-  /** A clean shutdown; after 60 s its power is cut and it fails. */
+  /** A clean shutdown; after 60 s (a virtual machine: 300 s) its power is cut and it fails. */
   async shutdown(): Promise<void> {
     if (!this.isOn) return;
     try {
       await this.hardware.requestShutdown();
-      await this.waitUntilOff(60);
+      await this.waitUntilOff(this.isVirtualMachine ? 300 : 60);
     } catch (error) {
       await this.cutPower();
       throw await this.withConsole(error as Error);

@@ -47,7 +47,10 @@ export async function portScan(
   if (tcpPorts.length) args.push(`tcp=${tcp === "all" ? "1-65535" : tcpPorts.join()}`);
 
   const script = await readFile(join(__dirname, "in-machine", "port-scan.py"), "utf8");
-  const options = { input: script, timeoutSeconds: 60 + udp.length + protocols.length };
+  const options = {
+    input: script,
+    timeoutSeconds: (tcp === "all" ? 240 : 60) + udp.length + protocols.length,
+  };
   const { stdout } =
     from instanceof LabMachine
       ? await from.ssh(`python3 - ${args.join(" ")}`, options)

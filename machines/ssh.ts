@@ -4,12 +4,12 @@ import { run, type RunOptions, type RunResult } from "./run";
 export interface SshOptions extends Pick<RunOptions, "input" | "timeoutSeconds" | "allowFailure"> {
   /** Default: root. The machines also have `admin`, with sudo, and `nosudo`, without. */
   readonly user?: string;
-  /** Until the keys are exchanged. Default: 5, and 30 for a virtual machine. */
+  /** Until the keys are exchanged. Default: 15, and 30 for a virtual machine. */
   readonly connectSeconds?: number;
 }
 
 /** Options of the `ssh` program for a lab's machines; nothing of this computer's own ssh set-up has a say. */
-export function sshArguments(privateKeyFile: string, connectSeconds = 5): string[] {
+export function sshArguments(privateKeyFile: string, connectSeconds = 15): string[] {
   const settings = [
     "BatchMode=yes",
     `ConnectTimeout=${connectSeconds}`,

@@ -93,7 +93,7 @@ export class VirtualMachine implements Hardware {
   async isBooted(): Promise<boolean> {
     const [{ address } = { address: "" }] = this.machine.interfaces();
     const script = "for i in $(seq 100); do test -e /run/nologin || exit 0; sleep 0.2; done; exit 1";
-    const options = { allowFailure: true, connectSeconds: 30 };
+    const options = { allowFailure: true, connectSeconds: 30, timeoutSeconds: 120 };
     return (await ssh(this.machine.privateKeyFile, address, script, options)).code === 0;
   }
 

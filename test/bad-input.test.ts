@@ -223,6 +223,7 @@ const refused: Partial<Record<ProblemCode, [string, (stack: TerraformStack) => u
     ["a volume without room", gp3({ sizeGiB: 0 })],
     ["a volume's operations", gp3({ iops: 10 })],
     ["a volume's throughput", gp3({ throughput: 2001 })],
+    ["a volume's throughput by its operations", gp3({ throughput: 751 })],
     ["a root volume", (stack) => newAws(stack, { rootVolumeGiB: 0 })],
     ["a pair's connections", (stack) => pair(stack, { maximumConnections: 0 })],
     [

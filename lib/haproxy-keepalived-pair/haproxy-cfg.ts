@@ -1,3 +1,5 @@
+import { isIp } from "../net";
+import { isToken } from "../problem";
 import { quoted } from "./health-check";
 
 /** haproxy.cfg, from plain data in HAProxy's own vocabulary. Pure. */
@@ -88,6 +90,7 @@ export const ADMIN_SOCKET = "/run/haproxy/admin.sock";
 export const ANSWERS_SOCKET = "/run/haproxy/answers.sock";
 export const STATE_FILE = "/var/lib/haproxy/server-state";
 const PEERS = "cdktf_ha_peers";
+const RESOLVERS = "cdktf_ha_resolvers";
 /** Idle time of a TCP connection: databases keep theirs open between requests, browsers their websockets. */
 const TCP_IDLE_SECONDS = 3600;
 
@@ -97,6 +100,7 @@ export function renderHaproxyCfg(model: HaproxyModel): string {
     globalSection(model),
     defaultsSection(),
     ...(model.peers ? [peersSection(model.peers)] : []),
+    ...(model.backends.some(({ servers }) => servers.some(hasName)) ? [resolversSection()] : []),
     ...(model.stats ? statsSections(model.stats) : []),
     ...model.listeners.map(listenerSection),
     ...model.backends.map((backend) => backendSection(backend, model.peers !== undefined)),
@@ -166,6 +170,23 @@ function peersSection({ port, members }: NonNullable<HaproxyModel["peers"]>): st
     `peers ${PEERS}`,
     members.map(({ name, address }) => `peer ${name} ${hostPort(address, port)}`),
   );
+}
+
+/** Has it an address that somebody has to be asked for? One that only Terraform knows is taken for an address. */
+const hasName = ({ address }: HaproxyServer): boolean => !isToken(address) && !isIp(address);
+
+/** The machine's own name servers: asked again and again, so that an address may change. */
+function resolversSection(): string[] {
+  return section(`resolvers ${RESOLVERS}`, [
+    "parse-resolv-conf",
+    "accepted_payload_size 4096",
+    "timeout retry 1s",
+    "hold valid 10s",
+    "# while nobody answers the last address stays",
+    "hold timeout 24h",
+    "hold refused 24h",
+    "hold other 24h",
+  ]);
 }
 
 function statsSections({ address, port, user, password }: NonNullable<HaproxyModel["stats"]>): string[][] {
@@ -310,6 +331,8 @@ function tlsWords({ tls, mode, checkAuthorityFile }: HaproxyBackend): string {
 function serverLine(server: HaproxyServer, cookie: boolean): string {
   return [
     `server ${server.name} ${hostPort(server.address, server.port)} id ${server.id} check`,
+    // one name that is not known at a start would keep all of HAProxy from it
+    ...(hasName(server) ? [`resolvers ${RESOLVERS} resolve-prefer ipv4 init-addr libc,none`] : []),
     ...(server.checkPort === undefined ? [] : [`port ${server.checkPort}`]),
     ...(server.weight === 100 ? [] : [`weight ${server.weight}`]),
     ...(server.maximumConnections === undefined ? [] : [`maxconn ${server.maximumConnections}`]),

@@ -56,7 +56,14 @@ export class HaproxyService implements Service {
       [...source.secrets, ...source.certificates.map(({ secret }) => secret)].map((s) => [s.name, s]),
     );
     return {
-      packages: [{ name: "haproxy", version: source.packageVersion }, { name: "socat" }],
+      packages: [
+        { name: "haproxy", version: source.packageVersion },
+        { name: "socat" },
+        // without them it verifies servers against nobody, and says nothing
+        ...(model.backends.some(({ tls }) => tls?.authorityFile === "@system-ca")
+          ? [{ name: "ca-certificates" }]
+          : []),
+      ],
       // a reload makes the master run the new binary: no listener closes
       onPackageChange: "reload",
       directories: [{ path: "/etc/haproxy/tls", mode: "0755" }],

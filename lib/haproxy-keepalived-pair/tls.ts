@@ -46,7 +46,10 @@ export class Tls {
 export interface ServerTlsProps {
   /** Authority of the servers' certificates, PEM. @default - the machine's own list (package ca-certificates) */
   readonly authority?: string;
-  /** Name the servers' certificates are for. A tcp backend needs one. @default - the host that the client asked for */
+  /**
+   * Name the servers' certificates are for. A tcp backend needs one, and so does a pool of Squid's whose origins are addresses.
+   * @default - the host that the client asked for; for Squid, which cannot, the origin's own name
+   */
   readonly serverName?: string;
 }
 

@@ -136,6 +136,16 @@ export class OriginPool extends Construct {
       });
     }
     for (const host of hosts ?? []) checkSite(this, host);
+    const address = this.target.servers.find((server) => isToken(server.address) || isIp(server.address));
+    if (this.props.tls?.verify && this.props.tls.props.serverName === undefined && address) {
+      refuse(this, {
+        code: "conflicting-setting",
+        what: `the certificate of the origin '${address.name}' of '${this.name}', which is an address`,
+        allowed:
+          "the name in the origins' certificate: Squid looks for an origin's own name there, and for no address",
+        fix: 'ServerTls.verified({ serverName: "origin.example.com" })',
+      });
+    }
     if (this.props.checkPath !== undefined && this.props.tls) {
       refuse(this, {
         code: "conflicting-setting",

@@ -79,7 +79,8 @@ export class RefreshRule {
       options: [
         ...(props.overrideExpire ? ["override-expire"] : []),
         ...(props.ignoreReload ? ["ignore-reload"] : []),
-        ...(staleIfErrorMinutes === undefined ? [] : [`max-stale=${staleIfErrorMinutes}`]),
+        // in seconds, unlike the other times
+        ...(staleIfErrorMinutes === undefined ? [] : [`max-stale=${60 * staleIfErrorMinutes}`]),
       ],
     };
   }

@@ -82,7 +82,10 @@ export class SquidService implements Service {
         { name: "squid-openssl", version: source.packageVersion },
         { name: "nftables", unlessCommand: "nft" },
         { name: "iproute2", unlessCommand: "ss" },
-        { name: "python3", unlessCommand: "python3" },
+        { name: "python3" }, // python3-minimal, which has the command, has no module for HTTP
+        ...(model.pools.some(({ tls }) => tls?.verify && tls.authorityFile === undefined)
+          ? [{ name: "ca-certificates" }]
+          : []),
         ...(source.warm.length ? [{ name: "curl", unlessCommand: "curl" }] : []),
       ],
       directories: [

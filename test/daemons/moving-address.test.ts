@@ -68,7 +68,7 @@ withNetwork("an API that is away is tried again, within the time that the start 
   const comesBack = `[[ $(grep -c take '${file("calls")}') -gt 2 ]] || { echo "no API"; exit 1; }`;
   expect(run(comesBack, "agent start", { OCF_RESKEY_CRM_meta_timeout: "60000" })).toEqual(["start 0"]);
   expect(calls()).toEqual(["take", "take", "take"]);
-  expect(run("exit 1", "agent start", { OCF_RESKEY_CRM_meta_timeout: "7000" })).toEqual(["start 1"]);
+  expect(run("exit 1", "agent start", { OCF_RESKEY_CRM_meta_timeout: "8000" })).toEqual(["start 1"]);
   expect(calls().length).toBeGreaterThan(1);
 });
 

@@ -112,12 +112,13 @@ async function secondsUntil(country: Country, region: Region, server: Name = "lb
 
 /** Visitors who ask one server each time anew, and may ask once only. */
 function questions(server: Name, perSecond = 50): Load {
-  const resolver = new Resolver({ timeout: 10_000, tries: 1 });
-  resolver.setServers([ADDRESSES[server]]);
   return Load.start({
     perSecond,
     timeoutMs: 15_000,
     request: async () => {
+      // one that has had answers waits for five times their mean only, a quarter of a second at least, whatever it is told
+      const resolver = new Resolver({ timeout: 5000, tries: 1 });
+      resolver.setServers([ADDRESSES[server]]);
       const addresses = await resolver.resolve4(NAME);
       return { ok: addresses.length > 0, body: addresses.join() };
     },
@@ -153,7 +154,7 @@ test("deployed: each country gets its region, its continent's, or the default on
     expect(await world(server)).toEqual(HEALTHY);
   }
   expect(await first.isUpToDate()).toBe(true);
-}, 300_000);
+}, 600_000);
 
 test("resolvers learn for whom an answer is good, and for how long", async () => {
   const text = await dig("lb-1", `${NAME} A +subnet=${FROM.britain}`);
@@ -212,7 +213,7 @@ test("a region dies: its visitors are sent to their continent's, then to the def
     await secondsUntil("australia", "au", server);
     expect(await world(server)).toEqual(HEALTHY);
   }
-}, 120_000);
+});
 
 test("the default region dies: everybody else's visitors come to one that answers", async () => {
   await lab.machine("web-2").ssh("systemctl stop nginx");
@@ -257,7 +258,7 @@ test("no region answers: every one stays in, since it may be the name server tha
     await secondsUntil("australia", "au", server);
     await secondsUntil("nowhere", "us", server);
   }
-}, 120_000);
+});
 
 test("a name server loses power: the other one answers; what it knew it knows again", async () => {
   await lab.machine("web-1").ssh("systemctl stop nginx");
@@ -274,14 +275,21 @@ test("a name server loses power: the other one answers; what it knew it knows ag
     () => "PowerDNS does not come back by itself",
     200,
   );
-  const { stdout: units } = await lab
-    .machine("lb-1")
-    .ssh("systemctl is-active pdns cdktf-ha-geo-dns || true");
-  expect(units).toBe("active\nactive\n");
+  let units = "";
+  await waitUntil(
+    async () => {
+      ({ stdout: units } = await lab
+        .machine("lb-1")
+        .ssh("systemctl is-active pdns cdktf-ha-geo-dns || true"));
+      return units === "active\nactive\n";
+    },
+    30,
+    () => `not both active: ${units}`,
+  );
   expect(await answer("britain")).toEqual([addressOf("au")]);
   await lab.machine("web-1").ssh("systemctl start nginx");
   for (const server of SERVERS) await secondsUntil("britain", "uk", server);
-}, 120_000);
+});
 
 test("a region is removed and added while visitors ask: no question without an answer", async () => {
   const fewer = await site({ regions: ["us", "au"] }).prepare();
@@ -298,7 +306,7 @@ test("a region is removed and added while visitors ask: no question without an a
   for (const [index, load] of added.entries()) report(`a region added, ${SERVERS[index]}`, load);
   expect(added.flatMap(({ failed }) => failed)).toEqual([]);
   for (const server of SERVERS) expect(await world(server)).toEqual(HEALTHY);
-}, 300_000);
+}, 600_000);
 
 test("a zone that PowerDNS refuses reaches nobody", async () => {
   // only Terraform knows that it is no address
@@ -319,7 +327,7 @@ test("a zone that PowerDNS refuses reaches nobody", async () => {
     .ssh("echo 'domains: [' >/var/lib/cdktf-ha-geo-dns/zones.yaml && pdns_control reload");
   expect(await answer("britain")).toEqual([addressOf("uk")]);
   await first.deploy();
-}, 300_000);
+}, 600_000);
 
 test("signed by choice: a resolver that validates believes the answers; the key is nobody else's to read", async () => {
   const { stdout: made } = await lab.machine("lb-1").ssh(MAKE_KEY);
@@ -342,7 +350,7 @@ test("signed by choice: a resolver that validates believes the answers; the key 
   expect(stdout).toContain("; fully validated");
   await first.deploy();
   expect(await dig("lb-1", `${NAME} DNSKEY +short`)).toBe("");
-}, 300_000);
+}, 600_000);
 
 /** As the documentation says. */
 const MAKE_KEY = `cd $(mktemp -d) && mkdir keys

@@ -108,7 +108,7 @@ async function failOver(): Promise<LabMachine> {
   await active.cutPower();
   await waitUntil(
     () => hasAddress(standby, VIP),
-    5,
+    30,
     () => "the address did not move",
   );
   return active;
@@ -140,6 +140,13 @@ class Visitor {
       if ((await visitor.server()) === server) return visitor;
     }
     throw new Error(`no new client came to ${server}`);
+  }
+
+  /** One of each server, one after the other: clients that come in step with the balancer's turns meet the same server each time. */
+  static async ofEach(...servers: readonly string[]): Promise<Visitor[]> {
+    const found: Visitor[] = [];
+    for (const server of servers) found.push(await Visitor.of(server));
+    return found;
   }
 }
 
@@ -174,9 +181,8 @@ describe("a cookie", () => {
   test("leads back to the same server; new clients are spread", async () => {
     const names = await Promise.all([...Array(30)].map(() => new Visitor(PORTS.cookie).server()));
     expect(counted(names)).toEqual({ a: 10, b: 10, c: 10 });
-    visitors = Object.fromEntries(
-      await Promise.all(["a", "b", "c"].map(async (name) => [name, await Visitor.of(name)] as const)),
-    );
+    const [a, b, c] = await Visitor.ofEach("a", "b", "c");
+    visitors = { a: a!, b: b!, c: c! };
     for (let i = 0; i < 10; i++) expect(await served()).toEqual({ a: "a", b: "b", c: "c" });
   });
 
@@ -261,7 +267,7 @@ describe("changes of the code", () => {
     Promise.all(visitors.map((visitor) => visitor.server()));
 
   test("servers that come, go or are drained leave the clients of the others where they are", async () => {
-    const visitors = await Promise.all(["a", "b", "c"].map((name) => Visitor.of(name)));
+    const visitors = await Visitor.ofEach("a", "b", "c");
     const [sources, paths] = [await bySource(), await byPath()];
     expect(new Set(paths)).toEqual(new Set(["a", "b", "c"]));
 

@@ -16,7 +16,7 @@ type Proxy = (typeof PROXIES)[number];
 beforeAll(async () => {
   lab = await startSite([...PROXIES, "web-1"], "tests");
   await new Deployment(`${lab.directory}/deployment`, tier).deploy();
-}, 300_000);
+}, 600_000);
 afterAll(() => lab.stop());
 
 function tier(stack: TerraformStack): void {
@@ -161,4 +161,4 @@ test("a node loses power: its share goes to the others, what they have stays; it
     () => "the node gets no share",
     300,
   );
-}, 240_000);
+}, 480_000);

@@ -198,7 +198,7 @@ test("a virtual IP without HAProxy, for a daemon that is there already", async (
     await lab.machine(from).ssh(`systemctl stop ${unit}`);
     await waitUntil(
       async () => (await answers(VIP)) === `${to}\n`,
-      5,
+      20,
       () => `the address did not move to ${to}`,
       50,
     );

@@ -172,7 +172,7 @@ describe("two virtual machines and a container in one lab", () => {
       () => "a is not switched on",
     );
     await b.ssh(
-      "systemd-run --quiet --on-active=1 --timer-property=AccuracySec=100ms sh -c 'echo b >/proc/sysrq-trigger'",
+      "systemd-run --quiet --on-active=10 --timer-property=AccuracySec=100ms sh -c 'echo b >/proc/sysrq-trigger'",
     );
     // A connection into the reset is never answered: it is given up.
     const isAnew = () =>

@@ -66,7 +66,7 @@ export function tierCases(): { name: string; files: Record<string, string> }[] {
           legacy: {
             to: Servers.at({ old: "10.9.0.90:8443" }),
             hosts: [".old.movember.com"],
-            tls: ServerTls.verified(),
+            tls: ServerTls.verified({ serverName: "old.movember.com" }),
           },
           rest: {
             to: apps(),

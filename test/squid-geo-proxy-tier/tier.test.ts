@@ -209,7 +209,7 @@ test("rules of freshness, in the author's order", () => {
   });
   expect(linesOf(Template.synth(stack).file("front-uk-1", CONF), "refresh_pattern")).toEqual([
     String.raw`refresh_pattern -i \.(css)(\?|$) 5 20% 4320 override-expire ignore-reload`,
-    "refresh_pattern . 0 20% 4320 max-stale=30",
+    "refresh_pattern . 0 20% 4320 max-stale=1800",
   ]);
 });
 

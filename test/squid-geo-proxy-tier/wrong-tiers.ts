@@ -161,6 +161,7 @@ export function refusedTiers(): Partial<Record<ProblemCode, [string, (stack: Ter
         tier({ origins: { all: { to: apps() }, api: { to: apps(), hosts: ["api.example.net"] } } }),
       ],
       ["aufs with workers", tier({ cache: { workers: 2, disk: { kind: "aufs" } } })],
+      ["an address whose certificate is verified", tier(pool({ tls: ServerTls.verified() }))],
       ["a path to check at encrypted origins", tier(pool({ checkPath: "/up", tls: ServerTls.verified() }))],
       ["CARP across regions", tier({ siblings: { protocol: "carp", acrossRegions: true } })],
       [
