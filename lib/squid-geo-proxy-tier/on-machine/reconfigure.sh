@@ -18,9 +18,10 @@ has_read() {
 }
 trap squid_release EXIT
 squid_hold
-# Whoever still waits for a sibling's answer, 100 ms at most, gets an error when the siblings are read anew. Those who are held send again
-# after a second anyway.
-squid_let_end 10
+# Whoever still waits for a sibling's answer gets an error when the siblings are read anew: 100 ms at most, or as long as lines of the user's
+# own say. Those who are held send again after a second anyway.
+twentieths=$(awk '$1 ~ /^(maximum_)?icp_query_timeout$/ && $2 > ms { ms = $2 } END { print int((ms > 5000 ? 5000 : ms) / 50) + 8 }' "$conf")
+squid_let_end "$twentieths"
 kill -HUP "$MAINPID"
 same=0
 for ((i = 0; i < 500; i++)); do
