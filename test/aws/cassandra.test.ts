@@ -186,7 +186,7 @@ const tags = async (name: string): Promise<string[]> => [
 ];
 const snapshot = (name: string): Promise<{ code: number }> =>
   lab.machine(name).ssh("systemctl start cassandra-snapshot.service", {
-    timeoutSeconds: 400,
+    timeoutSeconds: 900,
     allowFailure: true,
   });
 

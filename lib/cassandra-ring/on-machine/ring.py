@@ -25,7 +25,7 @@ import threading
 import time
 import uuid
 
-from cassandra import AuthenticationFailed, ConsistencyLevel
+from cassandra import AuthenticationFailed, ConsistencyLevel, OperationTimedOut, ReadTimeout, WriteTimeout
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.policies import WhiteListRoundRobinPolicy
@@ -116,6 +116,23 @@ def connected(host, login=None):
     return connected_as(host, login_of(previous))
 
 
+def patiently(ask):
+    """What a busy node does not answer in time is asked again, for a minute: whatever it is, done twice it must be the same."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return ask()
+        except (OperationTimedOut, ReadTimeout, WriteTimeout, NoHostAvailable) as error:
+            if time.monotonic() > until or isinstance(error, NoHostAvailable) and refused_login(error):
+                raise
+            time.sleep(1)
+
+
+def here(login=None):
+    """A session by way of this node, which is up."""
+    return patiently(lambda: connected(ADDRESS, login))
+
+
 def connected_as(host, login):
     *others, last = ways()
     for context in others:
@@ -153,7 +170,7 @@ class Session:
     def run(self, text, values=None, consistency="LOCAL_QUORUM"):
         level = ConsistencyLevel.name_to_value[consistency]
         statement = SimpleStatement(text, consistency_level=level, serial_consistency_level=ConsistencyLevel.SERIAL)
-        return list(self.session.execute(statement, values))
+        return patiently(lambda: list(self.session.execute(statement, values)))
 
     def __enter__(self):
         return self
@@ -229,14 +246,42 @@ def begin_datacenter(login):
         with session:
             for keyspace in ("system_auth", OWN):
                 copies = copies_now(session, keyspace)
-                if not isinstance(copies, dict) or copies.get(DATACENTER):
-                    continue
-                session.run(f"ALTER KEYSPACE {keyspace} WITH replication = {replication_of({**copies, DATACENTER: 1})}")
-                note(f"keyspace {keyspace} has a copy in {DATACENTER} from now on")
-                result = nodetool("repair", "-full", keyspace, check=False)
-                if result.returncode:
-                    raise Refused(f"nodetool repair -full {keyspace}: {result.stdout.strip()[-600:]}")
+                if isinstance(copies, dict) and not copies.get(DATACENTER):
+                    begin_filling(keyspace)
+                    session.run(f"ALTER KEYSPACE {keyspace} WITH replication = {replication_of({**copies, DATACENTER: 1})}")
+                    note(f"keyspace {keyspace} has a copy in {DATACENTER} from now on")
+                fill(keyspace)
         return
+
+
+def filling(keyspace):
+    return os.path.join(DATA, f"cdktf-ha-fills-{keyspace}")
+
+
+def begin_filling(keyspace):
+    """Before new copies of it are empty: whatever is cut short, the next push fills them."""
+    with open(filling(keyspace), "w") as file:
+        os.fsync(file.fileno())
+
+
+def fill(keyspace):
+    """Logins and locks are read at one copy: new ones must not stay empty."""
+    if os.path.exists(filling(keyspace)):
+        persistently("repair", "-full", keyspace)
+        os.unlink(filling(keyspace))
+
+
+def persistently(*arguments):
+    """A repair ends where another node is out of sight for a moment, a busy one's pause for instance: it is tried three times."""
+    for tries_left in (2, 1, 0):
+        result = nodetool(*arguments, check=False)
+        if not result.returncode:
+            return
+        command = f"nodetool {' '.join(arguments)}"
+        note(f"{command} failed: {' '.join(result.stdout.split())[-300:]}")
+        if not tries_left:
+            raise Refused(f"{command}: {result.stdout.strip()[-800:]}")
+        time.sleep(15)
 
 
 def superuser(login, previous_login):
@@ -277,7 +322,7 @@ def superuser(login, previous_login):
 def make_role(session, name, password, is_superuser):
     known = {row.role: row for row in session.run("SELECT role, is_superuser, can_login FROM system_auth.roles", consistency="ONE")}
     verb = "ALTER" if name in known else "CREATE"
-    statement = f"{verb} ROLE {identifier(name)} WITH PASSWORD = {quoted(password)}"
+    statement = f"{verb} ROLE {'' if name in known else 'IF NOT EXISTS '}{identifier(name)} WITH PASSWORD = {quoted(password)}"
     # nobody may say of itself whether it is a superuser, not even that it stays one
     if name not in known or known[name].is_superuser != is_superuser or not known[name].can_login:
         statement += f" AND SUPERUSER = {str(is_superuser).lower()} AND LOGIN = true"
@@ -288,7 +333,7 @@ def make_own_tables(session):
     if copies_now(session, OWN) is None:
         for keyspace in (OWN, "system_auth"):
             if copies_now(session, keyspace) is None:
-                session.run(f"CREATE KEYSPACE {keyspace} WITH replication = {replication_of({DATACENTER: 1})}")
+                session.run(f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {replication_of({DATACENTER: 1})}")
             elif copies_now(session, keyspace) == "simple":
                 session.run(f"ALTER KEYSPACE {keyspace} WITH replication = {replication_of({DATACENTER: 1})}")
     rows = session.run("SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", (OWN,), "ONE")
@@ -580,7 +625,8 @@ class Lock:
             row = self.session.run(
                 f"INSERT INTO {OWN}.locks (name, holder) VALUES (%s, %s) IF NOT EXISTS USING TTL {LOCK_SECONDS}", (self.name, self.holder)
             )[0]
-            if row.applied:
+            # one that was asked for again has been given before
+            if row.applied or row.holder == self.holder:
                 break
             if row.holder != told:
                 told = row.holder
@@ -621,7 +667,7 @@ class Lock:
 
 def locked(name, *command):
     # timers of all nodes fire at once, and a repair may take hours on each: the last one still has its turn this week
-    with connected(ADDRESS) as session, Lock(session, name, 6 * 24 * 3600):
+    with here() as session, Lock(session, name, 6 * 24 * 3600):
         return subprocess.run(command, check=False).returncode
 
 
@@ -635,20 +681,17 @@ def schema(path, previous_path=None):
     if previous_path and os.path.exists(previous_path):
         with open(previous_path) as file:
             previous = json.load(file)
-    with connected(ADDRESS) as session, Lock(session, "membership"):
+    with here() as session, Lock(session, "membership"):
         for name, copies in sorted(wanted["system"].items()):
             # where every node has every row, one node's repair is all that is needed
             everywhere = all(sum(node[2] == dc for node in NODES) <= n for dc, n in copies.items())
-            if alter(session, name, copies, notes=not everywhere) == "raised" and name in ("system_auth", OWN) and len(NODES) > 1:
-                # logins and locks are read at one copy: the new ones must not stay empty
-                result = nodetool("repair", "-full", name, check=False)
-                if result.returncode:
-                    raise Refused(f"nodetool repair -full {name}: {result.stdout.strip()[-600:]}")
+            alter(session, name, copies, notes=not everywhere, fills=name in ("system_auth", OWN) and len(NODES) > 1)
+            fill(name)
         for keyspace in wanted["keyspaces"]:
             durable = str(keyspace["durableWrites"]).lower()
             if copies_now(session, keyspace["name"]) is None:
                 session.run(
-                    f"CREATE KEYSPACE {identifier(keyspace['name'])} WITH replication = {replication_of(keyspace['copies'])} AND durable_writes = {durable}"
+                    f"CREATE KEYSPACE IF NOT EXISTS {identifier(keyspace['name'])} WITH replication = {replication_of(keyspace['copies'])} AND durable_writes = {durable}"
                 )
                 note(f"created keyspace {keyspace['name']} {replication_of(keyspace['copies'])}")
             else:
@@ -667,28 +710,29 @@ def schema(path, previous_path=None):
             note(f"dropped role {gone}, which has left the code")
 
 
-def alter(session, name, wanted, notes=True):
+def alter(session, name, wanted, notes=True, fills=False):
     """One ALTER where the copies differ. What it makes necessary on each node is noted first, so that no crash loses it."""
     wanted = {dc: n for dc, n in wanted.items() if n}
     now = copies_now(session, name)
     if now == wanted or now is None:
-        return None
+        return
     before = {} if now == "simple" else now
     raised = now == "simple" or any(n > before.get(dc, 0) for dc, n in wanted.items())
     lowered = any(n > wanted.get(dc, 0) for dc, n in before.items())
     for column, is_so in (("raised", raised), ("lowered", lowered)):
         if is_so and notes:
             session.run(f"UPDATE {OWN}.altered SET {column} = toTimestamp(now()) WHERE keyspace_name = %s", (name,))
+    if raised and fills:
+        begin_filling(name)
     session.run(f"ALTER KEYSPACE {identifier(name)} WITH replication = {replication_of(wanted)}")
     note(f"altered keyspace {name}: {before or 'SimpleStrategy'} to {wanted}")
-    return "raised" if raised else "lowered"
 
 
 def apply_role(session, role, before):
     with open(role["passwordFile"]) as file:
         password = file.read()
     rows = session.run("SELECT role, is_superuser FROM system_auth.roles WHERE role = %s", (role["name"],), "LOCAL_ONE")
-    if not rows or rows[0].is_superuser != role["superuser"] or not may_log_in(ADDRESS, (role["name"], password)):
+    if not rows or rows[0].is_superuser != role["superuser"] or not patiently(lambda: may_log_in(ADDRESS, (role["name"], password))):
         make_role(session, role["name"], password, role["superuser"])
         note(f"{'changed' if rows else 'created'} role {role['name']}")
     for keyspace, permissions in role["grants"].items():
@@ -726,7 +770,7 @@ def upkeep():
         # it got each row from one copy, which may have missed what the dead node had
         timed("took a dead node's place", "repair", "-full")
         os.unlink(replaced)
-    with connected(ADDRESS) as session:
+    with here() as session:
         rows = session.run(f"SELECT keyspace_name, raised, lowered FROM {OWN}.altered")
     for kind, arguments in (("raised", ["repair", "-full", "-pr"]), ("lowered", ["cleanup"])):
         for row in sorted(rows, key=lambda row: row.keyspace_name):
@@ -750,25 +794,18 @@ def joined_at():
 
 
 def timed(why, *arguments):
-    """A repair ends where another node is out of sight for a moment, a busy one's pause for instance: it is tried three times."""
+    """While no other node does the like."""
     command = " ".join(arguments)
-    with connected(ADDRESS) as session, Lock(session, "upkeep"):
+    with here() as session, Lock(session, "upkeep"):
         start = time.monotonic()
         note(f"nodetool {command} begins: {why}")
-        for tries_left in (2, 1, 0):
-            result = nodetool(*arguments, check=False)
-            if not result.returncode:
-                break
-            note(f"nodetool {command} failed: {' '.join(result.stdout.split())[-300:]}")
-            if not tries_left:
-                raise Refused(f"nodetool {command}: {result.stdout.strip()[-800:]}")
-            time.sleep(15)
+        persistently(*arguments)
         note(f"nodetool {command} done after {time.monotonic() - start:.1f} s")
 
 
 def describe():
     """Statements that make the keyspaces of the ring's users again, with types, tables, indexes and views."""
-    with connected(ADDRESS) as session:
+    with here() as session:
         session.cluster.schema_metadata_enabled = True
         session.cluster.refresh_schema_metadata()
         for name, keyspace in sorted(session.cluster.metadata.keyspaces.items()):
@@ -777,7 +814,7 @@ def describe():
 
 
 def cql(*statements):
-    with connected(ADDRESS) as session:
+    with here() as session:
         for statement in statements:
             for row in session.run(statement):
                 print("\t".join(str(value) for value in row))

@@ -219,7 +219,7 @@ export class CqlLoad {
     await this.client.ssh("systemctl kill --signal=TERM cql-load", { allowFailure: true });
     await waitUntil(
       async () => (await this.now())?.running === false,
-      400, // it reads thousands of rows, one after the other
+      900, // it reads thousands of rows
       () => "the client does not end",
       500,
     );
@@ -342,10 +342,14 @@ export async function untilInSync(node: LabMachine, keyspace: string): Promise<v
   let words = "";
   await waitUntil(
     async () => {
-      ({ stdout: words } = await node.ssh(`nodetool repair -full --preview ${keyspace} 2>&1`));
+      // it ends at once where another node is out of sight for a moment
+      ({ stdout: words } = await node.ssh(`nodetool repair -full --preview ${keyspace} 2>&1`, {
+        allowFailure: true,
+        timeoutSeconds: 300,
+      }));
       return words.includes("Previewed data was in sync");
     },
-    90,
+    300,
     () => words,
     5000,
   );

@@ -18,6 +18,13 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import ConstantReconnectionPolicy, ConstantSpeculativeExecutionPolicy, DCAwareRoundRobinPolicy, RetryPolicy
 
 
+class InTurn(DCAwareRoundRobinPolicy):
+    """Speculative executions and retries use up one and the same plan: each node stands in it three times."""
+
+    def make_query_plan(self, *arguments):
+        return 3 * list(super().make_query_plan(*arguments))
+
+
 class OnOtherNodes(RetryPolicy):
     def decide(self, retry_num, consistency):
         return (self.RETRY_NEXT_HOST, consistency) if retry_num < 4 else (self.RETHROW, None)
@@ -38,7 +45,7 @@ class OnOtherNodes(RetryPolicy):
 
 settings = json.load(open(sys.argv[1]))
 profile = ExecutionProfile(
-    load_balancing_policy=DCAwareRoundRobinPolicy(local_dc=settings["datacenter"]),
+    load_balancing_policy=InTurn(local_dc=settings["datacenter"]),
     retry_policy=OnOtherNodes(),
     consistency_level=ConsistencyLevel.name_to_value[settings["consistency"]],
     request_timeout=20,
@@ -66,7 +73,7 @@ cluster = Cluster(
     protocol_version=4,
     # several heartbeats a second would hide what an ordinary client sees
     idle_heartbeat_interval=5,
-    connect_timeout=5,
+    connect_timeout=20,  # the first login, on a node that has just started
     control_connection_timeout=20,  # of a node that has just started
 )
 session = cluster.connect()
