@@ -122,7 +122,7 @@ export class LabMachine {
     for (const address of this.addresses)
       await this.lab.network.setCable(address, false).catch(() => undefined); // not yet there: nothing to silence
     await this.hardware.kill();
-    await this.waitUntilOff(5);
+    await this.waitUntilOff(30);
   }
 
   /** Boots, with the cables plugged in, and waits until ssh lets every user in. */
@@ -151,12 +151,12 @@ export class LabMachine {
     }
   }
 
-  /** A clean shutdown; after 60 s (a virtual machine: 300 s) its power is cut and it fails. */
+  /** A clean shutdown; after 180 s (a virtual machine: 300 s) its power is cut and it fails. */
   async shutdown(): Promise<void> {
     if (!this.isOn) return;
     try {
       await this.hardware.requestShutdown();
-      await this.waitUntilOff(this.isVirtualMachine ? 300 : 60);
+      await this.waitUntilOff(this.isVirtualMachine ? 300 : 180);
     } catch (error) {
       await this.cutPower();
       throw await this.withConsole(error as Error);

@@ -231,7 +231,7 @@ test("cut off from each other, both alive: one of them is stopped, and one only"
   await lab.partition(["nfs-1"], ["nfs-2"]);
   await waitUntil(
     () => switching(cut).length > 1,
-    120,
+    300,
     () => "nobody is stopped",
   );
   await lab.heal();

@@ -98,8 +98,9 @@ async function losingTheLeader(
   // first the one, then the other, and never back
   expect(inTurn(writes)).toEqual([old, next].map(at));
   expect(writes.result.longestGapMs).toBeLessThan(60_000);
-  // a connection to the replica that is promoted is cut; whoever asks again is answered, if only after two checks
-  expect(reads.result.longestGapMs).toBeLessThan(10_000);
+  // a connection to the replica that is promoted is cut; whoever asks again is answered, if only after two checks, or when the third one, which
+  // may know more than the promoted one, has been put back
+  expect(reads.result.longestGapMs).toBeLessThan(60_000);
   await awaitSameRows(old, next);
 }
 

@@ -418,6 +418,7 @@ test("the whole set goes: stopped, and every row stays; deployed again on its ma
   const { seconds } = await whole.deploy();
   figure(`deploy on the machines of a destroyed set: ${seconds.toFixed(0)} s`);
   ({ leader, standby } = await awaitMembers(lab.machine(machines[0]!), 3));
+  await awaitServers(nodes(), { [`primary/${leader}`]: "UP" }, 60);
   expect(await ask(WRITES, sum)).toBe(rows);
   expect(await votes(machines[0]!)).toEqual([...MEMBERS]);
   for (const name of machines) {

@@ -125,7 +125,13 @@ if etcd_is_running && etcd_has_data; then
   fi
   # every member of the cluster must be there: then one less is a quorum
   count=$(etcd_members "$ETCD_ADDRESS" | wc -l)
-  ((${#others[@]} + 1 >= count)) || etcd_fail "this member would restart while another one is not there"
+  until=$((SECONDS + 60))
+  # one that has just restarted, or is busy, gives no answer for a moment
+  until ((${#others[@]} + 1 >= count)); do
+    ((SECONDS < until)) || etcd_fail "this member would restart while another one is not there"
+    sleep 1
+    mapfile -t others < <(etcd_others)
+  done
   systemctl restart "$ETCD_UNIT"
 else
   systemctl stop "$ETCD_UNIT" # a package starts one of its own

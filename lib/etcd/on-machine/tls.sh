@@ -25,7 +25,11 @@ etcd_common_name() { # FILE
 # Every listed member, a line each: whether it takes encrypted and plain questions.
 etcd_speaks() { # ADDRESS
   local encrypted=no plain=no
-  if etcd_answers "$1" https; then encrypted=yes; fi
+  # a busy one may not answer within etcd's own second
+  for _ in 1 2 3; do
+    if etcd_answers "$1" https; then encrypted=yes && break; fi
+    sleep 1
+  done
   if etcd_answers "$1" http; then plain=yes; fi
   printf '%s-%s\n' "$encrypted" "$plain"
 }
