@@ -99,8 +99,9 @@ export class WatchdogFencing extends FenceMethod {
         onChange: "restart",
       },
       {
+        // it waits for corosync, which waits for the network first
         path: "/etc/systemd/system/sbd.service.d/cdktf-ha.conf",
-        text: `# Managed by cdktf-ha-clusters.\n[Service]\nTimeoutStartSec=${this.offAfter(token) + 60}\n`,
+        text: `# Managed by cdktf-ha-clusters.\n[Service]\nTimeoutStartSec=${this.offAfter(token) + 300}\n`,
         onChange: "none",
       },
       {

@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { StandInNode } from "./stand-ins";
 
 /** What the programs of a pair's nodes do (lib/drbd-nfs-pair/on-machine), against stand-ins for DRBD and the cluster. */
@@ -352,6 +353,42 @@ test("a node without a watchdog is refused, where it is to have one", () => {
     ),
   });
   expect(check("SBD_WATCHDOG_DEV=/dev/no-watchdog\n").status).toBe(0);
+});
+
+test.each([
+  ["nothing of ours feeds a watchdog yet", false, ["disable --quiet sbd.service"]],
+  ["one is fed", true, []],
+])("SBD does not start at boot as its package wants it: %s", (_, has, done) => {
+  node.program("corosync", "exit 0");
+  node.program("systemctl", '[[ $1 == is-enabled ]] || did "$*"');
+  mkdirSync(node.path("corosync"));
+  writeFileSync(node.path("corosync/corosync.conf"), "totem {\n}\n");
+  const current = node.path(`service/current/root/${node.path("")}`);
+  mkdirSync(current, { recursive: true });
+  if (has) writeFileSync(join(current, "sbd"), "");
+  const env = { HA_DIR: node.path("service/staged") };
+  expect(node.run("pacemaker-check.sh", [], { env })).toEqual({ status: 0, words: "" });
+  expect(node.done()).toEqual(done);
+});
+
+test.each([
+  ["80s", "0 80"],
+  ["0", "0 0"],
+  ["none", "0 "],
+  ["silence", "1 "],
+])("for how long the cluster waits until a node has reset itself: it says %s", (says, known) => {
+  node.is({ says });
+  node.program(
+    "cibadmin",
+    `case $(is says) in
+      none) exit 105 ;;
+      silence) exit 102 ;;
+      *) echo "<nvpair id=\\"ha-properties-stonith-watchdog-timeout\\" value=\\"$(is says)\\"/>" ;;
+    esac`,
+  );
+  expect(
+    node.shell('words=$(pair_waits_for_reset) && status=0 || status=1; echo "$status $words"').words,
+  ).toBe(`${known}\n`);
 });
 
 describe("alerts", () => {

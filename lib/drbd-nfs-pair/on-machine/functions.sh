@@ -101,6 +101,24 @@ pair_is_handed_over() { [[ $(pair_where ha-vip) == "$PAIR_PEER" ]]; }
 # Does a node switch itself off? The package has a file of this name too.
 pair_has_watchdog() { grep '^# Managed by cdktf-ha-clusters' /etc/default/sbd >/dev/null 2>&1; }
 
+# Seconds after which this node has certainly reset itself; 0 without a watchdog.
+pair_reset_within() {
+  if pair_has_watchdog; then echo $((2 * $(sed -n 's/^SBD_WATCHDOG_TIMEOUT=//p' /etc/default/sbd))); else echo 0; fi
+}
+# Seconds for which the cluster waits until a node has reset itself; nothing where it has never done so. Of a Pacemaker that is stopped: what it
+# has written down.
+pair_waits_for_reset() {
+  local words status=0 written=/var/lib/pacemaker/cib/cib.xml
+  if ! systemctl is-active --quiet pacemaker; then
+    [[ -e $written ]] || return 0
+    local -x CIB_file=$written
+  fi
+  words=$(cibadmin --query --xpath "//nvpair[@id='ha-properties-stonith-watchdog-timeout']" 2>/dev/null) || status=$?
+  # 105: there is none
+  ((status == 0 || status == 105)) || return 1
+  sed -nE 's/.* value="([0-9]+)s?".*/\1/p' <<<"$words"
+}
+
 # pair_wait SECONDS COMMAND...: until the command's status is 0
 pair_wait() {
   local until=$((SECONDS + $1))

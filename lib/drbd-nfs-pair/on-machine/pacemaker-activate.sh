@@ -19,19 +19,16 @@ begin_anew() {
 }
 has_sbd() { systemctl is-active --quiet sbd.service; }
 
-# How long the cluster waits for a node to reset itself; nothing where it has never done so.
-waits() {
-  { cibadmin --query --xpath "//nvpair[@id='ha-properties-stonith-watchdog-timeout']" 2>/dev/null || true; } | sed -nE 's/.* value="([0-9]+)s?".*/\1/p'
-}
-# Pacemaker does not start where that is less than this node's watchdog takes, or where there is none any more: before it has to. What is longer than
-# needed does no harm until the resources are told.
+# The other node must not take this one for reset sooner than its watchdog takes, nor at all where there is none any more: the cluster is told before.
+# What is longer than needed does no harm until the resources are told.
 wait_for_watchdogs() {
-  local now wanted=0
-  now=$(waits)
-  if pair_has_watchdog; then wanted=$((2 * $(sed -n 's/^SBD_WATCHDOG_TIMEOUT=//p' /etc/default/sbd))); fi
+  local now wanted
+  now=$(pair_waits_for_reset) || pair_fail "how long the cluster waits for a node to reset itself cannot be asked (is Pacemaker up? crm_mon --one-shot): nothing was stopped"
+  wanted=$(pair_reset_within)
   [[ -n $now ]] || return 0
   if ((wanted == 0 || (now > 0 && now < wanted))); then
     crm_attribute --type crm_config --name stonith-watchdog-timeout --update "$wanted" || true
+    [[ $(pair_waits_for_reset) == "$wanted" ]] || pair_fail "the cluster does not take it that this node has reset itself after $wanted s (0: never), instead of $now: nothing was stopped"
     ((wanted == 0)) || crm_attribute --type crm_config --name stonith-timeout --update $((wanted + 30)) || true
   fi
 }
@@ -53,7 +50,3 @@ for unit in "${units[@]}"; do
   systemctl is-active --quiet "$unit" || systemctl reset-failed "$unit" 2>/dev/null || true
   systemctl start "$unit"
 done
-# a change to another way that was taken back
-if pair_has_watchdog && pair_is_managed && [[ $(waits) == 0 ]]; then
-  bash /usr/local/lib/cdktf-ha/drbd-nfs/merge-cib.sh /etc/cdktf-ha/drbd-nfs-cib.xml
-fi

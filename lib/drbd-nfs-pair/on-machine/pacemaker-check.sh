@@ -9,13 +9,12 @@ corosync -t -c "$key.conf"
 # shellcheck source-path=SCRIPTDIR source=functions.sh
 . /usr/local/lib/cdktf-ha/drbd-nfs/functions.sh
 pair_fail_if_split
-no_watchdog() {
-  # its package enables it, and at the next boot Pacemaker would wait for it
-  systemctl is-active --quiet sbd.service || systemctl disable --quiet sbd.service 2>/dev/null || true
-  pair_fail "$*"
-}
+# Its package enables it, and until a version of ours runs that has a watchdog the cluster would wait at the next boot for what never starts.
+if [[ ! -e ${HA_DIR%/*}/current/root/etc/default/sbd ]] && systemctl is-enabled --quiet sbd.service 2>/dev/null; then
+  systemctl disable --quiet sbd.service
+fi
 if pair_has_watchdog; then
-  if [[ -e /etc/modules-load.d/cdktf-ha-watchdog.conf ]]; then modprobe softdog || no_watchdog "this machine's kernel ($(uname --kernel-release)) has no module softdog"; fi
+  if [[ -e /etc/modules-load.d/cdktf-ha-watchdog.conf ]]; then modprobe softdog || pair_fail "this machine's kernel ($(uname --kernel-release)) has no module softdog"; fi
   watchdog=$(sed -n 's/^SBD_WATCHDOG_DEV=//p' /etc/default/sbd)
-  [[ -c $watchdog ]] || no_watchdog "this machine has no watchdog $watchdog: Fencing.watchdog({ software: true }) uses the kernel's own timer"
+  [[ -c $watchdog ]] || pair_fail "this machine has no watchdog $watchdog: Fencing.watchdog({ software: true }) uses the kernel's own timer"
 fi
