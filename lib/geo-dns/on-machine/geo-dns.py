@@ -311,7 +311,8 @@ def trial():
             "--local-port=5353", "--guardian=no", "--daemon=no", "--disable-syslog", "--log-timestamp=no", "--write-pid=no",
         ]
         server = subprocess.Popen(command, user="pdns", group="pdns", extra_groups=[], stdout=words, stderr=words)
-        here = {"port": 5353, "timeout": 1.0}
+        # each record is asked for once, and a server that has just started may be slow
+        here = {"port": 5353, "timeout": 5.0}
         try:
             if not wait_until_shows(zones, 20, lambda: server.poll() is None, **here):
                 raise Failed("PowerDNS does not answer from these zones")

@@ -57,11 +57,8 @@ squid_clients() {
     { port = $3; sub(/.*:/, "", port) } index(ports, "," port ",") { count++ } END { print count + 0 }'
 }
 
-# squid_let_end TWENTIETHS: of a second at most, until short requests have ended; a connection that is only kept open is given up
+# squid_let_end MS: at most, until short requests have ended; a connection that is only kept open is given up
 squid_let_end() {
-  local i
-  for ((i = 0; i < $1; i++)); do
-    [[ $(squid_clients) != 0 ]] || break
-    sleep 0.05
-  done
+  local until=$((${EPOCHREALTIME/[.,]/} + 1000 * $1))
+  while [[ $(squid_clients) != 0 ]] && ((${EPOCHREALTIME/[.,]/} < until)); do sleep 0.05; done
 }

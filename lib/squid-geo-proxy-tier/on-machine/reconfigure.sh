@@ -19,14 +19,18 @@ has_read() {
 trap squid_release EXIT
 squid_hold
 # Whoever still waits for a sibling's answer gets an error when the siblings are read anew: 100 ms at most, or as long as lines of the user's
-# own say. Those who are held send again after a second anyway.
-twentieths=$(awk '$1 ~ /^(maximum_)?icp_query_timeout$/ && $2 > ms { ms = $2 } END { print int((ms > 5000 ? 5000 : ms) / 50) + 8 }' "$conf")
-squid_let_end "$twentieths"
+# own say, or said so far. Those who are held send again after a second anyway.
+said=/run/cdktf-ha-squid-waits
+waits() { grep --no-filename -E '^(maximum_)?icp_query_timeout ' "$@" 2>/dev/null; }
+squid_let_end "$(waits "$conf" "$said" | awk '$2 > ms { ms = $2 } END { print (ms > 5000 ? 5000 : ms) + 400 }')"
 kill -HUP "$MAINPID"
 same=0
 for ((i = 0; i < 500; i++)); do
   if has_read && [[ $(squid_state "$(squid_port)") == "$wanted" ]]; then same=$((same + 1)); else same=0; fi
-  ((same < 3)) || exit 0
+  if ((same == 3)); then
+    waits "$conf" >"$said"
+    exit 0
+  fi
   sleep 0.02
 done
 echo "squid does not answer with its new configuration"

@@ -7,7 +7,7 @@ set -uo pipefail
 is_master() { grep --quiet --line-regexp MASTER /run/cdktf-ha-vrrp/* 2>/dev/null; }
 trap squid_release EXIT
 squid_hold
-squid_let_end 40
+squid_let_end 2000
 if is_master; then
   /usr/local/lib/cdktf-ha/vrrp-unit squid.service 1
   for ((i = 0; i < 60; i++)); do
