@@ -120,7 +120,7 @@ async function leftoversAfterKilling(victim: (typeof VICTIMS)[number]): Promise<
     return left.length === 0;
   };
   const start = Date.now();
-  await waitUntil(look, 10, () => "").catch(() => undefined);
+  await waitUntil(look, 60, () => "").catch(() => undefined);
   console.log(
     `Killed ${victim}: ${family.length} processes in ${namespaces.size} sets of namespaces of the lab, ` +
       (left.length ? `left: ${left.length}` : `all gone within ${Date.now() - start} ms`),

@@ -49,7 +49,7 @@ export async function portScan(
   const script = await readFile(join(__dirname, "in-machine", "port-scan.py"), "utf8");
   const options = {
     input: script,
-    timeoutSeconds: (tcp === "all" ? 240 : 60) + udp.length + protocols.length,
+    timeoutSeconds: (tcp === "all" ? 600 : 60) + udp.length + protocols.length,
   };
   const { stdout } =
     from instanceof LabMachine

@@ -190,12 +190,18 @@ describe("a lab of three machines in two subnets", () => {
   test("a machine can reboot itself and go off by itself", async () => {
     await b.ssh("touch /run/before");
     await b.ssh("systemctl reboot", { allowFailure: true });
-    for (let i = 0; i < 100 && (await b.ssh("test ! -e /run/before", { allowFailure: true })).code; i++)
-      await delay(100);
+    await waitUntil(
+      async () => (await b.ssh("test ! -e /run/before", { allowFailure: true })).code === 0,
+      120,
+      () => "it did not boot",
+    );
     expect((await b.ssh("ls /run/before", { allowFailure: true })).code).toBe(2);
     await b.ssh("systemctl poweroff", { allowFailure: true });
-    for (let i = 0; i < 100 && b.isOn; i++) await delay(100);
-    expect(b.isOn).toBe(false);
+    await waitUntil(
+      () => Promise.resolve(!b.isOn),
+      60,
+      () => "it did not go off",
+    );
     await b.powerOn();
   });
 

@@ -263,7 +263,7 @@ describe("what was said of a server", () => {
         const now = await active.ssh("systemctl is-active haproxy && pgrep --oldest haproxy", {
           allowFailure: true,
         });
-        return now.code === 0 && !now.stdout.includes(pid);
+        return now.code === 0 && !now.stdout.endsWith(`\n${pid}`);
       },
       15,
       () => "haproxy did not come back",

@@ -53,7 +53,7 @@ const cutAndBoot = async (machine: LabMachine): Promise<void> => {
 };
 const slow = { hooks: { activate: "sleep 20" } };
 const killWhen = async (isSo: () => Promise<boolean>): Promise<void> => {
-  await waitUntil(isSo, 60, () => "the push never came there", 50);
+  await waitUntil(isSo, 240, () => "the push never came there", 50);
   await one.ssh("systemctl kill --signal=KILL 'cdktf-ha-push-*'");
 };
 
@@ -85,7 +85,7 @@ test("the last step killed on the active node: the next apply does it", async ()
   await deploy("three", slow);
   expect(await files(one)).toEqual(["three", "three", "three"]);
   expect(await status(one)).not.toMatch(/interrupted|waits|NOT HEALTHY/);
-}, 360_000);
+}, 600_000);
 
 test("power cut while the new version takes the old one's place: it is there after the boot", async () => {
   const directory = "/var/lib/cdktf-ha/services/app";
@@ -114,7 +114,7 @@ test("what is edited after an interrupted push is kept, and a second boot change
   expect(await files(one)).toEqual(["four", "four", "rescue"]);
   await deploy("five");
   expect(await files(one)).toEqual(["five", "five", "five"]);
-}, 360_000);
+}, 600_000);
 
 test("a disk that fills up half way: there is room for the way back", async () => {
   const fill = "cat /dev/zero >/var/filler 2>/dev/null || true; exit 1";
@@ -144,7 +144,7 @@ test("a service whose first push was killed leaves the machine with the code", a
   await pending;
   await deploy("six");
   expect((await one.ssh("ls /etc/late", { allowFailure: true })).code).not.toBe(0);
-}, 360_000);
+}, 600_000);
 
 test("the firewall comes back after nftables is restarted; one that was flushed is told and loaded again", async () => {
   const table = async (): Promise<number | null> =>

@@ -42,6 +42,14 @@ test("a client that comes before its server mounts when that is there, and not a
   expect(await isMounted()).toBe(false);
   await serverIs(true);
   await waitUntil(isMounted, 60, () => "it is not mounted", 500);
+  // what mounted it has to end first
+  await waitUntil(
+    async () =>
+      (await client.ssh(`systemctl is-active ${units.again}`, { allowFailure: true })).stdout ===
+      "inactive\n",
+    60,
+    () => `${units.again} does not end`,
+  );
   await client.ssh(`systemctl stop ${units.mount}`);
   const { stdout } = await client.ssh(
     `systemctl show --property ActiveState --value ${units.again} ${units.mount}`,

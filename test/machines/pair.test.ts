@@ -317,7 +317,11 @@ test("cable cut and healed: one holder, and no second one after the heal", async
   expect(result.longestGapMs).toBeLessThan(10_000);
   await active.plug();
   await delay(3000);
-  expect((await holders(lab)).length).toBe(1);
+  await waitUntil(
+    async () => (await holders(lab)).length === 1,
+    20,
+    () => "not one has the address",
+  );
   await settle();
 });
 

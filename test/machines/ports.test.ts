@@ -73,7 +73,7 @@ test("a pair and its servers: every party, every port", async () => {
   }
   expect(await letIn("stranger", VIP)).toEqual(nothing);
   expect((await letIn("client", VIP)).tcp).toEqual([80]);
-});
+}, 900_000);
 
 test("a port for localhost only is closed to everybody else, whatever else is open", async () => {
   const jmx: Service = {

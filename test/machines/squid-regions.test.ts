@@ -157,7 +157,7 @@ test("read anew while its sibling hangs: whoever waits for the sibling's answer 
   await two.ssh("pkill -STOP -x squid");
   const load = Load.start({
     perSecond: 50,
-    timeoutMs: 15_000,
+    timeoutMs: 30_000,
     request: async (signal) => {
       const { status } = await ask({ path: fresh("/page/waits-"), name: NAME, address: one.address, signal });
       return { ok: status === 200, status };

@@ -92,7 +92,7 @@ test("both nodes active: each has an address, and takes the other's when it dies
   await one.cutPower();
   await waitUntil(
     () => hasAddress(two, VIP),
-    5,
+    30,
     () => "the address did not move",
   );
   expect(await answers(VIP)).toMatch(/web/);
@@ -140,7 +140,7 @@ test("IPv6 beside IPv4: both addresses move together", async () => {
   const other = first === one ? two : one;
   await waitUntil(
     async () => (await hasAddress(other, SIX)) && (await hasAddress(other, VIP)),
-    5,
+    30,
     () => "did not move",
   );
   await waitUntil(

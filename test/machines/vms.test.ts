@@ -92,7 +92,14 @@ describe("two virtual machines and a container in one lab", () => {
     // Broadcasts need no answer, not even to ARP: what arrives tells which way is open. The container is the witness.
     const [all, link] = [[a, b, c], "10.78.0.255"];
     const listen = `systemd-run --quiet --unit=listen socat -u UDP-RECV:5000 CREATE:/run/heard`;
-    for (const each of all) await each.ssh(listen);
+    for (const each of all) {
+      await each.ssh(listen);
+      await waitUntil(
+        async () => (await each.ssh("ss -Hlun sport = :5000")).stdout !== "",
+        60,
+        () => `${each.name} does not listen`,
+      );
+    }
     const heard = async (machine: LabMachine) => {
       const { stdout } = await machine.ssh("cat /run/heard 2>/dev/null || true");
       const own = `-${machine.name}`; // which Linux gives back to the sender

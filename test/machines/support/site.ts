@@ -86,6 +86,8 @@ export function siteService(page: (machine: Machine) => string = ({ name }) => `
 export interface SiteProps {
   readonly pair?: Partial<HaproxyKeepalivedPairProps>;
   readonly checkPath?: string;
+  /** Seconds. @default 0.5 */
+  readonly checkInterval?: number;
   readonly stickiness?: BalanceProps["stickiness"];
   readonly page?: (machine: Machine) => string;
   /** More of the stack. */
@@ -112,7 +114,7 @@ export function site(lab: Lab, props: SiteProps = {}): (stack: TerraformStack) =
       port: 80,
       to: web,
       check: HealthCheck.http(props.checkPath ?? "/"),
-      checkInterval: 0.5,
+      checkInterval: props.checkInterval ?? 0.5,
       stickiness: props.stickiness,
       clients: [Peer.cidr(OPERATOR), Peer.cidr(ADDRESSES.client)],
     });
