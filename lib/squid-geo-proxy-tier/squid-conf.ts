@@ -1,5 +1,5 @@
 import type { LogCollector } from "./log-collector";
-import { siblingLines, type SquidSiblings } from "./squid-siblings";
+import { siblingLines, siblingPortLines, type SquidSiblings } from "./squid-siblings";
 import { claimLines } from "./visitor-claims";
 
 /** squid.conf of one node, from plain data. Pure. For Squid 5.7 and 6, built with OpenSSL. */
@@ -136,8 +136,7 @@ function portLines({ internal, defaultSite, httpPort, https, siblings }: SquidMo
         `cipher=${CIPHERS}`,
       ].join(" "),
     ),
-    `icp_port ${siblings?.protocol === "icp" ? siblings.port : 0}`,
-    `htcp_port ${siblings?.protocol === "htcp" ? siblings.port : 0}`,
+    ...siblingPortLines(siblings),
   ];
 }
 

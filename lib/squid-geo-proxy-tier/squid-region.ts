@@ -207,6 +207,7 @@ export class SquidRegion extends Construct implements Connectable {
         ? {
             protocol: protocol === "none" ? "icp" : protocol,
             port: tier.siblings.port,
+            workers: tier.store.workers,
             keepCopies: tier.siblings.keepCopies,
             nodes: siblings.map((node) => ({
               name: node.name,

@@ -3,6 +3,8 @@ export interface SquidSiblings {
   readonly protocol: "icp" | "htcp" | "carp";
   /** UDP; of ICP and HTCP. */
   readonly port: number;
+  /** How many processes ask. */
+  readonly workers: number;
   /** With CARP all nodes of the region, else the others. */
   readonly nodes: readonly SquidSibling[];
   readonly keepCopies: boolean;
@@ -22,6 +24,24 @@ const LIMITS = "connect-timeout=1 connect-fail-limit=2";
 export function siblingLines(siblings: SquidSiblings | undefined, httpPort: number): string[] {
   if (!siblings) return ["icp_access deny all", "htcp_access deny all"];
   return siblings.protocol === "carp" ? carpLines(siblings, httpPort) : queryLines(siblings, httpPort);
+}
+
+/**
+ * Where siblings are answered, and where their answers come. Processes may share a port for questions, and not for answers: half of them would come to
+ * another one of two than who has asked, and wait until they give up. So the first one answers, and each of the others
+ * asks from a port of its own; nobody else may come there.
+ */
+export function siblingPortLines(siblings: SquidSiblings | undefined): string[] {
+  return (["icp", "htcp"] as const).flatMap((protocol) => {
+    if (siblings?.protocol !== protocol) return [`${protocol}_port 0`];
+    const { port, workers } = siblings;
+    const others = Array.from({ length: workers - 1 }, (_, index) => [
+      `if \${process_number} = ${index + 2}`,
+      `${protocol}_port ${port + index + 1}`,
+      "endif",
+    ]);
+    return [`${protocol}_port ${port}`, ...others.flat()];
+  });
 }
 
 /** Who is asked, by a datagram, before an origin is. */

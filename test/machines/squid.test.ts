@@ -563,7 +563,23 @@ test("two workers, another cache directory and another form: the standby first, 
       .ssh("ls /var/spool/squid-2; pgrep --count --full '^.squid-[0-9]'");
     expect(stdout).toBe("rock\n2\n");
   }
-  expect((await settle()).active.name).not.toBe(active.name);
+  const now = await settle();
+  expect(now.active.name).not.toBe(active.name);
+  // whichever process asks hears the sibling's answer; while a sibling that was away comes back some wait
+  let waited = "";
+  await waitUntil(
+    async () => {
+      const below = fresh("/static/shared-");
+      for (let i = 0; i < 40; i++) await get(fresh(`${below}/`), { address: now.active.address });
+      ({ stdout: waited } = await now.active.ssh(
+        `grep -F ${below}/ /var/log/squid/access.log | grep -c TIMEOUT_ || true`,
+      ));
+      return waited === "0\n";
+    },
+    120,
+    () => `${waited.trim()} of 40 have waited for the sibling in vain`,
+    1000,
+  );
 }, 600_000);
 
 test("a new certificate: shown to the next visitor, and of HTTPS, on new connections and on standing ones, no request fails", async () => {

@@ -229,7 +229,9 @@ test("what Squid reads only at its start is pushed as a restart, and the rest as
     return [template.file("front-uk-1", "/etc/squid/cdktf-ha-store.conf"), template.file("front-uk-1", CONF)];
   });
   expect(new Set(stores.map(([store]) => store)).size).toBe(3);
-  expect(new Set(stores.map(([, conf]) => conf)).size).toBe(1);
+  // where siblings' answers come to each of the workers is what both hold
+  const own = (conf: string): string => conf.replace(/^if .*\nicp_port .*\nendif\n/m, "");
+  expect(new Set(stores.map(([, conf]) => own(conf!))).size).toBe(1);
 });
 
 test("the splash page: images inlined, percent signs kept from Squid", () => {
