@@ -25,7 +25,7 @@ import threading
 import time
 import uuid
 
-from cassandra import AuthenticationFailed, ConsistencyLevel, OperationTimedOut, ReadTimeout, WriteTimeout
+from cassandra import AuthenticationFailed, ConsistencyLevel, InvalidRequest, OperationTimedOut, ReadTimeout, WriteTimeout
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.policies import WhiteListRoundRobinPolicy
@@ -167,10 +167,14 @@ class Session:
             self.cluster.shutdown()
             raise
 
-    def run(self, text, values=None, consistency="LOCAL_QUORUM"):
+    def run(self, text, values=None, consistency="LOCAL_QUORUM", once=False):
         level = ConsistencyLevel.name_to_value[consistency]
         statement = SimpleStatement(text, consistency_level=level, serial_consistency_level=ConsistencyLevel.SERIAL)
-        return patiently(lambda: list(self.session.execute(statement, values)))
+
+        def ask():
+            return list(self.session.execute(statement, values))
+
+        return ask() if once else patiently(ask)
 
     def __enter__(self):
         return self
@@ -299,7 +303,6 @@ def superuser(login, previous_login):
             if other:
                 with connected(ADDRESS, other) as session:
                     make_role(session, login[0], login[1], True)
-                continue
         except NoHostAvailable as error:
             # logins are read at one copy, and kept for 2 s: just changed, one connection knows the new password and the next does not
             problem = f": {error}"
@@ -322,11 +325,17 @@ def superuser(login, previous_login):
 def make_role(session, name, password, is_superuser):
     known = {row.role: row for row in session.run("SELECT role, is_superuser, can_login FROM system_auth.roles", consistency="ONE")}
     verb = "ALTER" if name in known else "CREATE"
-    statement = f"{verb} ROLE {'' if name in known else 'IF NOT EXISTS '}{identifier(name)} WITH PASSWORD = {quoted(password)}"
+    statement = f"{verb} ROLE {identifier(name)} WITH PASSWORD = {quoted(password)}"
     # nobody may say of itself whether it is a superuser, not even that it stays one
     if name not in known or known[name].is_superuser != is_superuser or not known[name].can_login:
         statement += f" AND SUPERUSER = {str(is_superuser).lower()} AND LOGIN = true"
-    session.run(statement)
+    try:
+        session.run(statement)
+    except InvalidRequest:
+        if verb == "ALTER":
+            raise
+        # it is there all the same: asked for twice, or the copy that was asked did not know
+        session.run(statement.replace("CREATE", "ALTER", 1))
 
 
 def make_own_tables(session):
@@ -357,8 +366,8 @@ def probe(session, consistency="LOCAL_QUORUM"):
     for name in [node[0] for node in NODES if node[2] == DATACENTER]:
         while True:
             try:
-                session.run(f"INSERT INTO {OWN}.probe (id, value) VALUES (%s, %s)", (name, value), consistency)
-                rows = session.run(f"SELECT value FROM {OWN}.probe WHERE id = %s", (name,), consistency)
+                session.run(f"INSERT INTO {OWN}.probe (id, value) VALUES (%s, %s)", (name, value), consistency, once=True)
+                rows = session.run(f"SELECT value FROM {OWN}.probe WHERE id = %s", (name,), consistency, once=True)
                 break
             except Exception as error:  # another node is just coming up
                 if time.monotonic() > until:
@@ -379,7 +388,7 @@ def seen():
                 continue
             for _, other, other_datacenter, _ in NODES:
                 if other_datacenter == datacenter:
-                    session.run(f"INSERT INTO {OWN}.probe (id, value) VALUES (%s, %s)", (f"seen by {name} {other}", ""), "ALL")
+                    session.run(f"INSERT INTO {OWN}.probe (id, value) VALUES (%s, %s)", (f"seen by {name} {other}", ""), "ALL", once=True)
 
 
 _ring = None
@@ -625,8 +634,10 @@ class Lock:
             row = self.session.run(
                 f"INSERT INTO {OWN}.locks (name, holder) VALUES (%s, %s) IF NOT EXISTS USING TTL {LOCK_SECONDS}", (self.name, self.holder)
             )[0]
-            # one that was asked for again has been given before
-            if row.applied or row.holder == self.holder:
+            if row.applied:
+                break
+            if row.holder == self.holder:  # asked for again: it has been given a while ago
+                self.prolong()
                 break
             if row.holder != told:
                 told = row.holder
@@ -641,16 +652,19 @@ class Lock:
     def renew(self):
         while not self.stop.wait(LOCK_SECONDS / 4):
             try:
-                row = self.session.run(
-                    f"UPDATE {OWN}.locks USING TTL {LOCK_SECONDS} SET holder = %s WHERE name = %s IF holder = %s",
-                    (self.holder, self.name, self.holder),
-                )[0]
-                if not row.applied:
-                    self.lost = True
+                self.prolong()
+                if self.lost:
                     note(f"has lost the lock '{self.name}': it was not renewed in time")
                     return
             except Exception:  # tried again before it expires
                 pass
+
+    def prolong(self):
+        row = self.session.run(
+            f"UPDATE {OWN}.locks USING TTL {LOCK_SECONDS} SET holder = %s WHERE name = %s IF holder = %s",
+            (self.holder, self.name, self.holder),
+        )[0]
+        self.lost = not row.applied
 
     def check(self):
         if self.lost:
@@ -816,7 +830,8 @@ def describe():
 def cql(*statements):
     with here() as session:
         for statement in statements:
-            for row in session.run(statement):
+            # a counter, or what is put at a list's end, would be so twice
+            for row in session.run(statement, once=statement.lstrip().upper().startswith("UPDATE")):
                 print("\t".join(str(value) for value in row))
 
 
