@@ -449,6 +449,8 @@ export class DrbdNfsPair extends Construct implements Connectable, HeartbeatSour
     return new Rollout(this, "resources", {
       nodes: founderFirst.map((machine) => ({ machine, services: [resources] })),
       dependsOn: nodes.last,
+      // a change that was taken back half way may have told the cluster something already
+      dueBy: nodes.pushes.filter(({ service }) => service instanceof PacemakerService),
     }).last;
   }
 

@@ -895,6 +895,7 @@ export const SHAPES: Shapes = {
         "dnssecKey?": ["is", "Secret"],
       },
     },
+    Push: { members: ["contentIn", "machine", "pathsIn", "renew", "resource", "service"] },
     Recovery: { settings: { from: ["is", "Backups"], set: "text", "to?": "text" } },
     RedfishBoard: {
       settings: {
@@ -981,6 +982,7 @@ export const SHAPES: Shapes = {
         "order?": ["is", "RolloutOrder"],
         "standbyFirst?": "flag",
         "dependsOn?": ["list", ["is", "ITerraformDependable"]],
+        "dueBy?": ["list", ["is", "Push"]],
       },
     },
     Route53Props: {

@@ -40,6 +40,8 @@ export interface PushProps {
   readonly defer?: boolean;
   /** Asked at synth. @default none */
   readonly around?: () => readonly Around[];
+  /** Pushes of which each makes this one due again. @default none */
+  readonly dueBy?: readonly Push[];
 }
 
 interface Described {
@@ -100,6 +102,7 @@ export class Push extends Construct {
       connection: scriptNamed(machine, service.name),
       triggers: () => this.triggers(),
       provisioners: () => this.provisioners(),
+      replaceTriggeredBy: props.dueBy?.map(({ resource }) => resource),
     });
     after(this, this.resource, () => [
       ...machine.readiness(),

@@ -68,6 +68,8 @@ export interface RolloutProps {
   readonly standbyFirst?: boolean;
   /** What has to be there before the first node is touched. @default nothing */
   readonly dependsOn?: readonly ITerraformDependable[];
+  /** Pushes of which each makes all of this due again, however it came to run. @default none */
+  readonly dueBy?: readonly Push[];
 }
 
 /**
@@ -98,7 +100,7 @@ export class Rollout extends Construct {
     groups.forEach((group, index) => {
       const waits = standbyFirst && index < groups.length - 1;
       const ends = group.map((node) => {
-        const mine = this.pushNode(node, previous, waits);
+        const mine = this.pushNode(node, previous, waits, props.dueBy);
         pushes.push(...mine);
         return (mine.at(-1) ?? node.machine.base).resource;
       });
@@ -120,7 +122,12 @@ export class Rollout extends Construct {
   }
 
   /** The services of one node, one after the other. */
-  private pushNode(node: RolloutNode, previous: readonly ITerraformDependable[], defer: boolean): Push[] {
+  private pushNode(
+    node: RolloutNode,
+    previous: readonly ITerraformDependable[],
+    defer: boolean,
+    dueBy?: readonly Push[],
+  ): Push[] {
     const { machine, services, around } = node;
     let before = previous;
     return services.map((service) => {
@@ -131,6 +138,7 @@ export class Rollout extends Construct {
         dependsOn: before,
         defer,
         around,
+        dueBy,
       });
       machine.pushes.push(push);
       before = [push.resource];

@@ -75,7 +75,9 @@ describe("corosync -t", () => {
     const hook = script
       .replaceAll("/etc/corosync/corosync.conf", write("corosync.conf", text))
       .replaceAll("/usr/local/lib/cdktf-ha/drbd-nfs/functions.sh", functions);
-    return run(`HA_DIR=/nowhere/staged unshare --uts bash -euo pipefail -c 'hostname nfs-1; . ${write("check.sh", hook)}'`);
+    return run(
+      `HA_DIR=/nowhere/staged unshare --uts bash -euo pipefail -c 'hostname nfs-1; . ${write("check.sh", hook)}'`,
+    );
   };
 
   withCorosync.each(cases)("%s", (_, files) => {

@@ -46,6 +46,23 @@ test("who mounts an export is let in, and comes after the pair", () => {
   expect(mount.ready).toHaveLength(1);
 });
 
+test("what the cluster is told is looked at again whenever a node's part of it was pushed, also by a change that was taken back", () => {
+  const stack = newStack();
+  newPair(stack);
+  const { resource } = Template.synth(stack).json as {
+    resource: { terraform_data: Record<string, { lifecycle?: { replace_triggered_by: string[] } }> };
+  };
+  const due = Object.entries(resource.terraform_data)
+    .filter(([name]) => name.includes('nfs-resources_run'))
+    .map(([, { lifecycle }]) =>
+      lifecycle?.replace_triggered_by.map((by) => by.replace(/.*?(nfs-\d-.*)_run.*/, "$1")),
+    );
+  expect(due).toEqual([
+    ["nfs-1-pacemaker", "nfs-2-pacemaker"],
+    ["nfs-1-pacemaker", "nfs-2-pacemaker"],
+  ]);
+});
+
 test("an export more changes the list of exports alone", () => {
   const files = (more: readonly { name: string }[]): Record<string, string> => {
     const stack = newStack();

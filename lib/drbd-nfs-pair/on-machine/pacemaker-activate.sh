@@ -13,8 +13,8 @@ begin_anew() {
   if pair_sees_both; then
     pair_wait 60 pair_both_count_third_vote || pair_fail "the quorum host does not give its vote to both nodes: without it the one that is left would stop"
   fi
-  if pair_serves; then HA_PATIENCE=120 /usr/local/sbin/nfs-pair-switchover; fi
   wait_for_watchdogs
+  if pair_serves; then HA_PATIENCE=120 /usr/local/sbin/nfs-pair-switchover; fi
   systemctl stop pacemaker.service corosync-qdevice.service corosync.service
 }
 has_sbd() { systemctl is-active --quiet sbd.service; }
@@ -23,12 +23,14 @@ has_sbd() { systemctl is-active --quiet sbd.service; }
 # What is longer than needed does no harm until the resources are told.
 wait_for_watchdogs() {
   local now wanted
-  now=$(pair_waits_for_reset) || pair_fail "how long the cluster waits for a node to reset itself cannot be asked (is Pacemaker up? crm_mon --one-shot): nothing was stopped"
+  now=$(pair_waits_for_reset) || pair_fail "how long the cluster waits for a node to reset itself cannot be asked: crm_mon --one-shot shows why"
   wanted=$(pair_reset_within)
   [[ -n $now ]] || return 0
-  if ((wanted == 0 || (now > 0 && now < wanted))); then
+  if ((wanted == 0 ? now > 0 : now > 0 && now < wanted)); then
+    systemctl is-active --quiet pacemaker.service ||
+      pair_fail "the cluster waits $now s until this node has reset itself, and cannot be told otherwise: systemctl start pacemaker, or take the change back"
     crm_attribute --type crm_config --name stonith-watchdog-timeout --update "$wanted" || true
-    [[ $(pair_waits_for_reset) == "$wanted" ]] || pair_fail "the cluster does not take it that this node has reset itself after $wanted s (0: never), instead of $now: nothing was stopped"
+    [[ $(pair_waits_for_reset) == "$wanted" ]] || pair_fail "the cluster does not take it that this node has reset itself after $wanted s (0: never), instead of $now"
     ((wanted == 0)) || crm_attribute --type crm_config --name stonith-timeout --update $((wanted + 30)) || true
   fi
 }

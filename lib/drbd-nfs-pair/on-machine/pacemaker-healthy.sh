@@ -22,11 +22,6 @@ for program in /usr/local/lib/cdktf-ha/drbd-nfs/{claim,fence-try}; do
   [[ ! -x $program ]] || words=$("$program" try 2>&1) || pair_fail "this machine's role may not do all that a failover takes: $words"
 done
 crm_node --partition >/dev/null 2>&1 || pair_fail "Pacemaker does not answer yet"
-# a change to another way of fencing that was taken back half way
-waits=$(pair_waits_for_reset)
-if [[ -n $waits ]] && ((waits < $(pair_reset_within))); then
-  pair_fail "the cluster waits for $waits s until a node has reset itself (0: for ever), and this one takes $(pair_reset_within). Once sbd.service is active on both nodes: crm_attribute --type crm_config --name stonith-watchdog-timeout --update $(pair_reset_within)"
-fi
 if pair_key_changes; then
   ! pair_peer_says '*' "$pair_next_key" ||
     pair_fail "the pair is going over to its new secret; cdktf-ha-nfs-upkeep does a step a minute on $PAIR_PEER, which says $(pair_key_told "$PAIR_PEER")"
