@@ -58,7 +58,8 @@ etcd_guard() {
   if ! etcd_auth enable | grep '"enabled":true' >/dev/null; then
     members=$(etcd_members "$ETCD_ADDRESS")
     while read -r _ _ name _ _ address; do
-      if [[ $(etcd_speaks "$address") != yes-no ]]; then
+      # twice: a busy one may miss a plain question that it would have answered
+      if [[ $(etcd_speaks "$address") != yes-no || $(etcd_speaks "$address") != yes-no ]]; then
         etcd_note "whoever comes may write everything until $name takes certificates only"
         return 0
       fi

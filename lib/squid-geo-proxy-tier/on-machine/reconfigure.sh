@@ -21,7 +21,7 @@ squid_hold
 # Whoever still waits for a sibling's answer gets an error when the siblings are read anew: 100 ms at most, or as long as lines of the user's
 # own say, or said so far. Those who are held send again after a second anyway.
 said=/run/cdktf-ha-squid-waits
-waits() { grep --no-filename -E '^(maximum_)?icp_query_timeout ' "$@" 2>/dev/null; }
+waits() { grep --no-filename -E '^((maximum|minimum)_)?icp_query_timeout ' "$@" 2>/dev/null; }
 squid_let_end "$(waits "$conf" "$said" | awk '$2 > ms { ms = $2 } END { print (ms > 5000 ? 5000 : ms) + 400 }')"
 kill -HUP "$MAINPID"
 same=0
