@@ -53,7 +53,7 @@ test("what the cluster is told is looked at again whenever a node's part of it w
     resource: { terraform_data: Record<string, { lifecycle?: { replace_triggered_by: string[] } }> };
   };
   const due = Object.entries(resource.terraform_data)
-    .filter(([name]) => name.includes('nfs-resources_run'))
+    .filter(([name]) => name.includes("nfs-resources_run"))
     .map(([, { lifecycle }]) =>
       lifecycle?.replace_triggered_by.map((by) => by.replace(/.*?(nfs-\d-.*)_run.*/, "$1")),
     );
