@@ -128,9 +128,9 @@ def patiently(ask):
             time.sleep(1)
 
 
-def here(login=None):
+def here():
     """A session by way of this node, which is up."""
-    return patiently(lambda: connected(ADDRESS, login))
+    return patiently(lambda: connected(ADDRESS))
 
 
 def connected_as(host, login):

@@ -26,7 +26,7 @@ wait_for_watchdogs() {
   now=$(pair_waits_for_reset) || pair_fail "how long the cluster waits for a node to reset itself cannot be asked: crm_mon --one-shot shows why"
   wanted=$(pair_reset_within)
   [[ -n $now ]] || return 0
-  if ((wanted == 0 ? now > 0 : now > 0 && now < wanted)); then
+  if ((now > 0 && (wanted == 0 || now < wanted))); then
     systemctl is-active --quiet pacemaker.service ||
       pair_fail "the cluster waits $now s until this node has reset itself, and cannot be told otherwise: systemctl start pacemaker, or take the change back"
     crm_attribute --type crm_config --name stonith-watchdog-timeout --update "$wanted" || true
